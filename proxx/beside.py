@@ -1,0 +1,44 @@
+"""One piece of work in a thread of its own while another goes on: it ends with its block, its error is not lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Beside(Generic[T]):
+    """Work that has begun; `result` waits for it."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._done: list[T] = []
+        self._error: BaseException | None = None
+        self.thread = threading.Thread(target=self._run, name="proxx-beside", daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._done.append(self._work())
+        except BaseException as why:
+            self._error = why
+
+    def result(self) -> T:
+        """What the work returned; raises what it raised."""
+        self.thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._done[0]
+
+
+@contextmanager
+def beside(work: Callable[[], T]) -> Iterator[Beside[T]]:
+    """`work` while the block runs. The block is not left before the work has ended."""
+    running = Beside(work)
+    try:
+        yield running
+    finally:
+        running.thread.join()

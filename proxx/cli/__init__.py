@@ -1,0 +1,1 @@
+"""The command: one module a verb, loaded when it is asked for."""

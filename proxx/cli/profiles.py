@@ -1,0 +1,89 @@
+"""`proxx profiles`: the kinds of proxy there are, or one of them complete."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from proxx.cli.settings import current, json_option
+from proxx.cli.words import out, out_json, safe, table
+
+if TYPE_CHECKING:
+    from proxx.canonical import Json
+    from proxx.profile import MeasuredRate, ProfileSpec, SizeRule
+
+
+@click.command()
+@click.argument("name", required=False)
+@json_option
+def profiles(name: str | None) -> int:
+    """List the kinds of proxy, or print the one called NAME (or in a TOML file) in full.
+
+    What is printed for a NAME is a complete profile file: keep it, change it, and give it to `create --profile`.
+    """
+    if name is not None:
+        return _one(name)
+    return _all()
+
+
+def _one(name: str) -> int:
+    from proxx.profile import find_profile
+
+    profile = find_profile(name)  # first, so that what is printed is known to be whole
+    if current().json:
+        out_json(_data(profile))
+        return 0
+    own = "/" in name or name.endswith(".toml")
+    there = Path(name) if own else resources.files("proxx").joinpath(f"catalogue/{name}.toml")
+    for line in there.read_text("utf-8").splitlines():
+        out(safe(line))
+    return 0
+
+
+def _all() -> int:
+    from proxx.profile import catalogue, find_profile
+
+    found = [find_profile(name) for name in catalogue()]
+    if current().json:
+        out_json({"profiles": [_data(profile) for profile in found]})
+        return 0
+    head = ("NAME", "FILE", "SIZE", "Mb/s at 1080p25", "TOOLCHAINS", "WHAT IT IS")
+    table(head, [_row(profile) for profile in found])
+    out("\nMb/s of the picture as measured, easiest to hardest. `proxx profiles NAME` prints one in full.")
+    return 0
+
+
+def _row(profile: ProfileSpec) -> tuple[str, ...]:
+    made_with = ", ".join(profile.toolchains)
+    return (
+        profile.name,
+        profile.container,
+        size_rule(profile.size),
+        measured(profile.measured),
+        made_with,
+        safe(profile.description),
+    )
+
+
+def size_rule(rule: SizeRule) -> str:
+    """`same`, `1/2`, `fit 1920x1080`."""
+    if rule.mode == "same":
+        return "same"
+    return f"1/{rule.n}" if rule.mode == "divide" else f"{rule.mode} {rule.width}x{rule.height}"
+
+
+def measured(rate: MeasuredRate) -> str:
+    """`10-94 Mb/s`; an encoder without a bound can go over what was measured, so that is said."""
+    # Two digits that say something: 0.04 and 10.3, not 0.0.
+    low, high = (
+        f"{kbps // 1000}.{kbps % 1000 // 100}" if kbps >= 1000 else f"0.{kbps // 10:02d}"
+        for kbps in (rate.low_kbps, rate.high_kbps)
+    )
+    return f"{low}-{high}" + ("" if rate.bounded else ", no bound")
+
+
+def _data(profile: ProfileSpec) -> dict[str, Json]:
+    return {"fingerprint": profile.fingerprint, **profile.to_json()}

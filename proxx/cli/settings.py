@@ -1,0 +1,123 @@
+"""What all verbs share: which store, JSON or words, and the spec file or job they are given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from proxx.store import Store
+
+F = TypeVar("F", bound=Callable[..., Any])
+DEFAULT_STORE: Final = "~/.proxx/store"
+VARIABLE: Final = "PROXX_STORE"
+
+
+@dataclass
+class Settings:
+    """Said on the command line. store: None where it was not."""
+
+    store: str | None = None
+    json: bool = False
+
+
+def current() -> Settings:
+    return click.get_current_context().ensure_object(Settings)
+
+
+def _keep_store(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.ensure_object(Settings).store = value
+
+
+def _keep_json(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        context.ensure_object(Settings).json = True
+
+
+def store_option(verb: F) -> F:
+    """`--store`, before or after the verb: the last one said holds."""
+    return click.option(
+        "--store",
+        metavar="URL",
+        expose_value=False,
+        callback=_keep_store,
+        help=f"Where job files are: a folder or file:///folder. Else ${VARIABLE}, else {DEFAULT_STORE}.",
+    )(verb)
+
+
+def json_option(verb: F) -> F:
+    return click.option(
+        "--json",
+        is_flag=True,
+        is_eager=True,  # so that errors in other options know it
+        expose_value=False,
+        callback=_keep_json,
+        help="Answer in JSON on standard output, failures too.",
+    )(verb)
+
+
+def the_store(*, make: bool = False) -> Store:
+    """The store meant. make: the verb will write, so the default's own folder may be made; no other ever is."""
+    from proxx.errors import StoreRefused, StoreUnavailable
+    from proxx.store import open_store
+
+    said = current().store
+    if said is None:
+        said = os.environ.get(VARIABLE)
+    if said is not None:
+        return open_store(said)
+    try:
+        default = Path(DEFAULT_STORE).expanduser()
+    except RuntimeError as why:
+        raise StoreRefused(message="This user has no home folder for a store: name one with --store.") from why
+    if make:
+        try:
+            default.parent.mkdir(exist_ok=True)
+        except OSError as why:
+            raise StoreUnavailable(
+                message="The folder of the default store cannot be made.", detail=f"{default.parent}: {why.strerror}"
+            ) from why
+    return open_store(str(default))
+
+
+def spec_data(path: Path) -> bytes:
+    """The bytes of a spec file. Raises SpecInvalid where they cannot be had."""
+    from proxx.errors import Problem, SpecInvalid
+
+    try:
+        return path.read_bytes()
+    except OSError as why:
+        problem = Problem(str(path), SpecInvalid.code, f"{why.strerror or why}.")
+        raise SpecInvalid(message="The spec file cannot be read.", problems=(problem,)) from why
+
+
+def which_job(said: str, store: Store) -> str:
+    """The id meant by a whole id, the beginning of one that no other job of the store shares, or a spec file."""
+    from proxx.errors import JobUnknown
+    from proxx.job import read_spec
+    from proxx.layout import JOBS
+
+    hexadecimal = bool(said) and set(said) <= set("0123456789abcdef")
+    if hexadecimal and len(said) == 64:
+        return said
+    if hexadecimal and len(said) < 64:
+        meant = [job_id for job_id in store.children(JOBS) if job_id.startswith(said)]
+        if len(meant) == 1:
+            return meant[0]
+        if meant:
+            raise JobUnknown(
+                message=f"{len(meant)} jobs of the store begin with {said}: say more of the id.",
+                detail=", ".join(job_id[: len(said) + 8] for job_id in meant[:5]),
+            )
+    if Path(said).is_file():
+        return read_spec(spec_data(Path(said))).job_id
+    raise JobUnknown(
+        message="This is neither a job of the store, nor the beginning of one's id, nor a spec file.",
+        detail=f"{said} in {store.uri}",
+    )

@@ -1,0 +1,74 @@
+"""`proxx verify`: are the published proxies still what the job made?"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from proxx.cli.settings import current, json_option, spec_data, store_option, the_store
+from proxx.cli.words import many, name_of, out, out_json, safe, short
+
+if TYPE_CHECKING:
+    from proxx.canonical import Json
+    from proxx.recheck import Rechecked
+
+
+@click.command()
+@click.argument("spec", type=click.Path(path_type=Path))
+@store_option
+@json_option
+def verify(spec: Path) -> int:
+    """Check every published proxy of SPEC: it is there, its sha256 is the recorded one, and it decodes whole.
+
+    Nothing is changed. Every proxy is looked at, then all that is wrong is listed.
+    """
+    from proxx.cli.gauge import gauge
+    from proxx.cli.interrupts import stop_requests
+    from proxx.job import read_spec
+    from proxx.recheck import Reading, recheck, records, verdict
+    from proxx.status import job_status
+    from proxx.toolchain import admit
+
+    job = read_spec(spec_data(spec))
+    store = the_store()
+    job_status(store, job.job_id)  # raises JobUnknown
+    known = records(store, job.job_id)
+    installed = admit(job.toolchain, ())
+    clips = len(job.clips)
+    with stop_requests() as asked, gauge() as show, tempfile.TemporaryDirectory(prefix="proxx-verify-") as work:
+
+        def tell(step: Reading) -> None:
+            name = name_of(job.clips[step.index].outputs[0].uri)
+            show(f"[{step.index + 1}/{clips}] {name}: {step.stage}", step.done, step.size)
+
+        rechecked = recheck(job, known, installed, Path(work), should_stop=asked, on_progress=tell)
+    mismatch = verdict(rechecked)
+    if current().json:
+        data: dict[str, Json] = {"job_id": job.job_id, "verified": mismatch is None}
+        if mismatch is not None:
+            from proxx.cli.failures import as_data
+
+            data["error"] = as_data(mismatch)
+        data["clips"] = [_data(one) for one in rechecked]
+        out_json(data)
+        return mismatch.status if mismatch else 0
+    if mismatch is not None:
+        raise mismatch
+    for one in rechecked:
+        out(f"ok  {one.record.sha256 if one.record else ''}  {safe(one.output)}")
+    out(f"Verified: {many(clips, 'proxy', 'proxies')} of job {short(job.job_id)}, bytes and decoding.")
+    return 0
+
+
+def _data(one: Rechecked) -> dict[str, Json]:
+    return {
+        "index": one.index,
+        "output": one.output,
+        "sha256": one.record.sha256 if one.record else None,
+        "attempt": one.record.attempt if one.record else None,
+        "frames": one.record.frames if one.record else None,
+        "problem": {"code": one.problem.code, "message": one.problem.message} if one.problem else None,
+    }

@@ -1,0 +1,81 @@
+"""What a running ffmpeg prints, read as it comes: lines cut from a stream, and its progress reports. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+LINE_LIMIT: Final = 1 << 20  # bytes; a longer line is passed over and `lost` says so
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One report of ffmpeg's `-progress pipe:1`. fps and speed in thousandths; None where it says N/A."""
+
+    frame: int
+    out_time_us: int | None
+    fps_milli: int | None
+    speed_milli: int | None
+    done: bool
+
+
+class ProgressReader:
+    """Puts `key=value` lines together into reports; `progress=` ends each."""
+
+    def __init__(self, on_progress: Callable[[Progress], None]) -> None:
+        self._on_progress = on_progress
+        self._fields: dict[str, str] = {}
+
+    def line(self, line: bytes) -> None:
+        key, equals, value = line.decode("utf-8", "replace").partition("=")
+        if not equals:
+            return
+        self._fields[key.strip()] = value.strip()
+        if key.strip() == "progress":
+            fields, self._fields = self._fields, {}
+            self._on_progress(
+                Progress(
+                    frame=_integer(fields.get("frame", "")) or 0,
+                    out_time_us=_integer(fields.get("out_time_us", "")),
+                    fps_milli=_milli(fields.get("fps", "")),
+                    speed_milli=_milli(fields.get("speed", "").removesuffix("x")),
+                    done=fields["progress"] == "end",
+                )
+            )
+
+
+class LineSplitter:
+    """Cuts a stream of bytes into lines, holding at most LINE_LIMIT bytes."""
+
+    def __init__(self, on_line: Callable[[bytes], None]) -> None:
+        self._on_line = on_line
+        self._rest = b""
+        self._skipping = False
+        self.lost = False
+
+    def feed(self, data: bytes) -> None:
+        *whole, rest = (self._rest + data).split(b"\n")
+        for line in whole:
+            if not self._skipping:
+                self._on_line(line.removesuffix(b"\r"))
+            self._skipping = False
+        if len(rest) > LINE_LIMIT:
+            rest, self._skipping, self.lost = b"", True, True
+        self._rest = rest
+
+    def end(self) -> None:
+        if self._rest and not self._skipping:
+            self._on_line(self._rest)
+
+
+def _integer(text: str) -> int | None:
+    return int(text) if text.lstrip("-").isascii() and text.lstrip("-").isdigit() else None
+
+
+def _milli(text: str) -> int | None:
+    """`23.98` as 23980; `1.2e+03` and N/A give None."""
+    whole, _, part = text.strip().partition(".")
+    if not whole.isdigit() or (part and not part.isdigit()):
+        return None
+    return int(whole) * 1000 + int(part[:3].ljust(3, "0"))

@@ -1,0 +1,187 @@
+"""Published proxies against what the job wrote down: each is there, has the recorded bytes, and decodes whole.
+
+What was recorded comes from the events alone, so it is known also of an attempt whose worker was killed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from proxx.errors import Interrupted, Problem, VerifyMismatch
+from proxx.fingerprint import digest_stream
+from proxx.job import JobSpec
+from proxx.ledger import read_attempts
+from proxx.process import run
+from proxx.progress import Progress
+from proxx.reach import local_path, require_reachable
+from proxx.store import Store
+from proxx.toolchain import Installed
+
+MISSING: Final = "PROXY_MISSING"
+CHANGED: Final = "PROXY_CHANGED"
+UNREADABLE: Final = "PROXY_UNREADABLE"
+UNDECODABLE: Final = "PROXY_UNDECODABLE"
+NOT_MADE: Final = "NOT_MADE"
+RECORDS_DIFFER: Final = "RECORDS_DIFFER"
+"""What a proxy can have against it; codes of problems, not of failures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What the job wrote down of a clip it made. attempt: the latest that made it. sha256: `sha256:hex`.
+
+    differing: attempts that recorded other bytes, which no job should ever do.
+    """
+
+    attempt: int
+    sha256: str
+    frames: int
+    differing: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rechecked:
+    """One proxy as it is. problem: None where it is what was recorded."""
+
+    index: int
+    output: str
+    record: Record | None
+    problem: Problem | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Progress: `done` of `size` bytes of a proxy hashed, or frames of it decoded."""
+
+    index: int
+    stage: str
+    done: int
+    size: int
+
+
+def records(store: Store, job_id: str) -> Mapping[int, Record]:
+    """By clip, what the job's attempts recorded as made. Raises StoreDamaged where the events do not tell."""
+    found: dict[int, Record] = {}
+    for attempt in read_attempts(store, job_id):
+        _ = attempt.state  # a damaged ledger is no ground to judge on
+        for event in attempt.events:
+            match event.type, event.data:
+                case "clip.completed", {"clip": int(clip), "sha256": str(sha256), "frames": int(frames)}:
+                    before = found.get(clip)
+                    other = (before.attempt,) if before and before.sha256 != sha256 else ()
+                    found[clip] = Record(
+                        attempt=attempt.number,
+                        sha256=sha256,
+                        frames=frames,
+                        differing=(*(before.differing if before else ()), *other),
+                    )
+                case _:
+                    pass
+    return found
+
+
+def recheck(
+    spec: JobSpec,
+    known: Mapping[int, Record],
+    installed: Installed,
+    work: Path,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[Reading], None] = lambda _: None,
+) -> tuple[Rechecked, ...]:
+    """Every clip's proxy, looked at in order. work: a folder for ffmpeg's words. Raises Interrupted, SpecInvalid."""
+    require_reachable(spec)
+    return tuple(
+        _Proxy(spec, index, known.get(index), installed, work, should_stop, on_progress).look()
+        for index in range(len(spec.clips))
+    )
+
+
+def verdict(rechecked: tuple[Rechecked, ...]) -> VerifyMismatch | None:
+    """The failure of a verification that found problems, all of them."""
+    problems = tuple(one.problem for one in rechecked if one.problem is not None)
+    if not problems:
+        return None
+    return VerifyMismatch(message=f"{len(problems)} of {len(rechecked)} proxies are not right.", problems=problems)
+
+
+@dataclass(frozen=True)
+class _Proxy:
+    spec: JobSpec
+    index: int
+    record: Record | None
+    installed: Installed
+    work: Path
+    should_stop: Callable[[], bool]
+    on_progress: Callable[[Reading], None]
+
+    @property
+    def output(self) -> str:
+        return self.spec.clips[self.index].outputs[0].uri
+
+    def look(self) -> Rechecked:
+        return Rechecked(index=self.index, output=self.output, record=self.record, problem=self._problem())
+
+    def _problem(self) -> Problem | None:
+        if self.record is None:
+            return self._said(NOT_MADE, "the job has not made this proxy.")
+        if self.record.differing:
+            others = ", ".join(map(str, self.record.differing))
+            return self._said(
+                RECORDS_DIFFER, f"attempt {self.record.attempt} recorded other bytes than attempt {others}."
+            )
+        try:
+            found = self._digest()
+        except FileNotFoundError:
+            return self._said(MISSING, "the proxy is not there.")
+        except OSError as why:
+            return self._said(UNREADABLE, f"the proxy cannot be read: {why.strerror or why}.")
+        if found != self.record.sha256:
+            return self._said(CHANGED, f"the proxy is {found}, the job recorded {self.record.sha256}.")
+        fault = self._decode(self.record.frames)
+        return self._said(UNDECODABLE, fault) if fault else None
+
+    def _said(self, code: str, message: str) -> Problem:
+        return Problem(f"clips[{self.index}] {self.output}", code, message)
+
+    def _digest(self) -> str:
+        path, digest = local_path(self.output), None
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            for done, digest in digest_stream(stream):  # noqa: B007  (the last one is the whole file's)
+                if self.should_stop():
+                    raise Interrupted(message="The verification was stopped.", clip=self.index, stage="verify")
+                self.on_progress(Reading(index=self.index, stage="hash", done=done, size=size))
+        return str(digest)
+
+    def _decode(self, frames: int) -> str | None:
+        """Why a decode of picture and sound from end to end did not succeed, None where it did."""
+        last = 0
+
+        def progress(step: Progress) -> None:
+            nonlocal last
+            last = step.frame
+            self.on_progress(Reading(index=self.index, stage="decode", done=step.frame, size=frames))
+
+        words = self.work / f"{self.index:05d}.log"
+        argv = (*self.installed.ffmpeg_argv, *_DECODE_BEFORE, "-i", f"file:{self.output}", *_DECODE_AFTER)
+        ended = run(argv, cwd=self.work, log=words, on_progress=progress, should_stop=self.should_stop)
+        if ended.ending == "stopped":
+            raise Interrupted(message="The verification was stopped.", clip=self.index, stage="verify")
+        words.unlink()
+        said = ended.stderr.decode("utf-8", "replace").strip()
+        if ended.exit != 0 or said:
+            return f"the proxy does not decode whole: {said.splitlines()[0] if said else f'exit {ended.exit}'}."
+        if last != frames:
+            return f"the proxy decodes to {last} frames, the job recorded {frames}."
+        return None
+
+
+_DECODE_BEFORE: Final = (
+    *("-nostdin", "-hide_banner", "-nostats", "-loglevel", "error", "-progress", "pipe:1", "-xerror"),
+    *("-err_detect", "+crccheck+bitstream+buffer", "-protocol_whitelist", "file", "-guess_layout_max", "0"),
+)
+_DECODE_AFTER: Final = ("-map", "0:v", "-map", "0:a?", "-fps_mode", "passthrough", "-f", "null", "-")

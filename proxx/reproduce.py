@@ -1,0 +1,145 @@
+"""Encodes clips of a job again, elsewhere, and compares the bytes: the proof that anyone can repeat.
+
+The second encode goes through the very code that makes a clip of a job. It has a ledger in memory and publishes
+into a folder of its own, so the job, its store and its outputs are not touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+from typing import Final
+
+from proxx.clip import Bench, make_clip
+from proxx.errors import ClipFailure, Interrupted, JobUnknown, Problem, ReproduceMismatch
+from proxx.event import Worker
+from proxx.execute import failed
+from proxx.job import Clip, JobSpec
+from proxx.ledger import Ledger
+from proxx.publish import Present, existing
+from proxx.reach import local_path, require_reachable
+from proxx.recheck import Record
+from proxx.steps import ClipEnded, ClipStarted, Watcher, silent
+from proxx.store import MemoryStore
+from proxx.toolchain import Installed
+
+OTHER_BYTES: Final = "OTHER_BYTES"
+"""The one problem that is not a failure to encode."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Again:
+    """One clip encoded again. expected: sha256 by the job's record, or of the published file where there is none.
+
+    path: where the second encode is kept, if it was made. problem: None where the bytes are the same.
+    """
+
+    index: int
+    expected: str
+    found: str | None
+    path: Path | None
+    problem: Problem | None
+
+
+def choose(clips: Sequence[Clip], share: Fraction) -> tuple[int, ...]:
+    """Which clips to encode: the share of them, at least one, whose fingerprints come first; in the job's order.
+
+    Fingerprints are as good as random and nobody can pick them, so the sample is fair and the same for everyone.
+    """
+    count = min(len(clips), max(1, ceil(share * len(clips))))
+    ranked = sorted(range(len(clips)), key=lambda index: (clips[index].fingerprint, index))
+    return tuple(sorted(ranked[:count]))
+
+
+def expected_bytes(spec: JobSpec, chosen: Sequence[int], known: Mapping[int, Record]) -> Mapping[int, str]:
+    """What each clip must come to.
+
+    Raises JobUnknown where a clip has neither record nor published file, SpecInvalid where it is out of reach.
+    """
+    require_reachable(spec)
+    expected: dict[int, str] = {}
+    for index in chosen:
+        if index in known:
+            expected[index] = known[index].sha256
+            continue
+        match existing(local_path(spec.clips[index].outputs[0].uri)):
+            case Present(sha256=str(sha256)):
+                expected[index] = sha256
+            case _:
+                raise JobUnknown(
+                    message="There is nothing to compare with: the store has no record of this clip's proxy, "
+                    "and no file is where it would be.",
+                    clip=index,
+                )
+    return expected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workshop:
+    """Where clips are encoded again. folder: new and empty, for the second encodes."""
+
+    installed: Installed
+    folder: Path
+    worker: Worker
+    should_stop: Callable[[], bool] = lambda: False
+    watch: Watcher = silent
+
+
+def reproduce(spec: JobSpec, expected: Mapping[int, str], shop: Workshop) -> tuple[Again, ...]:
+    """Encode the clips of `expected` again, in order. Raises what would stop a job, Interrupted among it."""
+    made = shop.folder / "made"
+    work = shop.folder / "work"
+    for folder in (made, work):
+        folder.mkdir()
+    return tuple(_again(spec, index, expected[index], shop) for index in sorted(expected))
+
+
+def verdict(again: Sequence[Again]) -> ReproduceMismatch | None:
+    """The failure of a reproduction that found problems, all of them."""
+    problems = tuple(one.problem for one in again if one.problem is not None)
+    if not problems:
+        return None
+    message = f"{len(problems)} of {len(again)} clips did not come out the same."
+    return ReproduceMismatch(message=message, problems=problems)
+
+
+def _again(spec: JobSpec, index: int, expected: str, shop: Workshop) -> Again:
+    if shop.should_stop():
+        raise Interrupted(message="The reproduction was stopped between clips.", stage="job")
+    clip = spec.clips[index]
+    there = shop.folder / "made" / f"{index:05d}.{spec.profile.container}"
+    ledger = Ledger(MemoryStore(), spec.job_id, 1, shop.worker, "reproduce")
+    ledger.append("lock.acquired", {"attempt": 1, "job_id": spec.job_id})
+    bench = Bench(shop.installed, shop.folder / "work", ledger, shop.should_stop, shop.watch)
+    shop.watch(ClipStarted(index, len(spec.clips), clip.source.files[0].uri, clip.expect.output_frames))
+    try:
+        done = make_clip(_elsewhere(spec, index, there), index, bench)
+    except ClipFailure as why:
+        shop.watch(ClipEnded(index, failed(spec, index, why)))
+        problem = _problem(clip, index, why.code, why.message)
+        return Again(index=index, expected=expected, found=None, path=None, problem=problem)
+    shop.watch(ClipEnded(index, done))
+    same = done.output_sha256 == expected
+    told = f"a second encode gave {done.output_sha256}, the job has {expected}."
+    return Again(
+        index=index,
+        expected=expected,
+        found=done.output_sha256,
+        path=there,
+        problem=None if same else _problem(clip, index, OTHER_BYTES, told),
+    )
+
+
+def _elsewhere(spec: JobSpec, index: int, place: Path) -> JobSpec:
+    """The spec with one clip's proxy at another place, which no byte of it depends on."""
+    clip = spec.clips[index]
+    moved = clip.outputs[0].model_copy(update={"uri": str(place)})
+    clips = (*spec.clips[:index], clip.model_copy(update={"outputs": (moved,)}), *spec.clips[index + 1 :])
+    return spec.model_copy(update={"clips": clips})
+
+
+def _problem(clip: Clip, index: int, code: str, message: str) -> Problem:
+    return Problem(f"clips[{index}] {clip.source.files[0].uri}", code, message)

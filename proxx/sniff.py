@@ -1,0 +1,162 @@
+"""What a file is, from its own bytes: camera raw, cut off, or no media at all. For clear refusals; no decoding."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import PurePath
+from typing import BinaryIO, Final
+
+HEAD: Final = 64 << 10  # bytes of the beginning that these functions are given
+
+_RAW: Final = {
+    "red": "RED R3D raw: REDCINE-X PRO or DaVinci Resolve makes a movie file of it",
+    "arri": "ARRIRAW: the ARRI Reference Tool or DaVinci Resolve makes a movie file of it",
+    "braw": "Blackmagic RAW: DaVinci Resolve makes a movie file of it",
+    "sony": "Sony X-OCN or raw: Catalyst Browse or DaVinci Resolve makes a movie file of it",
+    "canon": "Canon Cinema RAW: Cinema RAW Development or DaVinci Resolve makes a movie file of it",
+    "dng": "CinemaDNG, a raw picture a file: DaVinci Resolve makes a movie file of it",
+    "nikon": "Nikon N-RAW: DaVinci Resolve or NX Studio makes a movie file of it",
+}
+_BY_SUFFIX: Final = {
+    ".r3d": "red",
+    ".ari": "arri",
+    ".arx": "arri",
+    ".braw": "braw",
+    ".crm": "canon",
+    ".dng": "dng",
+    ".nev": "nikon",
+}
+_MXF_PARTITION: Final = bytes.fromhex("060e2b34020501010d01020101")
+_DNG_VERSION: Final = 50706  # the TIFF tag that makes a TIFF a DNG
+
+
+def camera_raw(name: str, head: bytes) -> str | None:
+    """Which camera raw format this is and what reads it, by magic bytes first, then by the name; None if none."""
+    if head[4:8] in (b"RED1", b"RED2"):
+        return _RAW["red"]
+    if head[:4] == b"ARRI":
+        return _RAW["arri"]
+    if head[4:12] == b"ftypcrx ":
+        return _RAW["canon"]
+    if _is_dng(head):
+        return _RAW["dng"]
+    kind = _BY_SUFFIX.get(PurePath(name).suffix.lower())
+    return _RAW[kind] if kind is not None and not _is_plain(head) else None
+
+
+def camera_raw_codec(tag: str | None, head: bytes) -> str | None:
+    """The same for a picture track whose codec the toolchain does not know: by its tag or by who wrote the MXF."""
+    if tag is not None and len(tag) == 4:
+        if tag.startswith("br") and not tag.endswith(" "):
+            return _RAW["braw"]
+        if tag == "CRAW":
+            return _RAW["canon"]
+        if tag.lower() == "nraw":
+            return _RAW["nikon"]
+    if _MXF_PARTITION in head:
+        for company, kind in (("ARRI", "arri"), ("Sony", "sony"), ("SONY", "sony")):
+            if company.encode("utf-16-be") in head:
+                return _RAW[kind]
+    return None
+
+
+def describe(head: bytes) -> str:
+    """In words, what bytes that no demuxer took look like."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    for magic, words in _MAGIC:
+        if text.startswith(magic):
+            return words
+    if not head.strip(b"\0"):
+        return "zeros only, as a broken copy or a recovered card leaves them"
+    if _is_plain(head):
+        return "plain text"
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+        return "a QuickTime or MP4 file whose index cannot be read"
+    if _MXF_PARTITION in head:
+        return "an MXF file whose header cannot be read"
+    return "no format that cameras write"
+
+
+_MAGIC: Final = (
+    (b"#EXTM3U", "an HLS playlist, which only names other files"),
+    (b"ffconcat", "an ffmpeg concat list, which only names other files"),
+    (b"<?xml", "an XML file"),
+    (b"<!DOCTYPE html", "a web page"),
+    (b"<html", "a web page"),
+    (b"<", "an XML file"),
+    (b"{", "a JSON file"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"%PDF", "a PDF"),
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"\x89PNG", "a PNG picture"),
+    (b"II*\0", "a TIFF picture"),
+    (b"MM\0*", "a TIFF picture"),
+    (b"\0\x05\x16\x07", "what macOS keeps beside a file (._name), not the file itself"),
+    (b"ID3", "an MP3 sound file"),
+)
+
+
+def cut_off(stream: BinaryIO, size: int) -> str | None:
+    """In words, how the container itself shows that the file is not whole; None where it does not."""
+    stream.seek(0)
+    head = stream.read(HEAD)
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide"):
+        return _boxes_cut_off(stream, size)
+    at = head.find(_MXF_PARTITION)
+    return _mxf_cut_off(head[at:], at, size) if at >= 0 else None
+
+
+def _boxes_cut_off(stream: BinaryIO, size: int) -> str | None:
+    at, kinds, found = 0, set[bytes](), list[str]()
+    while at + 8 <= size:
+        stream.seek(at)
+        header = stream.read(16)
+        length, kind = struct.unpack(">I4s", header[:8])
+        if length == 1 and len(header) == 16:
+            (length,) = struct.unpack(">Q", header[8:])
+        elif length == 0:
+            length = size - at
+        if length < 8 or not kind.isascii():
+            break  # not a box: something else follows the movie
+        kinds.add(kind)
+        at += length
+        if at > size and kind in {b"mdat", b"moov"}:
+            found.append(f"its {kind.decode()} part ends at byte {at}, the file at byte {size}")
+    if not kinds & {b"moov", b"moof"}:
+        found.append("it has no index (moov): the recording was not closed, or the copy or the card was cut off")
+    return "; ".join(found) or None
+
+
+def _mxf_cut_off(pack: bytes, at: int, size: int) -> str | None:
+    """SMPTE ST 377-1 7.1: byte 14 of the key is the status, the footer's place is 24 bytes into the value."""
+    if len(pack) < 64:
+        return f"its MXF header ends at byte {size}"
+    long_form = pack[16] & 0x7F if pack[16] & 0x80 else 0
+    value = 17 + long_form
+    (footer,) = struct.unpack(">Q", pack[value + 24 : value + 32])
+    if footer and at + footer >= size:
+        return f"its footer is at byte {at + footer}, the file ends at byte {size}"
+    return None
+
+
+def _is_dng(head: bytes) -> bool:
+    if head[:4] not in (b"II*\0", b"MM\0*"):
+        return False
+    order = "<" if head[:2] == b"II" else ">"
+    (at,) = struct.unpack_from(order + "I", head, 4) if len(head) >= 8 else (0,)
+    if not 8 <= at <= len(head) - 2:
+        return False
+    (count,) = struct.unpack_from(order + "H", head, at)
+    entries = range(at + 2, min(at + 2 + 12 * count, len(head) - 12 + 1), 12)
+    return any(struct.unpack_from(order + "H", head, entry)[0] == _DNG_VERSION for entry in entries)
+
+
+def _is_plain(head: bytes) -> bool:
+    """Text: UTF-8 (its last character may be cut) without control characters."""
+    try:
+        text = head[: len(head) - 4 if len(head) == HEAD else None].decode("utf-8")
+    except UnicodeDecodeError as why:
+        if why.start < len(head) - 8:
+            return False
+        text = head[: why.start].decode("utf-8")
+    return bool(text) and all(c.isprintable() or c in "\r\n\t\f﻿" for c in text)

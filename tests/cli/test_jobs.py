@@ -1,0 +1,216 @@
+"""Verbs that only read and decide: status, history, unlock, retire; which job and which store is meant."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from proxx.errors import FormatMismatch
+from proxx.event import Worker, stamp
+from proxx.job import JobContent, JobSpec, seal, spec_bytes
+from proxx.lock import acquire, release
+from proxx.register import record_refusal, register
+from proxx.result import ClipCompleted, make_result
+from proxx.store import FileStore, init
+from tests.cli.command import call
+from tests.results import AnyClip, completed, envelope, failed
+from tests.specs import clip, job, profile, toolchain
+
+HOSTILE = "\x1b[31mA\n001"
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FileStore:
+    found = FileStore(tmp_path / "store")
+    init(found)
+    return found
+
+
+def put(store: FileStore, spec: JobSpec) -> str:
+    """Register the job; its id."""
+    outputs = [output.uri for clip in spec.clips for output in clip.outputs]
+    register(store, spec_bytes(spec), spec.job_id, outputs, stamp(worker(), "registrar"))
+    return spec.job_id
+
+
+def worker() -> Worker:
+    return Worker(host="edit7\x1b[2J", pid=4711, user="otto")
+
+
+def hold(store: FileStore, job_id: str, attempt: int = 1) -> None:
+    acquire(store, job_id, attempt, worker(), "run-1").append("clip.started", {"clip": 0, "source": f"/m/{HOSTILE}"})
+
+
+def finish(store: FileStore, job_id: str, *clips: AnyClip) -> None:
+    ledger = acquire(store, job_id, 1, worker(), "run-1")
+    for one in clips:
+        if isinstance(one, ClipCompleted):
+            ledger.append("clip.completed", {"clip": one.index, "sha256": one.output_sha256, "frames": one.frames})
+    release(ledger, make_result(job_id, 1, clips, None, envelope()).to_json())
+
+
+def test_an_empty_store(store: FileStore, capsys: Capture) -> None:
+    answer = call(capsys, "--store", store.root, "status")
+    assert (answer.status, answer.out) == (0, f"No jobs in {store.uri}\n")
+    assert call(capsys, "status", "--json", "--store", store.root).json == {"store": store.uri, "jobs": []}
+
+
+@pytest.mark.clause("I6")
+def test_every_state_is_shown(store: FileStore, capsys: Capture) -> None:
+    job_id = put(store, job())
+    said = []
+    said.append(call(capsys, "status", "--store", store.root).out)
+    hold(store, job_id)
+    said.append(call(capsys, "status", "--store", store.root).out)
+    assert (
+        call(capsys, "unlock", job_id, "--reason", "power cut", "--worker-is-dead", "--store", store.root).status == 0
+    )
+    said.append(call(capsys, "status", "--store", store.root).out)
+    assert call(capsys, "retire", job_id, "--reason", "wrong card", "--store", store.root).status == 0
+    said.append(call(capsys, "status", "--store", store.root).out)
+    for state, text in zip(("REGISTERED", "HELD", "UNLOCKED", "RETIRED"), said, strict=True):
+        assert job_id[:12] in text
+        assert state in text
+        assert "\x1b" not in text
+    assert "otto@edit7\\x1b[2J process 4711" in said[1]
+    assert "power cut" in said[2]
+    assert "wrong card" in said[3]
+
+
+def test_one_job_in_full(store: FileStore, capsys: Capture) -> None:
+    job_id = put(store, job(2))
+    finish(store, job_id, completed(0), failed(1))
+    record_refusal(store, job_id, FormatMismatch(message=HOSTILE), stamp(worker(), "run-2"), 2)
+    answer = call(capsys, "status", job_id, "--store", store.root)
+    assert answer.status == 0
+    assert job_id in answer.out
+    assert "FRAMES_MISMATCH" in answer.out
+    assert "attempt 2: FORMAT_MISMATCH: \\x1b[31mA\\n001" in answer.out
+    assert "proxx run SPEC --attempt 2" in answer.out
+    data = call(capsys, "status", job_id, "--json", "--store", store.root).json
+    assert (data["job_id"], data["state"], data["attempts"][0]["code"]) == (job_id, "FAILED", "FRAMES_MISMATCH")
+
+
+def test_held_names_who_since_when_and_the_way_out(store: FileStore, capsys: Capture) -> None:
+    job_id = put(store, job())
+    hold(store, job_id)
+    said = call(capsys, "status", job_id, "--store", store.root).out
+    assert "HELD by otto@edit7\\x1b[2J process 4711 since 20" in said
+    assert "--worker-is-dead" in said
+
+
+@pytest.mark.clause("V5")
+def test_history_tells_every_event(store: FileStore, capsys: Capture) -> None:
+    job_id = put(store, job(2))
+    hold(store, job_id)
+    call(capsys, "unlock", job_id, "--reason", HOSTILE, "--worker-is-dead", "--store", store.root)
+    answer = call(capsys, "history", job_id, "--store", store.root)
+    assert answer.status == 0
+    for words in (
+        "lock.acquired",
+        "clip.started      clip 1 \\x1b[31mA\\n001",
+        "unlocked",
+        "\\x1b[31mA\\n001 (said by",
+    ):
+        assert words in answer.out
+    assert "\x1b" not in answer.out
+    data = call(capsys, "history", job_id, "--json", "--store", store.root).json
+    assert [entry["type"] for entry in data["entries"]] == ["lock.acquired", "clip.started", "unlocked"]
+    hold(store, job_id, 2)
+    assert "attempt 2 is open" in call(capsys, "history", job_id, "--store", store.root).out
+
+
+def test_a_finished_attempt_in_history(store: FileStore, capsys: Capture) -> None:
+    job_id = put(store, job(2))
+    finish(store, job_id, completed(0), failed(1))
+    said = call(capsys, "history", job_id, "--store", store.root).out
+    assert "clip 1: 25 frames" in said
+    assert "FAILED: 1 of 2 clips" in said
+
+
+def test_unlock_needs_to_be_told_that_the_worker_is_dead(store: FileStore, capsys: Capture) -> None:
+    job_id = put(store, job())
+    hold(store, job_id)
+    answer = call(capsys, "unlock", job_id, "--reason", "x", "--store", store.root)
+    assert answer.status == 2
+    assert "LOCK_LOST" in answer.err
+    assert "HELD" in call(capsys, "status", "--store", store.root).out
+    assert call(capsys, "unlock", job_id, "--worker-is-dead", "--store", store.root).status == 2  # no reason
+    assert call(capsys, "unlock", job_id, "--reason", " ", "--worker-is-dead", "--store", store.root).status == 2
+
+
+def test_what_cannot_be_unlocked_or_retired_is_4(store: FileStore, capsys: Capture) -> None:
+    job_id = put(store, job())
+    dead = ("--reason", "x", "--worker-is-dead", "--store", store.root, "--json")
+    assert call(capsys, "unlock", job_id, *dead).code == "NOT_LOCKED"
+    hold(store, job_id)
+    answer = call(capsys, "retire", job_id, "--reason", "x", "--store", store.root, "--json")
+    assert (answer.status, answer.code) == (4, "LOCKED")
+    assert answer.json["error"]["run_id"] == "run-1"
+    unlocked = call(capsys, "unlock", job_id, *dead)
+    assert unlocked.json == {"job_id": job_id, "attempt": 1, "state": "UNLOCKED", "next_attempt": 2}
+    assert call(capsys, "retire", job_id, "--reason", "x", "--store", store.root, "--json").json["attempt"] == 2
+    again = call(capsys, "retire", job_id, "--reason", "x", "--store", store.root, "--json")
+    assert (again.status, again.code) == (4, "JOB_RETIRED")
+
+
+# --- which job, which store ------------------------------------------------------------------------------
+
+
+def named(name: str) -> JobSpec:
+    """A job of its own, with outputs of its own."""
+    return seal(
+        JobContent(
+            schema_="proxx.job/1",
+            name=name,
+            profile=profile(),
+            toolchain=toolchain(),
+            clips=(clip(output=f"/proxies/{name}.mov"),),
+            left_out=(),
+        )
+    )
+
+
+def test_a_job_by_the_beginning_of_its_id_or_its_spec(store: FileStore, tmp_path: Path, capsys: Capture) -> None:
+    specs = [named(f"n{number}") for number in range(17)]  # two of them begin alike
+    ids = sorted(put(store, spec) for spec in specs)
+    twin = next(one for one, other in pairwise(ids) if one[0] == other[0])
+    for said in (twin, twin[:12]):
+        assert call(capsys, "status", said, "--json", "--store", store.root).json["job_id"] == twin
+    unclear = call(capsys, "status", twin[0], "--json", "--store", store.root)
+    assert (unclear.status, unclear.code) == (3, "JOB_UNKNOWN")
+    assert "begin with" in unclear.json["error"]["message"]
+    file = tmp_path / "abc"
+    file.write_bytes(spec_bytes(specs[0]))
+    assert call(capsys, "history", file, "--json", "--store", store.root).json["job_id"] == specs[0].job_id
+
+
+@pytest.mark.parametrize("said", ["0" * 64, "zz", "", "/nowhere/x.json", "../../etc", "\x1b[2J"])
+def test_a_job_that_is_not_there_is_3(said: str, store: FileStore, capsys: Capture) -> None:
+    put(store, job())
+    answer = call(capsys, "history", said, "--store", store.root)
+    assert answer.status == 3
+    assert "JOB_UNKNOWN" in answer.err
+    assert "\x1b" not in answer.err
+
+
+def test_which_store(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("PROXX_STORE", raising=False)
+
+    def uri(*args: object) -> str:
+        return str(call(capsys, *args, "--json").json["store"])
+
+    assert uri("status") == (tmp_path / ".proxx/store").as_uri()
+    assert list(tmp_path.iterdir()) == []  # a reader makes nothing
+    monkeypatch.setenv("PROXX_STORE", str(tmp_path / "variable"))
+    assert uri("status") == (tmp_path / "variable").as_uri()
+    assert uri("--store", tmp_path / "before", "status") == (tmp_path / "before").as_uri()
+    assert (
+        uri("--store", tmp_path / "before", "status", "--store", tmp_path / "after") == (tmp_path / "after").as_uri()
+    )
+    monkeypatch.setenv("PROXX_STORE", "")
+    assert call(capsys, "status").status == 6  # set to nothing is a mistake, not a wish for the default

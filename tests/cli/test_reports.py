@@ -1,0 +1,139 @@
+"""`profiles`, `doctor`, `verify`, `reproduce`, `demo`: what they print and how they end."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from proxx.doctor import Finding
+from proxx.job import JobSpec
+from proxx.profile import catalogue
+from tests.cli.command import Answer, call, proxx
+from tests.jobs import make_job, write_spec
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_profiles(capsys: Capture) -> None:
+    answer = call(capsys, "profiles")
+    assert answer.status == 0
+    lines = answer.out.splitlines()
+    assert lines[0].split()[:3] == ["NAME", "FILE", "SIZE"]
+    for name, line in zip(catalogue(), lines[1:], strict=False):
+        assert line.startswith(f"{name} ")
+    listed = call(capsys, "profiles", "--json").json["profiles"]
+    assert [profile["name"] for profile in listed] == list(catalogue())
+    assert all(len(profile["fingerprint"]) == 64 for profile in listed)
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_a_profile_is_printed_whole(name: str, capsys: Capture) -> None:
+    assert tomllib.loads(call(capsys, "profiles", name).out)["name"] == name
+
+
+def test_an_unknown_profile_is_3_and_names_the_known(capsys: Capture) -> None:
+    answer = call(capsys, "profiles", "prores")
+    assert answer.status == 3
+    assert "prores_proxy" in answer.err
+
+
+@pytest.mark.parametrize("well", [True, False])
+def test_doctor(well: bool, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    findings = (Finding("python", True, "Python."), Finding("toolchain \x1b", well, "Here.", "" if well else "Do."))
+    monkeypatch.setattr("proxx.doctor.examine", lambda *_, **__: findings)
+    answer = call(capsys, "doctor")
+    assert answer.status == (0 if well else 6)
+    assert ("BAD  toolchain \\x1b: Here.\n     -> Do." in answer.out) is not well
+    data = call(capsys, "doctor", "--json").json
+    assert data["healthy"] is well
+    assert data["findings"][0] == {"area": "python", "ok": True, "sentence": "Python.", "remedy": ""}
+
+
+def made(tmp_path: Path, capsys: Capture) -> tuple[JobSpec, Path, tuple[object, ...]]:
+    """A completed job of three clips."""
+    job = make_job(tmp_path / "out", "prores_proxy", 3)
+    spec, place = write_spec(job, tmp_path / "job.json"), ("--store", tmp_path / "store")
+    assert call(capsys, *place, "run", spec).status == 0
+    return job, spec, place
+
+
+def test_verify(tmp_path: Path, capsys: Capture) -> None:
+    job, spec, place = made(tmp_path, capsys)
+    answer = call(capsys, *place, "verify", spec)
+    assert (answer.status, answer.err) == (0, "")
+    assert answer.out.count("ok  sha256:") == 3
+    Path(job.clips[0].outputs[0].uri).unlink()
+    changed = Path(job.clips[2].outputs[0].uri)
+    changed.write_bytes(changed.read_bytes()[:-1])
+    answer = call(capsys, *place, "verify", spec)
+    assert answer.status == 5
+    assert "VERIFY_MISMATCH: 2 of 3 proxies" in answer.err
+    assert "clips[0]" in answer.err
+    assert "clips[2]" in answer.err
+    data = call(capsys, *place, "verify", spec, "--json")
+    assert (data.status, data.json["verified"], data.code) == (5, False, "VERIFY_MISMATCH")
+    problems = [clip["problem"]["code"] if clip["problem"] else None for clip in data.json["clips"]]
+    assert problems == ["PROXY_MISSING", None, "PROXY_CHANGED"]
+
+
+def test_verify_of_a_job_nobody_knows_is_3(tmp_path: Path, capsys: Capture) -> None:
+    spec = write_spec(make_job(tmp_path / "out", "prores_proxy"), tmp_path / "job.json")
+    answer = call(capsys, "--store", tmp_path / "store", "verify", spec, "--json")
+    assert (answer.status, answer.code) == (3, "JOB_UNKNOWN")
+
+
+def test_reproduce(tmp_path: Path, capsys: Capture) -> None:
+    job, spec, place = made(tmp_path, capsys)
+    work = tmp_path / "work"
+    work.mkdir()
+    answer = call(capsys, *place, "reproduce", spec, "--work", work)
+    assert (answer.status, answer.err) == (0, "")
+    assert answer.out.count("same     sha256:") == 3
+    assert list(work.iterdir()) == []
+    sampled = call(capsys, "--store", tmp_path / "another", "reproduce", spec, "--sample", "34%", "--json").json
+    assert (sampled["reproduced"], sampled["of_clips"], len(sampled["clips"])) == (True, 3, 2)
+    # Without the job's record, a published file that was changed is what differs, and the second encode is kept.
+    changed = Path(job.clips[1].outputs[0].uri)
+    changed.write_bytes(changed.read_bytes() + b"x")
+    answer = call(capsys, "--store", tmp_path / "another", "reproduce", spec, "--work", work)
+    assert answer.status == 5
+    assert "REPRODUCE_MISMATCH: 1 of 3" in answer.err
+    (kept,) = work.rglob("*.mov")
+    assert kept.read_bytes() == changed.read_bytes()[:-1]
+    assert str(kept) in answer.out
+
+
+@pytest.mark.parametrize("share", ["0%", "101%", "5", "five", "-1%", "1e1%", "٥%"])
+def test_a_sample_is_a_share(share: str, tmp_path: Path, capsys: Capture) -> None:
+    assert call(capsys, "reproduce", tmp_path / "x.json", f"--sample={share}").status == 2
+
+
+def test_reproduce_without_anything_to_compare_is_3(tmp_path: Path, capsys: Capture) -> None:
+    spec = write_spec(make_job(tmp_path / "out", "prores_proxy"), tmp_path / "job.json")
+    answer = call(capsys, "--store", tmp_path / "store", "reproduce", spec, "--json")
+    assert (answer.status, answer.code) == (3, "JOB_UNKNOWN")
+    assert call(capsys, "reproduce", spec, "--work", tmp_path / "none", "--json").code == "WORK_UNUSABLE"
+
+
+def test_demo_from_an_empty_folder(tmp_path: Path) -> None:
+    answer = proxx("demo", cwd=tmp_path)
+    assert (answer.status, answer.err) == (0, "")
+    for verb in ("create", "run", "verify", "reproduce", "status", "history"):
+        assert any(line.startswith("$ proxx ") and f" {verb}" in line for line in answer.out.splitlines())
+    assert "all 3 clips" not in answer.out  # that is the bar's
+    assert sorted(path.name for path in (tmp_path / "proxx-demo/proxies").rglob("*.mov")) == [
+        "A001C001.mov",
+        "B001C001.mov",
+        "IMG_0001.mov",
+    ]
+    shown = _commands(answer)
+    assert proxx(*shown[-1], cwd=tmp_path).status == 0  # what is printed works as it stands
+    again = proxx("demo", cwd=tmp_path)
+    assert again.status == 2
+    assert "not touched" in again.err
+
+
+def _commands(answer: Answer) -> list[list[str]]:
+    return [line.removeprefix("$ proxx ").split() for line in answer.out.splitlines() if line.startswith("$ proxx ")]

@@ -1,0 +1,89 @@
+"""What every test session does: count which clauses are shown, and search for examples the same way every time."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from typing import Final
+
+import pytest
+from hypothesis import settings
+
+from tests.clauses.walk import Verdict, judge, load
+
+WALK: Final = "tests/clauses/test_clauses.py::test_every_clause_has_a_test_that_ran"
+NARROWING: Final = ("keyword", "deselect", "ignore", "ignore_glob", "lf", "stepwise", "collectonly")
+WHOLE: Final = ("", "not bench")  # benchmarks show no clause
+
+settings.register_profile("same", derandomize=True, database=None, deadline=None)
+settings.register_profile("search", database=None, deadline=None, max_examples=5000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+
+class ClauseCount:
+    """Counts, for each clause, the tests of this session that ran and name it."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.clauses = load()
+        self.ran: defaultdict[str, set[str]] = defaultdict(set)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """The walk goes last; what a test names must be a clause."""
+        items.sort(key=lambda item: item.nodeid == WALK)
+        for item in items:
+            for mark in item.iter_markers("clause"):
+                for clause in mark.args:
+                    if clause not in self.clauses.texts:
+                        raise pytest.UsageError(f"{item.nodeid}: no clause is called {clause!r}")
+                    item.user_properties.append(("clause", clause))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and report.outcome != "skipped":
+            for name, value in report.user_properties:
+                if name == "clause":
+                    self.ran[str(value)].add(report.nodeid)
+
+    def why_not_whole(self) -> str | None:
+        """Why this session cannot tell which clauses lack a test, or None where the whole suite runs in it."""
+        option = self.config.option
+        narrowed = [f"--{name}" for name in NARROWING if getattr(option, name, None)]
+        if option.markexpr not in WHOLE:
+            narrowed.append("-m")
+        given = {(self.config.invocation_params.dir / arg).resolve() for arg in self.config.args}
+        if given - {self.config.rootpath, self.config.rootpath / "tests"}:
+            narrowed.append("some paths")
+        return f"only a part of the suite was asked for ({', '.join(narrowed)})" if narrowed else None
+
+    def verdict(self) -> Verdict:
+        return judge(self.clauses, self.ran)
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """With xdist no worker sees the whole session: the controller judges."""
+        if getattr(self.config.option, "numprocesses", None) and not self.why_not_whole() and self.verdict().missing:
+            session.exitstatus = exitstatus or pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if why := self.why_not_whole():
+            terminalreporter.write_line(f"Clauses not judged: {why}.")
+            return
+        verdict = self.verdict()
+        for title, lines in (("CLAUSES WITHOUT A TEST", verdict.missing), ("CLAUSES LEFT FOR LATER", verdict.later)):
+            if lines:
+                of = f"{len(lines)} of {len(self.clauses.texts)}"
+                terminalreporter.section(f"{title}: {of}", bold=True, yellow=True)
+                for line in lines:
+                    terminalreporter.write_line(line)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(ClauseCount(config), "clause-count")
+
+
+@pytest.fixture(scope="session")
+def clause_count(pytestconfig: pytest.Config) -> ClauseCount:
+    """What has run so far in this session."""
+    count = pytestconfig.pluginmanager.get_plugin("clause-count")
+    assert isinstance(count, ClauseCount)
+    return count

@@ -1,0 +1,171 @@
+"""kill -9 and sleep at each step of a job, by real signals to a real worker process.
+
+What must hold after each: no file under a final name that is not whole and verified, no ffmpeg left, `status`
+tells the truth, and after `unlock` the next attempt completes with the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from proxx.errors import NotLocked
+from proxx.event import this_worker
+from proxx.job import JobSpec
+from proxx.ledger import Closed, Open, read_attempts
+from proxx.lock import unlock
+from proxx.status import job_status
+from proxx.store import FileStore
+from tests.jobs import make_job, write_spec
+
+EVENTS = 8  # lock.acquired, 2 x (started, publishing, completed), lock.released
+FAULTS = [f"{when}:{number}" for number in range(1, EVENTS + 1) for when in ("before", "after")]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One job of two clips with a store, a working folder and outputs of its own."""
+
+    root: Path
+    spec: Path
+    job: JobSpec
+
+    @property
+    def store(self) -> FileStore:
+        return FileStore(self.root / "store")
+
+    def start(self, attempt: int, fault: str) -> subprocess.Popen[bytes]:
+        work = self.root / "work"
+        work.mkdir(exist_ok=True)
+        argv = [sys.executable, "-m", "tests.faults.worker", str(self.spec), str(self.root / "store")]
+        return subprocess.Popen([*argv, str(attempt), str(work), fault], stdout=subprocess.PIPE)
+
+    def run(self, attempt: int, fault: str = "none") -> tuple[int, bytes]:
+        process = self.start(attempt, fault)
+        out, _ = process.communicate(timeout=300)
+        return process.returncode, out
+
+    def outputs(self) -> dict[str, str]:
+        """sha256 of every file a user would see in the output folder."""
+        folder = self.root / "proxies"
+        files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.exists() else []
+        return {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in files
+            if not path.name.startswith(".")
+        }
+
+
+def stage(root: Path) -> Stage:
+    root.mkdir(exist_ok=True)
+    job = make_job(root / "proxies", "prores_proxy_half", clips=2)
+    return Stage(root, write_spec(job, root / "job.json"), job)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The bytes of the same clips made without any fault."""
+    clean = stage(tmp_path_factory.mktemp("reference"))
+    code, _ = clean.run(1)
+    assert code == 0
+    made = clean.outputs()
+    assert len(made) == 2
+    return made
+
+
+def no_ffmpeg_works_in(folder: Path) -> bool:
+    """Whether every ffmpeg with a file of `folder` on its command line has ended (the kernel kills them)."""
+    for process in psutil.process_iter(["cmdline"]):
+        try:
+            mine = any(str(folder) in word for word in process.info["cmdline"] or ())
+            if mine and "ffmpeg" in process.name() and process.status() != psutil.STATUS_ZOMBIE:
+                process.wait(timeout=10)
+        except psutil.NoSuchProcess:
+            continue
+        except psutil.TimeoutExpired:
+            return False
+    return True
+
+
+@pytest.mark.clause("I7")
+@pytest.mark.clause("F4")
+@pytest.mark.clause("V2")
+@pytest.mark.clause("N2")
+@pytest.mark.parametrize("fault", [*FAULTS, "progress"])
+def test_killed_at_each_step(tmp_path: Path, fault: str, reference: dict[str, str]) -> None:
+    here = stage(tmp_path)
+    code, _ = here.run(1, fault)
+    assert code == -signal.SIGKILL
+    assert no_ffmpeg_works_in(tmp_path)
+    seen = here.outputs()
+    assert seen.items() <= reference.items(), "a file under a final name is not the whole, verified proxy"
+
+    attempts = read_attempts(here.store, here.job.job_id)
+    if fault == "before:1":  # it never had the lock
+        assert attempts == ()
+        next_attempt = 1
+    elif fault == f"after:{EVENTS}":  # it had ended
+        assert isinstance(attempts[0].state, Closed)
+        with pytest.raises(NotLocked):
+            unlock(here.store, here.job.job_id, "it died", this_worker())
+        next_attempt = 2
+    else:
+        assert isinstance(attempts[0].state, Open)
+        assert job_status(here.store, here.job.job_id).state == "HELD"
+        code, _ = here.run(1)
+        assert code == 4, "an open attempt is never entered again"
+        assert unlock(here.store, here.job.job_id, "it died", this_worker()) == 1
+        next_attempt = 2
+    code, out = here.run(next_attempt)
+    assert code == 0, out
+    assert here.outputs() == reference
+    assert json.loads(out)["status"] == "COMPLETED"
+    assert job_status(here.store, here.job.job_id).state == "COMPLETED"
+
+
+@pytest.mark.clause("P3")
+@pytest.mark.clause("T2")
+@pytest.mark.parametrize("fault", ["stop:before:2", "stop:after:2", "stop:before:3", "stop:after:3", "stop:before:4"])
+def test_a_worker_that_was_only_asleep_publishes_nothing(
+    tmp_path: Path, fault: str, reference: dict[str, str]
+) -> None:
+    here = stage(tmp_path)
+    sleeper = here.start(1, fault)
+    try:
+        wait_until_stopped(sleeper.pid)
+        unlock(here.store, here.job.job_id, "it does not answer", this_worker())
+        code, out = here.run(2)
+        assert code == 0, out
+        before = {path: path.stat().st_ino for path in (tmp_path / "proxies").iterdir() if path.name[0] != "."}
+        os.kill(sleeper.pid, signal.SIGCONT)
+        out, _ = sleeper.communicate(timeout=120)
+    finally:
+        sleeper.kill()
+    result = json.loads(out)
+    assert sleeper.returncode == 1
+    assert result["status"] == "FAILED"
+    assert result["stopped"]["code"] == "LOCK_LOST"
+    after = {path: path.stat().st_ino for path in (tmp_path / "proxies").iterdir() if path.name[0] != "."}
+    assert after == before, "the sleeper touched an output of the attempt that came after it"
+    assert here.outputs() == reference
+    assert no_ffmpeg_works_in(tmp_path)
+    assert job_status(here.store, here.job.job_id).state == "COMPLETED"
+
+
+def wait_until_stopped(pid: int) -> None:
+    process = psutil.Process(pid)
+    for _ in range(600):
+        if process.status() == psutil.STATUS_STOPPED:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the worker never reached the step it was to sleep at")

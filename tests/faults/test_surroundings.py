@@ -1,0 +1,170 @@
+"""What goes wrong around a job: the store, the working directory, the encoder's files, places out of reach."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from proxx import store as stores
+from proxx.errors import SourceUnreadable, SpecInvalid, StoreMismatch, ToolchainMismatch
+from proxx.event import this_worker
+from proxx.execute import Site, execute
+from proxx.job import JobContent, JobSpec, Toolchain, seal, spec_bytes
+from proxx.layout import refusals_folder
+from proxx.lock import unlock
+from proxx.recipe import SourceFile
+from proxx.result import ExecutionResult
+from proxx.source import admit_source
+from proxx.steps import ClipStage, Step, Watcher, silent
+from proxx.store import MemoryStore
+from proxx.toolchain import Installed, admit, find_toolchain
+from tests import specs
+from tests.jobs import make_job
+
+
+def run(
+    job: JobSpec, store: MemoryStore, store_uuid: str | None = None, watch: Watcher = silent, work: Path | None = None
+) -> ExecutionResult:
+    site = Site(store=store, worker=this_worker(), run_id="r", store_uuid=store_uuid, watch=watch, work=work)
+    return execute(spec_bytes(job), site)
+
+
+def at_stage(stage: str, act: Callable[[], None]) -> Watcher:
+    """Does something when a clip comes to a stage."""
+
+    def watch(step: Step) -> None:
+        if isinstance(step, ClipStage) and step.stage == stage:
+            act()
+
+    return watch
+
+
+# --- before the lock -------------------------------------------------------------------------------------
+
+
+@pytest.mark.clause("V3")
+def test_a_refusal_at_a_new_store_is_recorded_and_leaves_a_whole_store() -> None:
+    store, job = MemoryStore(), specs.job()
+    with pytest.raises(ToolchainMismatch):
+        run(job, store)
+    assert len(store.list(refusals_folder(job.job_id))) == 1
+    assert stores.init(store) == stores.identity(store)
+
+
+@pytest.mark.clause("T3")
+def test_nothing_is_written_to_another_store_than_the_one_meant(tmp_path: Path) -> None:
+    empty, other = MemoryStore(), MemoryStore()
+    stores.init(other)
+    before = other.list("")
+    job = make_job(tmp_path / "out", "prores_proxy")
+    for store in (empty, other):
+        with pytest.raises(StoreMismatch):
+            run(job, store, store_uuid="that one")
+    assert empty.list("") == ()
+    assert other.list("") == before
+
+
+@pytest.mark.clause("I5")
+def test_a_place_that_is_no_path_is_never_a_file_in_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = make_job(tmp_path / "out", "prores_proxy")
+    (output,) = made.clips[0].outputs
+    away = made.clips[0].model_copy(update={"outputs": (output.model_copy(update={"uri": "s3://bucket/a.mov"}),)})
+    content = JobContent(
+        schema_="proxx.job/1",
+        name=made.name,
+        profile=made.profile,
+        toolchain=made.toolchain,
+        clips=(away,),
+        left_out=(),
+    )
+    with pytest.raises(SpecInvalid, match=r"clips\[0\]\.outputs\[0\]\.uri"):
+        run(seal(content), MemoryStore())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.mov")
+    file = SourceFile(uri=str(tmp_path / "a.mov"), size=0, digest="sha256:" + "0" * 64, role="picture")
+    with pytest.raises(SourceUnreadable, match="not a regular file"):
+        admit_source(file)
+
+
+# --- while it runs ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.clause("V2")
+@pytest.mark.parametrize("stage", ["encode", "verify"])
+def test_a_working_directory_that_is_taken_away_ends_the_job_by_name(tmp_path: Path, stage: str) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+
+    def take_away() -> None:
+        for folder in work.iterdir():
+            shutil.rmtree(folder)
+
+    job = make_job(tmp_path / "out", "dnxhr_lb_mxf", 2)
+    result = run(job, MemoryStore(), watch=at_stage(stage, take_away), work=work)
+    assert result.stopped is not None
+    assert result.stopped.code == "WORK_UNUSABLE"
+    assert [clip.status for clip in result.clips] == ["FAILED", "NOT_RUN"]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.clause("V2")
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [("replace", "TOOLCHAIN_MISMATCH"), ("break", "TOOLCHAIN_MISMATCH"), ("remove", "TOOLCHAIN_MISSING")],
+)
+@pytest.mark.parametrize("stage", ["encode", "verify"])
+def test_an_encoder_that_is_changed_during_the_job_publishes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, code: str, stage: str
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+
+    def copied(expected: Toolchain, cpu_flags: tuple[str, ...], launcher: tuple[str, ...] = ()) -> Installed:
+        found = admit(expected, cpu_flags, launcher)
+        ffmpeg, ffprobe = (Path(shutil.copy2(program, programs)) for program in (found.ffmpeg, found.ffprobe))
+        return Installed(identity=found.identity, ffmpeg=ffmpeg, ffprobe=ffprobe)
+
+    def upgrade() -> None:
+        for program in programs.iterdir():
+            program.unlink()
+            if change == "replace":
+                program.write_bytes((find_toolchain("static").ffmpeg.parent / program.name).read_bytes() + b"\0")
+                program.chmod(0o755)
+            if change == "break":
+                program.write_text("#!/bin/sh\nexit 1\n")
+                program.chmod(0o755)
+
+    monkeypatch.setattr("proxx.execute.admit", copied)
+    result = run(make_job(tmp_path / "out", "prores_proxy", 2), MemoryStore(), watch=at_stage(stage, upgrade))
+    assert result.stopped is not None
+    assert result.stopped.code == code
+    assert [clip.status for clip in result.clips] == ["FAILED", "NOT_RUN"]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.clause("P3")
+def test_a_worker_that_sleeps_between_announcing_and_publishing_publishes_nothing(tmp_path: Path) -> None:
+    job = make_job(tmp_path / "out", "prores_proxy", 2)
+
+    class Slow(MemoryStore):
+        def create(self, key: str, data: bytes) -> bytes | None:
+            there = super().create(key, data)
+            if b'"clip.publishing"' in data:
+                unlock(self, job.job_id, "it looked dead", this_worker())
+            return there
+
+    result = run(job, Slow())
+    assert result.stopped is not None
+    assert result.stopped.code == "LOCK_LOST"
+    assert [clip.status for clip in result.clips] == ["FAILED", "NOT_RUN"]
+    assert list((tmp_path / "out").iterdir()) == []

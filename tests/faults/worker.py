@@ -1,0 +1,87 @@
+"""A real worker process that runs one attempt and is killed or put to sleep at a chosen step. For fault tests.
+
+`python -m tests.faults.worker SPEC STORE ATTEMPT WORK FAULT`, FAULT being `none`, `progress` (while ffmpeg writes)
+or `before:N` / `after:N` (event N), with `stop:` in front for SIGSTOP instead of SIGKILL. The seam is the store
+and the watcher that `execute` is given: nothing in the product knows of faults. Prints the ExecutionResult.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxx.canonical import pretty_bytes
+from proxx.errors import Refusal
+from proxx.event import this_worker
+from proxx.execute import Site, execute
+from proxx.layout import parse
+from proxx.steps import ClipProgress, Step
+from proxx.store import Store, open_store
+
+
+@dataclass
+class FaultyStore:
+    """A store whose user is hit just before or just after creating event `number`."""
+
+    real: Store
+    when: str
+    number: int
+    signal: signal.Signals
+
+    @property
+    def uri(self) -> str:
+        return self.real.uri
+
+    def create(self, key: str, data: bytes) -> bytes | None:
+        named = parse(key)
+        here = named is not None and named.kind == "event" and named.number == self.number
+        if here and self.when == "before":
+            self._hit()
+        there = self.real.create(key, data)
+        if here and self.when == "after":
+            self._hit()
+        return there
+
+    def read(self, key: str) -> bytes | None:
+        return self.real.read(key)
+
+    def list(self, folder: str) -> tuple[str, ...]:
+        return self.real.list(folder)
+
+    def children(self, folder: str) -> tuple[str, ...]:
+        return self.real.children(folder)
+
+    def _hit(self) -> None:
+        self.number = 0  # once
+        os.kill(os.getpid(), self.signal)
+
+
+def main(spec: str, store: str, attempt: str, work: str, fault: str) -> int:
+    how = signal.SIGSTOP if fault.startswith("stop:") else signal.SIGKILL
+    fault = fault.removeprefix("stop:")
+    opened = open_store(store)
+    if ":" in fault:
+        when, number = fault.split(":")
+        opened = FaultyStore(opened, when, int(number), how)
+
+    def watch(step: Step) -> None:
+        if fault == "progress" and isinstance(step, ClipProgress) and step.frame > 0:
+            os.kill(os.getpid(), how)
+
+    site = Site(
+        store=opened, worker=this_worker(), run_id="faults", attempt=int(attempt), work=Path(work), watch=watch
+    )
+    try:
+        result = execute(Path(spec).read_bytes(), site)
+    except Refusal as refusal:
+        print(refusal)
+        return refusal.status
+    sys.stdout.write(pretty_bytes(result.to_json()).decode())
+    return 0 if result.status == "COMPLETED" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

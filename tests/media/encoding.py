@@ -1,0 +1,93 @@
+"""Clips decided by creation itself, encoded by their own command, and everything about them compared."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from proxx.command import bind, plan
+from proxx.decide import decide_clip
+from proxx.errors import ClipFailure
+from proxx.evidence import Encoded, encode_failure, read_evidence
+from proxx.examine import examine
+from proxx.inspection import Found, inspect
+from proxx.job import Clip
+from proxx.probe import decoders
+from proxx.process import ENVIRONMENT, run
+from proxx.profile import ProfileSpec
+from proxx.umid import write_umids
+from proxx.verify import checks, verdict
+from tests.makemedia import FFMPEG, FFPROBE
+
+
+@dataclass(frozen=True)
+class Made:
+    """A proxy and all that is known of it."""
+
+    clip: Clip
+    path: Path
+    sha256: str
+    encoded: Encoded
+    found: Found
+
+
+@dataclass(frozen=True)
+class World:
+    """What must not matter: launcher, working directory, environment, and which ffmpeg of the two."""
+
+    launcher: Sequence[str] = ()
+    cwd: Path | None = None
+    env: Mapping[str, str] = field(default_factory=lambda: dict(ENVIRONMENT))
+    ffmpeg: Path = FFMPEG
+
+
+HERE = World()
+
+
+@cache
+def _decoders() -> frozenset[str]:
+    return decoders(FFMPEG)
+
+
+def decide(profile: ProfileSpec, source: Path) -> Clip:
+    """The clip as creation decides it."""
+    facts = examine(source, FFPROBE, _decoders(), accept_damage=False, sound=True, on_read=lambda done, size: None)
+    decided = decide_clip(profile, facts, f"/proxies/x.{profile.container}", _decoders(), False)
+    assert not isinstance(decided, ClipFailure), decided
+    return decided.clip
+
+
+def encode(profile: ProfileSpec, clip: Clip, folder: Path, world: World = HERE) -> tuple[Path, Encoded]:
+    """Run the clip's command. Fails the test with ffmpeg's words."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path, log = folder / f"proxy.{profile.container}", folder / "log"
+    source = clip.source.files[0]
+    argv = bind(plan(profile, clip).argv, world.ffmpeg, Path(source.uri), path)
+    done = run((*world.launcher, *argv), cwd=world.cwd or folder, log=log, env=world.env)
+    encoded = read_evidence(log)
+    assert done.exit == 0, f"{encode_failure(done.exit, encoded)}\n{done.stderr.decode(errors='replace')[-3000:]}"
+    if profile.container == "mxf":
+        write_umids(path, source.digest, profile.fingerprint)
+    return path, encoded
+
+
+def make_proxy(profile: ProfileSpec, source: Path, folder: Path, world: World = HERE) -> Made:
+    """Decide, encode, inspect; fails the test where any check is not equal."""
+    clip = decide(profile, source)
+    path, encoded = encode(profile, clip, folder, world)
+    found = inspect(path, FFPROBE)
+    made = checks(profile, clip, encoded, found)
+    failure = verdict(made)
+    assert failure is None, failure
+    assert all(check.equal for check in made)
+    return Made(clip, path, hashlib.sha256(path.read_bytes()).hexdigest(), encoded, found)
+
+
+def tool(name: str) -> str | None:
+    """The full path of a tool of this machine."""
+    found = shutil.which(name)
+    return str(Path(found).resolve()) if found else None

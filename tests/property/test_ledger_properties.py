@@ -1,0 +1,174 @@
+"""Any sequence of workers, operators and failing stores: order, one holder, no gap, one end, one owner."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from proxx.errors import (
+    AttemptClosed,
+    AttemptOutOfOrder,
+    JobRetired,
+    LedgerFailed,
+    Locked,
+    LockLost,
+    NotLocked,
+    OutputClaimed,
+    ProxxError,
+    StoreUnavailable,
+)
+from proxx.event import Worker, canonical_log, stamp
+from proxx.ledger import Absent, Closed, Ledger, Open, read_attempts
+from proxx.lock import acquire, release, retire, unlock
+from proxx.naming import normalized
+from proxx.register import is_registered, register
+from proxx.status import job_status
+from proxx.store import MemoryStore
+
+JOB = "ab" * 32
+WHO = Worker(host="h", pid=1)
+
+
+class Flaky(MemoryStore):
+    """Fails the next create when told to, before or after it has landed."""
+
+    fault = ""
+
+    def create(self, key: str, data: bytes) -> bytes | None:
+        fault, self.fault = self.fault, ""
+        if fault == "before":
+            raise StoreUnavailable(message="lost")
+        there = super().create(key, data)
+        if fault == "after":
+            raise StoreUnavailable(message="lost")
+        return there
+
+
+class Job(RuleBasedStateMachine):
+    """The model: which attempt is open, how many there were, whether the job is retired."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.store = Flaky()
+        register(self.store, b"{}", JOB, ["/p/a"], stamp(WHO, "r"))
+        self.pens: list[Ledger] = []  # every ledger ever handed out; at most one may still write
+        self.attempts = 0
+        self.open = False
+        self.retired = False
+
+    @rule(ahead=st.integers(-2, 2))
+    def take(self, ahead: int) -> None:
+        attempt = self.attempts + ahead
+        try:
+            self.pens.append(acquire(self.store, JOB, attempt, WHO, "r"))
+        except Locked:
+            assert self.open and ahead == 0
+        except AttemptClosed:
+            assert 1 <= attempt <= self.attempts
+        except JobRetired:
+            assert self.retired and ahead >= 0
+        except AttemptOutOfOrder:
+            assert attempt < 1 or ahead > 1 or (self.open and ahead == 1)
+        else:
+            assert ahead == 1 and not self.open and not self.retired
+            self.attempts, self.open = attempt, True
+
+    @rule(pick=st.integers(0, 3), fault=st.sampled_from(["", "", "before", "after"]), ends=st.booleans())
+    def write(self, pick: int, fault: str, ends: bool) -> None:
+        if not self.pens:
+            return
+        pen = self.pens[-1 - pick % len(self.pens)]
+        current = self.open and pen.attempt == self.attempts
+        self.store.fault = fault
+        try:
+            if ends:
+                release(pen, {"status": "COMPLETED"})
+            else:
+                pen.append("clip.started", {})
+        except LockLost:
+            assert not current
+        except LedgerFailed:
+            if fault == "after" and ends and current:
+                self.open = isinstance(read_attempts(self.store, JOB)[-1].state, Open)
+        except RuntimeError:
+            assert not current  # it had closed the attempt itself
+        else:
+            assert current or (ends and isinstance(read_attempts(self.store, JOB)[pen.attempt - 1].state, Closed))
+            self.open = self.open and not (ends and current)
+        finally:
+            self.store.fault = ""
+
+    @rule()
+    def break_lock(self) -> None:
+        try:
+            assert unlock(self.store, JOB, "x", WHO) == self.attempts
+            assert self.open
+            self.open = False
+        except NotLocked:
+            assert not self.open
+
+    @rule(sure=st.integers(0, 4))
+    def end_for_good(self, sure: int) -> None:
+        if sure:
+            return  # seldom, or every story would be short
+        try:
+            assert retire(self.store, JOB, "x", WHO) == self.attempts + 1
+            self.attempts += 1
+            self.retired = True
+        except Locked:
+            assert self.open
+        except JobRetired:
+            assert self.retired
+
+    @invariant()
+    def the_store_tells_the_same_story(self) -> None:
+        attempts = read_attempts(self.store, JOB)
+        assert len(attempts) == self.attempts
+        for attempt in attempts:
+            assert attempt.problems == ()
+            assert len(canonical_log(attempt.events)) == len(attempt.events)
+            assert isinstance(attempt.state, Open if self.open and attempt is attempts[-1] else Closed)
+            assert not isinstance(attempt.state, Absent)
+        state = job_status(self.store, JOB).state
+        assert (state == "HELD") == self.open and (state == "RETIRED") == self.retired
+
+
+Job.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestJob = Job.TestCase
+
+names = st.sampled_from(["a", "A", "b", "é", "e\u0301", "É", "ß", "SS", "c"])
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["register", "register", "register", "retire"]),
+        st.integers(0, 3),
+        st.sampled_from(["", "", "before", "after"]),
+    ),
+    max_size=12,
+)
+
+
+@given(st.lists(st.lists(names, min_size=1, max_size=3, unique_by=normalized), min_size=4, max_size=4), steps)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_an_output_has_one_live_owner(outputs: list[list[str]], steps: list[tuple[str, int, str]]) -> None:
+    store = Flaky()
+    ids = [f"{n}" * 64 for n in range(4)]
+    retired: set[int] = set()
+    for act, n, fault in steps:
+        store.fault = fault
+        try:
+            if act == "retire":
+                retire(store, ids[n], "x", WHO)
+            else:
+                register(store, b"{}", ids[n], outputs[n], stamp(WHO, "r"))
+        except OutputClaimed as why:
+            assert why.owner in ids and why.owner != ids[n] and ids.index(why.owner) not in retired
+        except ProxxError:
+            pass
+        store.fault = ""
+        retired = {n for n in range(4) if any(a.events[0].type == "retired" for a in read_attempts(store, ids[n]))}
+        owners: dict[str, int] = {}
+        for n in range(4):
+            if is_registered(store, ids[n]) and n not in retired:
+                for output in outputs[n]:
+                    assert owners.setdefault(normalized(output), n) == n
