@@ -41,7 +41,7 @@ class Plan:
 def plan(profile: ProfileSpec, clip: Clip) -> Plan:
     """The command that makes `clip`, and then decodes every packet it wrote to see that it decodes."""
     graph = cast("list[str]", ffmpeg.get_args(_graph(profile, clip)))
-    words = (FFMPEG, *_global(profile, clip.recipe), *graph, *_loopback(profile, clip.recipe))
+    words = (FFMPEG, *_global(profile, clip.recipe), *graph, *_loopback(profile))
     return Plan(argv=tuple(intern(word) for word in words))  # most are the same in each clip of a job
 
 
@@ -132,8 +132,7 @@ def _input_options(recipe: Recipe) -> dict[str, str | None]:
         "guess_layout_max": "0",
         "max_error_rate": "1" if accept else "0",
         f"c:{picture}": recipe.video.decoder,
-        # Which frame a decoder conceals depends on its threads, so a damaged source is decoded by one.
-        f"threads:{picture}": "1" if accept else str(recipe.threads.decode),
+        f"threads:{picture}": str(recipe.threads.decode),
     }
     if accept:
         options["err_detect"] = "ignore_err"
@@ -218,10 +217,10 @@ def _named(options: Iterable[Option]) -> Mapping[str, str]:
     return {option.name: option.value for option in options}
 
 
-def _loopback(profile: ProfileSpec, recipe: Recipe) -> tuple[str, ...]:
+def _loopback(profile: ProfileSpec) -> tuple[str, ...]:
     """A decoder for the packets of the encoder: the picture of every frame comes out again, or it was not made."""
     return (
-        *("-threads", str(recipe.threads.decode), "-c:v", profile.video.codec, "-dec", "0:0"),
+        *("-threads", str(profile.threads.decode), "-c:v", profile.video.codec, "-dec", "0:0"),
         *("-filter_complex", "[dec:0]null[decoded]", "-map", "[decoded]"),
         *("-fps_mode", "passthrough", "-f", "null", "-"),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from proxx.decide_colour import ColourDecision, decide_colour
 from proxx.decide_names import NamesDecision, decide_names
@@ -17,7 +18,7 @@ from proxx.errors import ClipFailure, DecodeFailed, SourceTruncated, SourceUnsup
 from proxx.job import Clip
 from proxx.packets import is_truncated, missing_seconds
 from proxx.probed import AudioPackets, AudioStream, FirstFrame, OtherStream, Probed, VideoPackets, VideoStream
-from proxx.profile import ProfileSpec, Threads
+from proxx.profile import ProfileSpec, pinned_threads
 from proxx.recipe import Excluded, Expect, Output, Recipe, Source, SourceFile, VideoPick
 
 
@@ -146,9 +147,7 @@ def _recipe(
     excluded: tuple[Excluded, ...],
     accept_damage: bool,
 ) -> Recipe:
-    threads = profile.threads
-    if accept_damage:
-        threads = Threads(decode=1, filter=threads.filter, encode=threads.encode)
+    decode_errors: Literal["refuse", "accept"] = "accept" if accept_damage else "refuse"
     return Recipe(
         video=pick,
         audio=sound.tracks,
@@ -170,8 +169,8 @@ def _recipe(
         names=names.names,
         luts=(),
         hdr=colour.hdr,
-        decode_errors="accept" if accept_damage else "refuse",
-        threads=threads,
+        decode_errors=decode_errors,
+        threads=pinned_threads(profile.threads, pick.decoder, decode_errors),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from proxx.profile import ProfileSpec
+from proxx.profile import ProfileSpec, pinned_threads
 from proxx.recipe import Expect, Output, Recipe
 
 
@@ -53,7 +53,6 @@ def _sound(profile: ProfileSpec, recipe: Recipe, output: Output) -> Iterator[tup
 
 
 def _threads(profile: ProfileSpec, recipe: Recipe) -> Iterator[tuple[str, str]]:
-    rule, pinned = profile.threads, recipe.threads
-    decode = 1 if recipe.decode_errors == "accept" else rule.decode
-    if (pinned.decode, pinned.filter, pinned.encode) != (decode, rule.filter, rule.encode):
-        yield "recipe.threads", f"profile {profile.name} pins {decode}, {rule.filter} and {rule.encode}"
+    ruled, pinned = pinned_threads(profile.threads, recipe.video.decoder, recipe.decode_errors), recipe.threads
+    if pinned != ruled:
+        yield "recipe.threads", f"profile {profile.name} pins {ruled.decode}, {ruled.filter} and {ruled.encode}"

@@ -23,7 +23,7 @@ from proxx.fingerprint import digest_bytes
 from proxx.job import Clip
 from proxx.media import Rate, Ratio, Size
 from proxx.process import capture, decode_signal
-from proxx.profile import ProfileSpec, catalogue, find_profile
+from proxx.profile import ProfileSpec, catalogue, find_profile, pinned_threads
 from proxx.recipe import (
     AudioDecoder,
     AudioTrack,
@@ -170,7 +170,7 @@ def golden_clip(profile: ProfileSpec, source: Path, output: Path) -> Clip:
             luts=(),
             hdr="drop",
             decode_errors="refuse",
-            threads=profile.threads,
+            threads=pinned_threads(profile.threads, "h264", "refuse"),
         ),
         expect=Expect(
             packets=_FRAMES,

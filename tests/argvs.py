@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from proxx.job import Clip
 from proxx.media import Rate, Ratio, Size
-from proxx.profile import ProfileSpec, find_profile
+from proxx.profile import ProfileSpec, find_profile, pinned_threads
 from proxx.recipe import AudioTrack, ChannelPick, Crop
 from tests import specs
 
@@ -54,7 +54,7 @@ def clip_for(profile: ProfileSpec, layout: str = "stereo", channels: int = 2) ->
     tracks = tuple(track(profile, "mono" if len(group) == 1 else layout, group) for group in groups)
     clip = with_tracks(specs.clip(), tracks)
     reel = None if profile.reel.carried == "none" else "A001"
-    return change(clip, recipe={"threads": profile.threads}, expect={"reel": reel})
+    return change(clip, recipe={"threads": pinned_threads(profile.threads, "h264", "refuse")}, expect={"reel": reel})
 
 
 def _interlaced(name: str, keep: bool) -> tuple[ProfileSpec, Clip]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proxx.job import Clip, JobContent, JobSpec, Toolchain, seal
 from proxx.media import Rate, Ratio, Size
-from proxx.profile import ProfileSpec, parse_profile
+from proxx.profile import ProfileSpec, parse_profile, pinned_threads
 from proxx.recipe import (
     AudioDecoder,
     AudioTrack,
@@ -165,7 +165,7 @@ def clip(index: int = 0, source: str | None = None, output: str | None = None) -
             luts=(),
             hdr="drop",
             decode_errors="refuse",
-            threads=profile().threads,
+            threads=pinned_threads(profile().threads, "h264", "refuse"),
         ),
         expect=Expect(
             packets=25,

@@ -52,12 +52,12 @@ def said(*changes: tuple[str, object]) -> str:
         (
             "clips[1].recipe.threads.encode",
             7,
-            "clips[1].recipe.threads: SPEC_INVALID: profile sample pins 2, 1 and 2",
+            "clips[1].recipe.threads: SPEC_INVALID: profile sample pins 1, 1 and 2",
         ),
         (
-            "clips[1].recipe.decode_errors",
-            "accept",
-            "clips[1].recipe.threads: SPEC_INVALID: profile sample pins 1, 1 and 2",
+            "clips[1].recipe.video.decoder",
+            "prores",
+            "clips[1].recipe.threads: SPEC_INVALID: profile sample pins 2, 1 and 2",
         ),
     ],
 )

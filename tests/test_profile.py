@@ -13,7 +13,7 @@ import pytest
 
 from proxx.errors import ProfileInvalid
 from proxx.options import X264_RESERVED
-from proxx.profile import ProfileSpec, catalogue, find_profile, parse_profile
+from proxx.profile import ProfileSpec, Threads, catalogue, find_profile, parse_profile, pinned_threads
 from tests import specs
 from tests.edits import DROP, edited
 
@@ -253,3 +253,20 @@ def test_any_change_of_a_rule_is_another_profile() -> None:
 def test_the_order_of_the_file_makes_no_difference() -> None:
     turned = dict(reversed(list(tomllib.loads(specs.PROFILE_TOML).items())))
     assert parse_profile(toml(turned), "x").fingerprint == specs.profile().fingerprint
+
+
+@pytest.mark.parametrize(
+    ("decoder", "damage", "decode"),
+    [
+        ("prores", "refuse", 2),
+        ("hevc", "refuse", 2),
+        ("h264", "refuse", 1),
+        ("mpeg4", "refuse", 1),
+        ("prores", "accept", 1),
+    ],
+)
+@pytest.mark.clause("I4")
+def test_what_decides_by_chance_is_decoded_by_one_thread(decoder: str, damage: str, decode: int) -> None:
+    assert pinned_threads(Threads(decode=2, filter=3, encode=4), decoder, damage) == Threads(
+        decode=decode, filter=3, encode=4
+    )

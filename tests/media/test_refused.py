@@ -30,7 +30,7 @@ from proxx.event import this_worker
 from proxx.execute import Site, execute
 from proxx.job import Clip, JobContent, JobSpec, seal, spec_bytes
 from proxx.probe import decoders
-from proxx.profile import find_profile
+from proxx.profile import find_profile, pinned_threads
 from proxx.result import ClipFailed, ExecutionResult
 from proxx.steps import ClipProgress, ClipStage, Step, Watcher, silent
 from proxx.store import open_store
@@ -319,6 +319,18 @@ def test_a_stream_that_is_cut_fails_its_clip_only(tmp_path: Path) -> None:
     here = scene(tmp_path, data[: len(data) // 2 + 77], "b.ts")
     with only_the_second_fails(here, "DECODE_FAILED") as results:
         results.append(here.run())
+
+
+@pytest.mark.clause("I4")
+def test_whether_damage_is_seen_is_not_left_to_chance(tmp_path: Path) -> None:
+    """By two threads ffmpeg hands an H.264 picture on before it is decoded; damage then goes unseen by chance."""
+    data = make("b.ts", *picture("640x360", seconds="1"), *SILENT_X264).read_bytes()
+    folder = tmp_path / "card"
+    folder.mkdir()
+    for number in range(12):
+        (folder / f"{number:02}.ts").write_bytes(data[: len(data) // 2 + 77])
+    result = Scene(tmp_path, create(tuple(sorted(folder.iterdir())), tmp_path / "proxies", PROFILE)).run()
+    assert [isinstance(clip, ClipFailed) and clip.failure.code for clip in result.clips] == ["DECODE_FAILED"] * 12
 
 
 def test_damage_that_was_accepted_is_made_and_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -612,8 +624,8 @@ def ffmpeg_of(folder: Path) -> psutil.Process:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
 def test_an_encoder_that_is_killed_fails_its_clip_only(tmp_path: Path, number: signal.Signals) -> None:
     """By the kernel when memory runs out, by its own fault, by somebody's hand."""
-    long = make("b.mov", *picture("1280x720", seconds="4"), *SILENT_X264, "-preset", "ultrafast").read_bytes()
-    here = scene(tmp_path, long)
+    long = make("b.mov", *picture("1280x720", seconds="20"), *SILENT_X264, "-preset", "ultrafast").read_bytes()
+    here = scene(tmp_path, long)  # long enough that the encoder still works when its first progress is read
     hit = False
 
     def watch(step: Step) -> None:
@@ -642,7 +654,8 @@ def expecting(**changes: object) -> Callable[[Clip], Clip]:
 
 def a_decoder_that_is_not_there(clip: Clip) -> Clip:
     video = clip.recipe.video.model_copy(update={"decoder": "nosuchdecoder"})
-    return clip.model_copy(update={"recipe": clip.recipe.model_copy(update={"video": video})})
+    threads = pinned_threads(find_profile(PROFILE).threads, "nosuchdecoder", "refuse")
+    return clip.model_copy(update={"recipe": clip.recipe.model_copy(update={"video": video, "threads": threads})})
 
 
 @pytest.mark.parametrize(
