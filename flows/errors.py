@@ -1,0 +1,31 @@
+"""What can go wrong between a job and Prefect: one class an outcome, with the command's exit status and what to do."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from proxx.outcome import Refusal
+
+
+class PrefectUnreachable(Refusal):
+    """The Prefect API does not answer, or refuses the login."""
+
+    code = "PREFECT_UNREACHABLE"
+    status: ClassVar[int] = 6
+    remedy = "Check PREFECT_API_URL and PREFECT_API_AUTH_STRING, and that the server runs (`prefect server start`)."
+
+
+class DeploymentMissing(Refusal):
+    """The server does not know the deployment that runs jobs."""
+
+    code = "DEPLOYMENT_MISSING"
+    status: ClassVar[int] = 6
+    remedy = "Run `prefect deploy --all` in the folder of prefect.yaml, once for each server."
+
+
+class StoreNotShared(Refusal):
+    """The default store is in one user's home: the machines of a pool do not share it."""
+
+    code = "STORE_NOT_SHARED"
+    status: ClassVar[int] = 6
+    remedy = "Name a store that all workers reach with --store or PROXX_STORE."

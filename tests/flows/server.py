@@ -1,0 +1,111 @@
+"""A real Prefect server of the test's own: a process on a free loopback port, with its own home and database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """`prefect server start` as an operator starts it. `start` and `stop` may be called again: the database stays.
+
+    home: its PREFECT_HOME, made where it is not there. database: an SQLAlchemy URL, or None for SQLite in its home.
+    """
+
+    def __init__(self, home: Path, database: str | None = None, settings: Mapping[str, str] | None = None) -> None:
+        self.home = home
+        home.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/api"
+        self.ui = f"http://127.0.0.1:{self.port}"
+        self._settings = dict(settings or {})
+        if database is not None:
+            self._settings["PREFECT_API_DATABASE_CONNECTION_URL"] = database
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        return self.home / "server.log"
+
+    def client_settings(self) -> dict[str, str]:
+        """What a worker, a submitter or a flow needs to talk to this server, and to nobody else."""
+        return {
+            "PREFECT_HOME": str(self.home / "client"),
+            "PREFECT_API_URL": self.url,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            "PREFECT_CLI_PROMPT": "false",
+        }
+
+    def env(self, **more: str) -> dict[str, str]:
+        """This process's environment with no setting of Prefect but the server's own, and `more`."""
+        plain = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PROXX_"))}
+        return {**plain, **self.client_settings(), **more}
+
+    def start(self, wait: float = 90) -> None:
+        """Returns when the API answers. Fails the test with the server's words where it does not in `wait` seconds."""
+        settings = {
+            "PREFECT_HOME": str(self.home),
+            "PREFECT_SERVER_UI_API_URL": self.url,
+            "PREFECT_SERVER_UI_V2_ENABLED": "false",
+            **self._settings,
+        }
+        argv = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
+        with self.log.open("ab") as log:
+            env = {**self.env(), **settings}
+            env.pop("PREFECT_API_URL")
+            self.process = subprocess.Popen(
+                argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        until = time.monotonic() + wait
+        while time.monotonic() < until:
+            assert self.process.poll() is None, self.log.read_text()[-3000:]
+            try:
+                if httpx.get(f"{self.url}/health", timeout=2).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.2)
+        self.stop()
+        raise AssertionError(f"no server after {wait} s:\n{self.log.read_text()[-3000:]}")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End it and all it started; with SIGKILL as a power cut would."""
+        if self.process is None:
+            return
+        group = self.process.pid
+        try:
+            os.killpg(group, number)
+            self.process.wait(20)
+        except ProcessLookupError:
+            pass
+        except subprocess.TimeoutExpired:
+            os.killpg(group, signal.SIGKILL)
+            self.process.wait(10)
+        self.process = None
+
+
+@contextmanager
+def serving(home: Path, database: str | None = None, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """A server while the block runs."""
+    server = Server(home, database, settings)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
