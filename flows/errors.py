@@ -1,4 +1,4 @@
-"""What can go wrong between a job and Prefect: one class an outcome, with the command's exit status and what to do."""
+"""What can go wrong between a job and Prefect: one class an outcome, exit status, what to do."""
 
 from __future__ import annotations
 

@@ -18,9 +18,7 @@ class JobReference(BaseModel):
 
     store: Annotated[str, Field(min_length=1, description="Where the job files are: file:///folder.")]
     job_id: Annotated[str, Field(pattern=JOB_ID, description="The whole id of a registered job.")]
-    attempt: Annotated[
-        int, Field(ge=1, le=9999, description="Which try this is; the next only when this one ended.")
-    ] = 1
+    attempt: Annotated[int, Field(ge=1, le=9999, description="Which try this is.")] = 1
     store_uuid: Annotated[
         str | None, Field(description="The store the job was dispatched from: another one is refused.")
     ] = None

@@ -12,7 +12,7 @@ from tests.flows.server import Server, serving
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server on SQLite for the whole session. Tests tell their runs apart by store and job, not by an empty list."""
+    """A server on SQLite for the whole session. Runs are told apart by store and job."""
     with serving(tmp_path_factory.mktemp("prefect")) as running:
         yield running
 

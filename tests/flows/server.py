@@ -58,7 +58,7 @@ class Server:
         return {**plain, **self.client_settings(), **more}
 
     def start(self, wait: float = 90) -> None:
-        """Returns when the API answers. Fails the test with the server's words where it does not in `wait` seconds."""
+        """Returns when the API answers. Fails the test with the server's words after `wait` seconds."""
         settings = {
             "PREFECT_HOME": str(self.home),
             "PREFECT_SERVER_UI_API_URL": self.url,
