@@ -27,6 +27,7 @@ _BY_SUFFIX: Final = {
     ".nev": "nikon",
 }
 _MXF_PARTITION: Final = bytes.fromhex("060e2b34020501010d01020101")
+_SYNC: Final = 0x47
 _DNG_VERSION: Final = 50706  # the TIFF tag that makes a TIFF a DNG
 
 
@@ -102,8 +103,21 @@ def cut_off(stream: BinaryIO, size: int) -> str | None:
     head = stream.read(HEAD)
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide"):
         return _boxes_cut_off(stream, size)
+    if (packet := _transport_packet(head)) is not None:
+        return f"its last packet of {packet} bytes has {size % packet}" if size % packet else None
     at = head.find(_MXF_PARTITION)
     return _mxf_cut_off(head[at:], at, size) if at >= 0 else None
+
+
+def _transport_packet(head: bytes) -> int | None:
+    """The packet size of an MPEG transport stream in bytes, by its sync bytes (ISO/IEC 13818-1 2.4.3.2); else None.
+
+    188; 192 where a camera puts 4 bytes of time before each (AVCHD, Blu-ray); 204 with error correction behind it.
+    """
+    for size, sync in ((188, 0), (192, 4), (204, 0)):
+        if len(head) >= 8 * size and all(head[at] == _SYNC for at in range(sync, 8 * size, size)):
+            return size
+    return None
 
 
 def _boxes_cut_off(stream: BinaryIO, size: int) -> str | None:

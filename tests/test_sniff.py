@@ -126,6 +126,14 @@ def test_an_mxf_whose_footer_is_gone() -> None:
     assert "header ends" in (cut(pack[:40]) or "")
 
 
+@pytest.mark.parametrize(("packet", "before"), [(188, 0), (192, 4), (204, 0)])
+def test_a_transport_stream_that_ends_inside_a_packet(packet: int, before: int) -> None:
+    data = (bytes(before) + b"G" + bytes(packet - before - 1)) * 9
+    assert cut(data) is None
+    assert cut(data[:-1]) == f"its last packet of {packet} bytes has {packet - 1}"
+    assert cut(b"G" + data[1 : 7 * packet + 1]) is None, "too little to be sure of"
+
+
 @given(st.binary(max_size=300), st.sampled_from([b"", FTYP, MXF, b"II*\0", b"MM\0*", b"\0\0\0\1mdat"]))
 def test_any_bytes_get_an_answer(data: bytes, before: bytes) -> None:
     head = before + data

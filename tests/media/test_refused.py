@@ -314,9 +314,9 @@ def test_flipped_bits_fail_their_clip_only(codec: str, tmp_path: Path) -> None:
 
 
 def test_a_stream_that_is_cut_fails_its_clip_only(tmp_path: Path) -> None:
-    """A transport stream does not say how long it is: the picture's last packet does, when it is decoded."""
+    """A transport stream does not say how long it is; cut between its packets, the last picture shows it."""
     data = make("b.ts", *picture("640x360", seconds="1"), *SILENT_X264).read_bytes()
-    here = scene(tmp_path, data[: len(data) // 2 + 77], "b.ts")
+    here = scene(tmp_path, data[: len(data) // 2 // 188 * 188], "b.ts")
     with only_the_second_fails(here, "DECODE_FAILED") as results:
         results.append(here.run())
 
@@ -328,7 +328,7 @@ def test_whether_damage_is_seen_is_not_left_to_chance(tmp_path: Path) -> None:
     folder = tmp_path / "card"
     folder.mkdir()
     for number in range(12):
-        (folder / f"{number:02}.ts").write_bytes(data[: len(data) // 2 + 77])
+        (folder / f"{number:02}.ts").write_bytes(data[: len(data) // 2 // 188 * 188])
     result = Scene(tmp_path, create(tuple(sorted(folder.iterdir())), tmp_path / "proxies", PROFILE)).run()
     assert [isinstance(clip, ClipFailed) and clip.failure.code for clip in result.clips] == ["DECODE_FAILED"] * 12
 
