@@ -68,9 +68,12 @@ class LazyGroup(click.Group):
 
 
 def _offered() -> dict[str, EntryPoint]:
+    """What packages bring, by name: the first on the path has it; one whose code was deleted brings nothing."""
     from importlib.metadata import entry_points
+    from importlib.util import find_spec
 
-    return {point.name: point for point in entry_points(group=GROUP)}
+    points = reversed(tuple(entry_points(group=GROUP)))
+    return {point.name: point for point in points if find_spec(_origin(point)) is not None}
 
 
 def _extra() -> Iterable[tuple[str, EntryPoint]]:

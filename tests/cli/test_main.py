@@ -153,12 +153,13 @@ def test_any_locale_can_be_answered() -> None:
 def _package(folder: Path, body: str) -> str:
     """A package on a path of its own that offers `submit`, `demo` and `broken`; the path."""
     (folder / "extraverbs.py").write_text(body)
+    (folder / "halfthere.py").write_text("import not_installed_anywhere")
     info = folder / "extraverbs-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: extraverbs\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[proxx.commands]\nsubmit = extraverbs:submit\ndemo = extraverbs:demo\nstatus = extraverbs:submit\n"
-        "broken = notthere:verb\n"
+        "broken = halfthere:verb\ndeleted = notthere:verb\n"
     )
     return str(folder)
 
@@ -193,6 +194,8 @@ def test_verbs_of_another_package(tmp_path: Path) -> None:
     broken = _with(tmp_path, "broken")
     assert broken.status == 6
     assert "cannot be loaded" in broken.err
+    assert "deleted" not in listed.out
+    assert "No such command" in _with(tmp_path, "deleted").err
 
 
 def test_without_it_they_are_not_there() -> None:
