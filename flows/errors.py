@@ -29,3 +29,11 @@ class StoreNotShared(Refusal):
     code = "STORE_NOT_SHARED"
     status: ClassVar[int] = 6
     remedy = "Name a store that all workers reach with --store or PROXX_STORE."
+
+
+class ServerNotStarted(Refusal):
+    """Prefect's own server, started here for a demonstration, does not come up."""
+
+    code = "SERVER_NOT_STARTED"
+    status: ClassVar[int] = 6
+    remedy = "Read server.log in the demonstration's prefect folder; then remove that folder and try again."
