@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from proxx.outcome import Refusal
+from proxx.outcome import ProxxError, Refusal
 
 
 class PrefectUnreachable(Refusal):
@@ -37,3 +37,10 @@ class ServerNotStarted(Refusal):
     code = "SERVER_NOT_STARTED"
     status: ClassVar[int] = 6
     remedy = "Read server.log in the demonstration's prefect folder; then remove that folder and try again."
+
+
+class RunLost(ProxxError):
+    """A run ended and left no result: its machine died, somebody cancelled it, or it never began."""
+
+    code = "RUN_LOST"
+    remedy = "`proxx status` says how far it got, `proxx audit` what to do; nothing is run again by itself."

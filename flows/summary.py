@@ -31,7 +31,9 @@ class Fault(Contract):
 
     @classmethod
     def of(cls, error: ProxxError) -> Self:
-        return cls(clip=None, source=None, output=None, code=error.code, message=error.message, remedy=error.remedy)
+        return cls(
+            clip=None, source=None, output=None, code=error.code, message=with_detail(error), remedy=error.remedy
+        )
 
 
 class Proxy(Contract):
@@ -126,6 +128,10 @@ class Summary(Contract):
         return tuple(job for job in self.jobs if job.status != "COMPLETED")
 
 
+def with_detail(why: ProxxError) -> str:
+    return why.message if why.detail is None else f"{why.message} ({why.detail})"
+
+
 def summarize(jobs: tuple[JobSummary, ...], left_out: tuple[Problem, ...]) -> Summary:
     done = all(job.status == "COMPLETED" for job in jobs)
     return Summary(
@@ -139,8 +145,7 @@ def summarize(jobs: tuple[JobSummary, ...], left_out: tuple[Problem, ...]) -> Su
 def refused(why: ProxxError) -> Summary:
     """No job was made: each problem by its file, or the one reason there is."""
     problems = why.problems if isinstance(why, InvalidInput) else ()
-    said = why.message if why.detail is None else f"{why.message} ({why.detail})"
-    found = problems or (Problem("(the request)", why.code, said, why.remedy),)
+    found = problems or (Problem("(the request)", why.code, with_detail(why), why.remedy),)
     return Summary(status="FAILED", jobs=(), left_out=(), problems=tuple(map(FileProblem.of, found)))
 
 
