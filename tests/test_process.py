@@ -283,7 +283,7 @@ def parent(tmp_path: Path, call: str) -> subprocess.Popen[bytes]:
     """Another python that runs ffmpeg for ever through proxx.process."""
     argv = [*FFMPEG_ENCODE[:-3], "-re", "-f", "lavfi", "-i", "testsrc=s=64x64:r=25", "-f", "null", "-"]
     code = f"""
-import pathlib, threading
+import pathlib, signal, threading
 from proxx.process import run
 def note(report): (here / "frame").write_text(str(report.frame))
 here = pathlib.Path({str(tmp_path)!r})
@@ -307,11 +307,15 @@ def test_ffmpeg_dies_with_its_parent(tmp_path: Path, call: str) -> None:
 
 
 def test_ctrl_c_in_the_parent_ends_ffmpeg(tmp_path: Path) -> None:
-    with parent(tmp_path, "work()") as other:
+    # A suite that a shell runs in its background ignores SIGINT, and so would the parent here.
+    with parent(tmp_path, "signal.signal(signal.SIGINT, signal.default_int_handler); work()") as other:
         wait_for((tmp_path / "frame").exists)
         (ffmpeg,) = psutil.Process(other.pid).children()
         other.send_signal(signal.SIGINT)
-        _, words = other.communicate(timeout=60)
+        try:
+            _, words = other.communicate(timeout=60)
+        finally:
+            other.kill()
         assert b"KeyboardInterrupt" in words
         assert gone(ffmpeg.pid)
 
