@@ -1,0 +1,37 @@
+"""Which store a pool works on: one that every machine reaches, never the one in a user's home."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from flows.errors import StoreNotShared
+from flows.reference import JobReference
+from proxx.cli.settings import DEFAULT_STORE, VARIABLE
+from proxx.store import Store, admit, open_store
+
+
+def shared_store(said: str | None) -> Store:
+    """The store named, else the one of PROXX_STORE. Raises StoreNotShared where that is none, or the home's."""
+    named = said or os.environ.get(VARIABLE)
+    if not named:
+        raise StoreNotShared(message="No store is named, and the default one is of this machine alone.")
+    store = open_store(named)
+    if store.uri == _home_uri():
+        raise StoreNotShared(message="The store named is the one in this user's home.", detail=store.uri)
+    return store
+
+
+def store_of(reference: JobReference) -> Store:
+    """The store that a dispatch names. Raises StoreMismatch where it is another than it was dispatched from."""
+    store = shared_store(reference.store)
+    if reference.store_uuid is not None:
+        admit(store, reference.store_uuid)
+    return store
+
+
+def _home_uri() -> str | None:
+    try:
+        return Path(DEFAULT_STORE).expanduser().absolute().as_uri()
+    except RuntimeError:
+        return None
