@@ -1,0 +1,137 @@
+"""The worker an operator starts: proves its machine first, then takes one run at a time, and drains when stopped.
+
+SIGTERM and SIGINT both mean: take no more runs, let those in hand end, then end with 0. A second one hurries
+nothing. Prefect's own `prefect worker start` was seen to kill its runs at either.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import click
+import httpx
+
+from flows.sharing import shared_store
+from flows.worker_check import ENVIRONMENT, Needs, examine, needs_options, path_of_runs, refusal
+from proxx.cli.words import err, safe
+from proxx.doctor import healthy
+from proxx.toolchain import Name
+
+if TYPE_CHECKING:
+    from prefect.workers.process import ProcessWorker
+
+STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+SERVER_FAULT: Final = 500
+
+
+async def serve(worker: ProcessWorker, *, query: float, heartbeat: float, log: logging.Logger) -> None:
+    """Take runs until told to stop, then return when those in hand have ended. query, heartbeat: seconds between.
+
+    It is `ProcessWorker.start` with another end: that one gives up after some minutes without a server, and
+    whatever ends it ends its runs. Here nothing that happens to the server or to the polling touches a run.
+    Raises what the polling raised, after the runs in hand have ended.
+    """
+    with anyio.open_signal_receiver(*STOPS) as signals:
+        async with worker:
+            broken: BaseException | None = None
+            try:
+                async with anyio.create_task_group() as beating:
+                    beating.start_soon(_every, heartbeat, worker.sync_with_backend, log)
+                    async with anyio.create_task_group() as polling:
+                        polling.start_soon(_every, query, worker.get_and_submit_flow_runs, log)
+                        number = await anext(signals)
+                        polling.cancel_scope.cancel()
+                    log.info("%s: no more runs are taken; those in hand are waited for.", signal.strsignal(number))
+                    while worker.limiter.borrowed_tokens:
+                        await anyio.sleep(0.1)  # it is still shown as online, which it is
+                    beating.cancel_scope.cancel()
+            except* Exception as why:
+                broken = why
+                log.error("The worker cannot go on; runs in hand are waited for.", exc_info=why)
+        if broken is not None:
+            raise broken
+
+
+async def _every(seconds: float, call: Callable[[], Awaitable[object]], log: logging.Logger) -> None:
+    """`call` again and again. A server that is away is waited for, however long; a refusal is raised."""
+    while True:
+        try:
+            await call()
+        except httpx.TransportError as why:
+            log.warning("The Prefect API does not answer (%s); asking again.", why)
+        except httpx.HTTPStatusError as why:
+            if why.response.status_code < SERVER_FAULT:
+                raise
+            log.warning("The Prefect API has a fault (%s); asking again.", why)
+        await anyio.sleep(seconds)
+
+
+@click.command()
+@click.option("--pool", default="proxx", show_default=True, help="The work pool to take runs of.")
+@click.option("--name", default=socket.gethostname, show_default="this host", help="Unique among the pool's workers.")
+@click.option("--queue", "queues", multiple=True, metavar="NAME", help="Take runs of this queue only. Else of all.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Runs at once. To fill a machine, rather start several workers.",
+)
+@needs_options
+def main(
+    store: str | None,
+    toolchains: tuple[Name, ...],
+    reads: tuple[Path, ...],
+    writes: tuple[Path, ...],
+    pool: str,
+    name: str,
+    queues: tuple[str, ...],
+    limit: int,
+) -> None:
+    """Take jobs of a Prefect work pool, one at a time, until SIGTERM or SIGINT; runs in hand are then finished.
+
+    Does not start on a machine that would fail them: ends with 6 and says what is wrong.
+    """
+    os.environ["PATH"] = path_of_runs()
+    findings = examine(Needs(store=store, toolchains=toolchains, reads=reads, writes=writes))
+    if not healthy(findings):
+        err(f"proxx worker: this machine takes no jobs.\n{refusal(findings)}")
+        sys.exit(ENVIRONMENT)
+    os.environ["PROXX_STORE"] = shared_store(store).uri  # for runs started by hand that name none
+
+    from prefect.logging import get_logger
+    from prefect.settings import get_current_settings
+    from prefect.workers.process import ProcessWorker
+
+    settings = get_current_settings().worker
+    log = get_logger("worker")
+    try:
+        worker = ProcessWorker(
+            work_pool_name=pool,
+            work_queues=list(queues),
+            name=name,
+            limit=limit,
+            create_pool_if_not_found=False,  # it would be one without the template that crashes need
+            heartbeat_interval_seconds=int(settings.heartbeat_seconds),
+        )
+    except ValueError as why:
+        raise click.UsageError(safe(why)) from why
+    serving = partial(serve, worker, query=settings.query_seconds, heartbeat=settings.heartbeat_seconds, log=log)
+    try:
+        anyio.run(serving)
+    except httpx.HTTPStatusError as why:
+        err(f"proxx worker: the Prefect API refuses this worker: {safe(why)}. Check PREFECT_API_AUTH_STRING.")
+        sys.exit(ENVIRONMENT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,261 @@
+"""A pool as an operator sets it up: a server, the pool from its template, the deployments, worker processes.
+
+Everything is a process of its own and is started by the commands of the runbook. Tests end workers, runs, servers
+and databases by real signals.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import psutil
+
+from flows.reference import JobReference
+from proxx.event import this_worker
+from proxx.execute import register_job
+from proxx.job import JobSpec, spec_bytes
+from proxx.status import State, history, job_status
+from proxx.store import FileStore, init
+from tests.flows.server import Server
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun
+
+ROOT: Final = Path(__file__).parents[2]
+DEADLINE: Final = 120  # seconds that anything may take on a machine that does three other things
+MARK: Final = "PROXX_TEST_POOL"  # in the environment of all that a pool started, for cleaning up
+QUICK: Final = {
+    "PREFECT_WORKER_QUERY_SECONDS": "0.5",
+    "PREFECT_WORKER_HEARTBEAT_SECONDS": "3",
+    "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+}
+POLLS: Final = "scheduled_flow_runs"  # what a worker says at that, with debugging on
+ENDED: Final = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
+
+
+def until(true: Callable[[], Any], what: str, words: Callable[[], str] = lambda: "") -> Any:  # noqa: ANN401
+    """What `true` gives as soon as that is something; fails the test at the deadline."""
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end:
+        found = true()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"not within {DEADLINE} s: {what}\n{words()[-4000:]}")
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """sha256 of every file a user would see below the folder, by its place in it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def encoders(source: Path | str) -> list[psutil.Process]:
+    """The ffmpeg processes that live and have this file on their command line."""
+    found = []
+    for process in psutil.process_iter(["name", "cmdline", "status"]):
+        said = process.info
+        alive = said["status"] != psutil.STATUS_ZOMBIE
+        if (
+            alive
+            and (said["name"] or "").startswith("ffmpeg")
+            and any(str(source) in w for w in said["cmdline"] or ())
+        ):
+            found.append(process)
+    return found
+
+
+@dataclass
+class WorkerProcess:
+    """`python -m flows.worker`, in a session of its own."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def words(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def polls(self) -> None:
+        """Wait until it asks for runs."""
+        until(
+            lambda: POLLS in self.words or self.process.poll() is not None, f"{self.name} polls", lambda: self.words
+        )
+        assert self.process.poll() is None, self.words
+
+    def send(self, number: signal.Signals) -> None:
+        os.kill(self.process.pid, number)
+
+    def end(self, number: signal.Signals) -> int:
+        """Send the signal and wait for its end: its exit status."""
+        self.send(number)
+        return self.process.wait(DEADLINE)
+
+
+class Pool:
+    """A server with pool, deployments and store. Jobs are registered and dispatched as `proxx submit` does it."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self.server = server
+        self.folder = folder
+        self.mark = uuid.uuid4().hex
+        self.workers: list[WorkerProcess] = []
+        self.store = FileStore(folder / "store")
+        self.uuid = init(self.store).uuid
+
+    def env(self, **more: str) -> dict[str, str]:
+        """As on an operator's machine: the server and the store are named."""
+        own = {"PREFECT_LOCAL_STORAGE_PATH": str(self.folder / "results"), "PROXX_STORE": self.store.uri}
+        return self.server.env(**QUICK, **own, **{MARK: self.mark}, **more)
+
+    def command(self, *argv: str, status: int = 0, cwd: Path = ROOT) -> str:
+        """Run a command line of this interpreter's folder as an operator; both its outputs."""
+        program = Path(sys.executable).parent / argv[0]
+        done = subprocess.run(
+            [str(program), *argv[1:]],
+            cwd=cwd,
+            env=self.env(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=300,
+            check=False,
+        )
+        said = done.stdout.decode(errors="replace")
+        assert done.returncode == status, f"{argv}: {done.returncode}\n{said}"
+        return said
+
+    def set_up(self) -> None:
+        """The runbook's first set-up."""
+        template = "deployments/pool.json"
+        self.command(
+            "prefect", "--no-prompt", "work-pool", "create", "proxx", "-t", "process", "--base-job-template", template
+        )
+        self.command("prefect", "--no-prompt", "deploy", "--all")
+
+    def start(self, name: str, *arguments: str, **env: str) -> WorkerProcess:
+        """Start a worker; `polls` waits for it."""
+        log = self.folder / f"{name}-{uuid.uuid4().hex[:6]}.log"
+        argv = [sys.executable, "-m", "flows.worker", "--pool", "proxx", "--name", name, "--toolchain", "static"]
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [*argv, *arguments],
+                cwd=self.folder,
+                env=self.env(PREFECT_LOGGING_LEVEL="DEBUG", **env),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            )
+        worker = WorkerProcess(name, process, log)
+        self.workers.append(worker)
+        return worker
+
+    @contextmanager
+    def working(self, *names: str, **env: str) -> Iterator[tuple[WorkerProcess, ...]]:
+        """Workers that poll while the block runs; after it none of them and none of their runs lives."""
+        started = tuple([self.start(name, **env) for name in names])
+        try:
+            for worker in started:
+                worker.polls()
+            yield started
+        finally:
+            self.kill_all()
+
+    def processes(self) -> list[psutil.Process]:
+        """Workers and runs of this pool that live."""
+        found = []
+        for process in psutil.process_iter(["status"]):
+            with suppress(psutil.Error):
+                if process.info["status"] != psutil.STATUS_ZOMBIE and process.environ().get(MARK) == self.mark:
+                    found.append(process)
+        return found
+
+    def kill_all(self) -> None:
+        for worker in self.workers:
+            worker.process.kill()
+            worker.process.wait()
+        self.workers.clear()
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    # --- jobs and runs ------------------------------------------------------------------------------------
+
+    @contextmanager
+    def client(self) -> Iterator[SyncPrefectClient]:
+        from prefect.client.orchestration import get_client
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        with temporary_settings({PREFECT_API_URL: self.server.url}), get_client(sync_client=True) as client:
+            yield client
+
+    def dispatch(self, job: JobSpec, attempt: int = 1, key: str | None = None) -> str:
+        """Register the job and ask for the attempt; the run's id."""
+        register_job(job, spec_bytes(job), self.store, this_worker("test"), "submit")
+        reference = JobReference(store=self.store.uri, job_id=job.job_id, attempt=attempt, store_uuid=self.uuid)
+        with self.client() as client:
+            deployment = client.read_deployment_by_name("proxy-job/proxx")
+            run = client.create_flow_run_from_deployment(
+                deployment.id,
+                parameters={"reference": reference.model_dump(mode="json")},
+                idempotency_key=key or f"{self.uuid}:{job.job_id}:{attempt}:1",
+                name=job.name,
+            )
+        return str(run.id)
+
+    def run(self, run_id: str) -> FlowRun:
+        with self.client() as client:
+            return client.read_flow_run(uuid.UUID(run_id))
+
+    def states(self, run_id: str) -> list[str]:
+        """The types of all states the run was in, oldest first."""
+        with self.client() as client:
+            return [state.type.value for state in client.read_flow_run_states(uuid.UUID(run_id))]
+
+    def await_state(self, run_id: str, *wanted: str) -> FlowRun:
+        """The run once its state's type is one of those wanted."""
+
+        def reached() -> FlowRun | None:
+            run = self.run(run_id)
+            return run if run.state is not None and run.state.type.value in wanted else None
+
+        found: FlowRun = until(reached, f"run {run_id} {wanted}", lambda: f"{self.states(run_id)}\n{self.said()}")
+        return found
+
+    def await_end(self, run_id: str) -> FlowRun:
+        return self.await_state(run_id, *ENDED)
+
+    def await_encoder(self, source: Path) -> psutil.Process:
+        """The encoder of this source, in work."""
+        found: list[psutil.Process] = until(lambda: encoders(source), f"ffmpeg on {source}", self.said)
+        return found[0]
+
+    def await_ledger(self, job: JobSpec, *wanted: State) -> State:
+        until(lambda: job_status(self.store, job.job_id).state in wanted, f"{job.name} {wanted}", self.said)
+        return job_status(self.store, job.job_id).state
+
+    def pid(self, run_id: str) -> int:
+        """The process of the run, as the worker reported it."""
+        return int(until(lambda: self.run(run_id).infrastructure_pid, "a pid", self.said))
+
+    def acquired(self, job: JobSpec) -> int:
+        """How often the job's execution lock was taken."""
+        return sum(entry.type == "lock.acquired" for entry in history(self.store, job.job_id).entries)
+
+    def said(self) -> str:
+        return "\n".join(f"--- {worker.name}\n{worker.words[-1500:]}" for worker in self.workers)
