@@ -23,6 +23,14 @@ class DeploymentMissing(Refusal):
     remedy = "Run `prefect deploy --all` in the folder of prefect.yaml, once for each server."
 
 
+class RunRefused(Refusal):
+    """The server does not take a run with these parameters: it has another version's deployment."""
+
+    code = "RUN_REFUSED"
+    status: ClassVar[int] = 6
+    remedy = "Run `prefect deploy --all` again, so that the server knows the flow of this version."
+
+
 class StoreNotShared(Refusal):
     """The default store is in one user's home: the machines of a pool do not share it."""
 
