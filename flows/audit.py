@@ -7,7 +7,7 @@ a contradiction. A job that seems to need a decision is looked at once more befo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
@@ -117,12 +117,12 @@ class Audit:
 
     def _runs_now(self, job_id: str, known: tuple[SeenRun, ...], status: JobStatus) -> tuple[SeenRun, ...]:
         """The job's runs as they are now: those known, those with its tag, and those that took an attempt."""
-        tagged = (run for run in api.runs_tagged(f"job:{job_id[:SHORT]}"))
+        tagged = api.runs_tagged(f"job:{job_id[:SHORT]}")
         found = {run.id: run for run in tagged if named(run).job_id == job_id and self._is_ours(named(run))}
         wanted = [run.id for run in known] + [attempt.run_id for attempt in status.attempts]
         missing = {run_id for run_id in wanted if run_id and run_id not in found}
         found |= {run.id: run for run in api.runs_by_ids(sorted(missing))}
-        return tuple(seen(run) for run in oldest_first(found.values()))
+        return tuple(sorted(map(seen, found.values()), key=lambda run: (run.created, run.id)))
 
     def _unknown(self, job_id: str, foreign_to: str, runs: tuple[SeenRun, ...]) -> Finding:
         if foreign_to:
@@ -152,10 +152,6 @@ def look(store: Store, *, since: date | None = None, say_store: str | None = Non
 def spec_place(store: Store, job_id: str) -> str:
     """Where the job's spec can be read from by its path: the store's own copy."""
     return str(store.root / spec_key(job_id)) if isinstance(store, FileStore) and is_job_id(job_id) else "SPEC"
-
-
-def oldest_first(runs: Iterable[api.Run]) -> list[api.Run]:
-    return sorted(runs, key=lambda run: (run.created is not None, run.created, run.id))
 
 
 def _older(status: JobStatus, since: date) -> bool:

@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from flows.seen import SeenRun
 
-_COLUMNS: Final = "id, attempt, state_type, state_name, message, since, submitted, inline"
+_COLUMNS: Final = "id, attempt, state_type, state_name, message, created, since, submitted, inline"
 
 
 class RunIndex:
@@ -17,8 +17,8 @@ class RunIndex:
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("")  # a private file that SQLite removes itself
-        self._db.execute(f"CREATE TABLE run (job TEXT, place INTEGER PRIMARY KEY, foreign_to TEXT, {_COLUMNS})")
-        self._db.execute("CREATE INDEX by_job ON run (job, place)")
+        self._db.execute(f"CREATE TABLE run (job, foreign_to, {_COLUMNS}, PRIMARY KEY (id))")
+        self._db.execute("CREATE INDEX by_job ON run (job, foreign_to)")
         self._db.execute("CREATE TABLE known (job TEXT PRIMARY KEY)")
 
     def __enter__(self) -> Self:
@@ -28,11 +28,11 @@ class RunIndex:
         self._db.close()
 
     def add(self, job_id: str, run: SeenRun, foreign_to: str = "") -> None:
-        """Oldest first. foreign_to: the uuid of the store the run names, where that is not the audited one's."""
-        values = (job_id, foreign_to, run.id, run.attempt, run.state_type, run.state_name, run.message, run.since)
+        """A run that comes twice is kept as it came last. foreign_to: the uuid of the store it names, if another."""
+        what = (run.id, run.attempt, run.state_type, run.state_name, run.message, run.created, run.since)
         self._db.execute(
-            f"INSERT INTO run (job, foreign_to, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)",  # noqa: S608  (constants)
-            (*values, run.submitted, run.inline),
+            "INSERT OR REPLACE INTO run VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            (job_id, foreign_to, *what, run.submitted, run.inline),
         )
 
     def of(self, job_id: str) -> tuple[SeenRun, ...]:
@@ -51,7 +51,7 @@ class RunIndex:
             yield job_id, foreign_to, self._runs(job_id, foreign_to)
 
     def _runs(self, job_id: str, foreign_to: str) -> tuple[SeenRun, ...]:
-        query = f"SELECT {_COLUMNS} FROM run WHERE job = ? AND foreign_to = ? ORDER BY place"  # noqa: S608
+        query = f"SELECT {_COLUMNS} FROM run WHERE job = ? AND foreign_to = ? ORDER BY created, id"  # noqa: S608
         return tuple(_run(*row) for row in self._db.execute(query, (job_id, foreign_to)))
 
 
@@ -61,6 +61,7 @@ def _run(
     state_type: str,
     state_name: str,
     message: str,
+    created: str,
     since: str,
     submitted: int,
     inline: int,
@@ -71,6 +72,7 @@ def _run(
         state_type=state_type,
         state_name=state_name,
         message=message,
+        created=created,
         since=since,
         submitted=bool(submitted),
         inline=bool(inline),

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from flows.reference import JOB_ID
@@ -23,8 +24,8 @@ LONGEST: Final = 300
 
 @dataclass(frozen=True, kw_only=True)
 class SeenRun:
-    """One run. since: of its latest known change (RFC 3339). submitted: it has a key of `submit`; inline: it
-    carries the whole spec and registers it itself.
+    """One run. created, since: when it was made and when its latest known change was (RFC 3339). submitted: it has
+    a key of `submit`; inline: it carries the whole spec and registers it itself.
     """
 
     id: str
@@ -32,6 +33,7 @@ class SeenRun:
     state_type: str
     state_name: str
     message: str = ""
+    created: str = ""
     since: str = ""
     submitted: bool = True
     inline: bool = False
@@ -77,14 +79,14 @@ def seen(run: Run) -> SeenRun:
     reference = _object(run.parameters.get("reference"))
     said = reference.get("attempt", run.parameters.get("attempt", 1))
     attempt = said if isinstance(said, int) and said > 0 else 1
-    since = run.end or run.start or run.created
     return SeenRun(
         id=run.id,
         attempt=attempt,
-        state_type=run.state_type,
-        state_name=run.state_name,
+        state_type=run.state_type or "SCHEDULED",
+        state_name=run.state_name or "(without a state)",
         message=" ".join(run.message.split())[:LONGEST],
-        since=since.isoformat() if since else "",
+        created=_moment(run.created),
+        since=_moment(run.end or run.start or run.created),
         submitted=f":{named(run).job_id}:{attempt}:" in (run.key or ""),
         inline=not reference,
     )
@@ -98,6 +100,10 @@ def _object(value: object) -> Mapping[str, Any]:
         except ValueError:
             return {}
     return value if isinstance(value, dict) else {}
+
+
+def _moment(time: datetime | None) -> str:
+    return time.astimezone(UTC).isoformat() if time is not None else ""
 
 
 def _text(value: object) -> str | None:

@@ -272,10 +272,10 @@ def _in_vain(view: _View, run: SeenRun) -> bool:
 
 def _never_began(view: _View, run: SeenRun) -> str:
     refusal = next((r for r in reversed(view.job.refusals) if run.id == r.envelope.run_id), None)
-    said = f"Run {run.id} for attempt {run.attempt} {run.stands} and never began it."
-    if refusal is not None:
-        return f"{said} It was refused: {refusal.code}: {refusal.message.rstrip('.')}."
-    return said
+    if refusal is None:
+        return f"Run {run.id} for attempt {run.attempt} {run.stands} and never began it."
+    why = f"{refusal.code}: {refusal.message.rstrip('.')}"
+    return f"Run {run.id} for attempt {run.attempt} ended {run.state_name} and never began it. It was refused: {why}."
 
 
 def _keyed(runs: Sequence[SeenRun]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from datetime import date, datetime
 from tempfile import TemporaryFile
@@ -13,6 +12,7 @@ import click
 
 from proxx.cli.settings import current, json_option, store_option
 from proxx.cli.words import many, out, safe, short
+from proxx.status import State
 
 if TYPE_CHECKING:
     from flows.audit import Audit, Tally
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from proxx.canonical import Json
 
 DECIDE: Final = 1
+TOLD: Final = (State.DAMAGED, State.UNLOCKED, State.RETIRED)
+"""States of the ledger that no verdict has the name of."""
 
 
 def _day(_: click.Context, __: click.Parameter, value: datetime | None) -> date | None:
@@ -44,7 +46,6 @@ def audit(since: date | None, everything: bool) -> int:
     it), LOST (no result, and nothing that works on one), UNKNOWN_TO_PREFECT, UNKNOWN_TO_STORE. The exit status is
     0 where nothing needs a decision, else 1.
     """
-    from flows.audit import Tally, look
     from flows.errors import StoreNotShared
     from flows.sharing import shared_store
 
@@ -53,22 +54,26 @@ def audit(since: date | None, everything: bool) -> int:
     except StoreNotShared as why:
         why.add_note("`proxx status` shows the jobs of this user's own store; Prefect knows nothing of them.")
         raise
-    say_store = None if current().store is None else store.uri
+    from flows import api
+    from flows.audit import Tally, look
+
     tally = Tally()
-    looking = look(store, since=since, say_store=say_store)
-    shown = (found for found in looking.findings(tally) if everything or found.decide or found.differs)
-    if current().json:
-        _as_json(shown, looking, tally)
-    else:
-        _as_words(shown, looking, tally)
+    looking = look(store, since=since, say_store=None if current().store is None else store.uri)
+    api.require_reachable()
+    with api.connected():
+        shown = (found for found in looking.findings(tally) if everything or found.decide or found.differs)
+        if current().json:
+            _as_json(shown, looking, tally)
+        else:
+            _as_words(shown, looking, tally)
     return DECIDE if tally.decide else 0
 
 
 def _as_words(shown: Iterator[Finding], looking: Audit, tally: Tally) -> None:
     for found in shown:
+        attempt = f"  attempt {found.attempt}" if found.attempt is not None else ""
         mark = "" if found.decide else "  (nothing to decide)"
-        state = f"  ledger {found.state}" if found.state is not None else ""
-        out(f"{short(found.job_id)}  {found.verdict}{state}{mark}")
+        out(f"{short(found.job_id)}  {found.verdict}{attempt}{mark}")
         out(f"    {safe(found.said)}")
         for step in found.steps:
             out(f"    {step.when}:")
@@ -82,8 +87,8 @@ def _counts(tally: Tally, looking: Audit) -> Iterator[str]:
     """The summary: every kind there is of, and the sum."""
     kinds = []
     for verdict, count in sorted(tally.verdicts.items()):
-        states = Counter({state: n for (kind, state), n in tally.states.items() if kind == verdict and state})
-        inner = ", ".join(f"{n} {state.lower()}" for state, n in sorted(states.items()) if state != verdict)
+        told = [(state, tally.states[verdict, state]) for state in TOLD]
+        inner = ", ".join(f"{n} {state.lower()}" for state, n in told if n)
         kinds.append(f"{count:,} {verdict}" + (f" ({inner})" if inner else ""))
     yield f"{many(tally.jobs, 'job')} in {safe(looking.store.uri)}" + (f" = {' + '.join(kinds)}" if kinds else "")
     if tally.left_out:

@@ -1,0 +1,295 @@
+"""`proxx audit` over a real store and a real server: every job named once, the counts add up, nothing is changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from flows.audit import Tally, look
+from flows.reference import JobReference, idempotency_key, run_tags
+from flows.run_index import RunIndex
+from flows.seen import SeenRun
+from flows.verdict import Verdict
+from proxx.canonical import Json
+from proxx.event import Worker, stamp
+from proxx.layout import event_key, spec_key
+from proxx.lock import acquire, release, retire, unlock
+from proxx.register import register
+from proxx.store import FileStore, init
+from tests.cli.command import Answer, call
+from tests.flows.server import Server, free_port
+
+DIT: Final = Worker(host="cart-2", pid=7, user="dit")
+OPERATOR: Final = Worker(host="desk", pid=1, user="op")
+COMPLETED: Final[dict[str, Json]] = {"status": "COMPLETED", "clips": [{"failure": None}], "stopped": None}
+FAILED: Final[dict[str, Json]] = {
+    "status": "FAILED",
+    "clips": [{"failure": {"code": "DECODE_FAILED"}}],
+    "stopped": None,
+}
+
+
+def job(number: int) -> str:
+    """Ids that differ from their first digit on, so that tags do not mix them up."""
+    return f"{number:02x}" * 32
+
+
+@dataclass(frozen=True)
+class World:
+    """One store and its runs on the session's server. The runs are made by the API, so that any state can be had."""
+
+    server: Server
+    store: FileStore
+    uuid: str
+    flow: str
+
+    def registered(self, number: int) -> str:
+        register(self.store, b"{}", job(number), [f"/p/{number}.mov"], stamp(DIT, "reg"))
+        return job(number)
+
+    def taken(self, number: int, run: str, attempt: int = 1) -> str:
+        acquire(self.store, self.registered(number), attempt, DIT, run)
+        return job(number)
+
+    def ended(self, number: int, run: str, result: dict[str, Json], attempt: int = 1) -> str:
+        release(acquire(self.store, self.registered(number), attempt, DIT, run), result)
+        return job(number)
+
+    def run(
+        self,
+        job_id: str,
+        state: str,
+        attempt: int = 1,
+        *,
+        dispatch: int = 1,
+        uuid: str | None = None,
+        store: str | None = None,
+    ) -> str:
+        """A run in `state`; its id."""
+        reference = JobReference(
+            store=store or self.store.uri, job_id=job_id, attempt=attempt, store_uuid=uuid or self.uuid
+        )
+        return self.post(
+            {"reference": reference.model_dump()},
+            state,
+            idempotency_key=idempotency_key(reference, dispatch),
+            tags=list(run_tags("day1", "prores_proxy", job_id)),
+        )
+
+    def post(self, parameters: dict[str, Any], state: str, **more: object) -> str:
+        wanted = {"type": state, "name": state.capitalize()}
+        body = {"flow_id": self.flow, "parameters": parameters, **more}
+        made = httpx.post(f"{self.server.url}/flow_runs/", json=body, timeout=60)
+        assert made.status_code == 201, made.text
+        run_id = str(made.json()["id"])
+        forced = httpx.post(
+            f"{self.server.url}/flow_runs/{run_id}/set_state", json={"state": wanted, "force": True}, timeout=60
+        )
+        assert forced.json()["status"] == "ACCEPT", forced.text
+        return run_id
+
+    def snapshot(self) -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in sorted(self.store.root.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def world(prefect: Server, tmp_path: Path) -> Iterator[World]:
+    store = FileStore(tmp_path / "store")
+    made = httpx.post(f"{prefect.url}/flows/", json={"name": "proxy-job"}, timeout=60)
+    yield World(prefect, store, init(store).uuid, str(made.json()["id"]))
+
+
+def jobs(answer: Answer) -> dict[str, dict[str, Any]]:
+    return {found["job_id"]: found for found in answer.json["jobs"]}
+
+
+@pytest.mark.clause("V3")
+def test_every_job_is_named_once_and_the_counts_add_up(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    expected: dict[str, tuple[str, bool]] = {}
+    expected[world.registered(1)] = ("UNKNOWN_TO_PREFECT", True)
+    expected[world.registered(2)] = ("WAITING", False)
+    world.run(job(2), "SCHEDULED")
+    world.registered(3)
+    run = world.run(job(3), "RUNNING")
+    expected[world.taken(3, run)] = ("RUNNING", False)
+    world.registered(4)
+    expected[world.ended(4, world.run(job(4), "COMPLETED"), COMPLETED)] = ("COMPLETED", False)
+    expected[world.ended(5, world.run(job(5), "FAILED"), FAILED)] = ("FAILED", True)
+    expected[world.taken(6, world.run(job(6), "CRASHED"))] = ("HELD", True)
+    expected[world.registered(7)] = ("LOST", True)
+    world.run(job(7), "CANCELLED")
+    expected[job(8)] = ("UNKNOWN_TO_STORE", True)
+    world.run(job(8), "SCHEDULED")
+    expected[world.ended(9, "beside-prefect", COMPLETED)] = ("COMPLETED", False)
+    expected[world.registered(10)] = ("FAILED", False)
+    retire(world.store, job(10), "other grade", OPERATOR)
+    expected[world.taken(11, world.run(job(11), "CRASHED"))] = ("LOST", True)
+    unlock(world.store, job(11), "power cut", OPERATOR)
+    expected[world.registered(12)] = ("LOST", True)
+    world.store.create(event_key(job(12), 1, 1), b"{")
+    world.store.create(spec_key(job(13)), b"{}")
+    expected[job(13)] = ("UNKNOWN_TO_STORE", True)
+    before = world.snapshot()
+
+    answer = call(capsys, "audit", "--all", "--json", "--store", world.store.root)
+
+    assert {job_id: (found["verdict"], found["needs_decision"]) for job_id, found in jobs(answer).items()} == expected
+    counts = answer.json["counts"]
+    verdicts = [verdict for verdict, _ in expected.values()]
+    assert counts["verdicts"] == {verdict.value: verdicts.count(verdict) for verdict in Verdict}
+    assert counts["jobs"] == sum(counts["verdicts"].values()) == len(expected) == len(answer.json["jobs"])
+    assert counts["need_decision"] == sum(needs for _, needs in expected.values())
+    assert (answer.status, answer.json["store_uuid"]) == (1, world.uuid)
+    assert world.snapshot() == before
+
+    told = call(capsys, "audit", "--store", world.store.root)
+    assert told.status == 1
+    lines = told.out.splitlines()
+    assert [line for line in lines if line.startswith("13 jobs")] == [
+        f"13 jobs in {world.store.uri} = 2 COMPLETED + 2 FAILED (1 retired) + 1 HELD + 3 LOST "
+        "(1 damaged, 1 unlocked) + 1 RUNNING + 1 UNKNOWN_TO_PREFECT + 2 UNKNOWN_TO_STORE + 1 WAITING"
+    ]
+    assert lines[-1] == "8 jobs need a decision."
+    shown = [line[:12] for line in lines if line[12:14] == "  " and line[:1] != " "]
+    assert shown == [job_id[:12] for job_id, (_, needs) in sorted(expected.items()) if needs and job_id != job(8)] + [
+        job(8)[:12]
+    ]
+
+
+def test_nothing_to_decide_is_exit_0(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.ended(1, world.run(job(1), "COMPLETED"), COMPLETED)
+    answer = call(capsys, "audit", "--store", world.store.root)
+    assert (answer.status, answer.err) == (0, "")
+    assert answer.out.startswith(f"1 job in {world.store.uri} = 1 COMPLETED\n")
+    assert answer.out.endswith("Nothing needs a decision.\n")
+
+
+def test_a_contradiction_is_shown_though_there_is_nothing_to_decide(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = world.run(job(1), "CRASHED")
+    world.ended(1, run, COMPLETED)
+    answer = call(capsys, "audit", "--store", world.store.root)
+    assert answer.status == 0
+    assert answer.out.startswith(
+        f"{job(1)[:12]}  COMPLETED  attempt 1  (nothing to decide)\n"
+        f"    Attempt 1 completed. Prefect says otherwise: run {run} ended Crashed. "
+        "The ledger is the truth about what was made.\n"
+    )
+
+
+def test_a_replaced_store_and_other_stores(world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A run that names another uuid at this very place is this store's trouble; one of another place is not."""
+    before = "00000000-0000-4000-8000-000000000000"
+    world.run(job(1), "SCHEDULED", uuid=before)
+    world.run(job(2), "COMPLETED", uuid=before, store=(tmp_path / "other").as_uri())
+    answer = call(capsys, "audit", "--json", "--store", world.store.root)
+    assert [(found["job_id"], found["verdict"]) for found in answer.json["jobs"]] == [(job(1), "UNKNOWN_TO_STORE")]
+    assert f"name store {before} at this place" in answer.json["jobs"][0]["said"]
+    assert answer.json["counts"]["runs_of_other_stores"][(tmp_path / "other").as_uri()] == 1
+    assert answer.status == 1
+
+
+def test_a_store_under_another_path_is_the_same_store(
+    world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    world.registered(1)
+    world.run(job(1), "SCHEDULED", store="file:///mnt/elsewhere/store")
+    answer = call(capsys, "audit", "--all", "--json", "--store", world.store.root)
+    assert jobs(answer)[job(1)]["verdict"] == "WAITING"
+
+
+def test_runs_started_by_hand_are_found_by_their_parameters(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without key and tags: a reference typed in, and a whole spec, as text or as an object."""
+    for number in (1, 2, 3):
+        world.registered(number)
+    world.post({"reference": {"store": str(world.store.root), "job_id": job(1)}}, "SCHEDULED")
+    world.post({"spec": {"job_id": job(2)}, "store": world.store.uri}, "PENDING")
+    world.post({"spec": json.dumps({"job_id": job(3)})}, "CANCELLED")
+    answer = call(capsys, "audit", "--all", "--json", "--store", world.store.root)
+    assert {job_id: found["verdict"] for job_id, found in jobs(answer).items()} == {
+        job(1): "WAITING",
+        job(2): "WAITING",
+        job(3): "LOST",
+    }
+    again = jobs(answer)[job(3)]["steps"][0]["command"]
+    assert again == f"proxx submit {world.store.root / spec_key(job(3))} --store {world.store.uri}"
+
+
+def test_parameters_nobody_expected_hurt_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    odd: list[dict[str, Any]] = [{}, {"reference": 7}, {"reference": {"job_id": "../x"}}, {"spec": "no json"}]
+    for parameters in odd:
+        world.post(parameters, "FAILED")
+    world.post({"reference": {"store": world.store.uri, "job_id": job(1), "attempt": "two"}}, "FAILED")
+    answer = call(capsys, "audit", "--json", "--store", world.store.root)
+    assert [found["job_id"] for found in answer.json["jobs"]] == [job(1)]
+    assert answer.json["counts"]["runs_without_a_job"] >= len(odd)
+
+
+def test_what_changes_while_the_audit_looks_is_looked_at_again(world: World) -> None:
+    """A job that comes in after the runs were listed is not unknown to Prefect."""
+    world.registered(1)
+    tally = Tally()
+    findings = look(world.store).findings(tally)
+    late = job(2)
+    world.registered(2)
+    first = next(findings)
+    world.run(late, "SCHEDULED")
+    assert (first.job_id, first.verdict) == (job(1), Verdict.UNKNOWN_TO_PREFECT)
+    assert [(found.job_id, found.verdict) for found in findings] == [(late, Verdict.WAITING)]
+    assert tally.jobs == 2
+
+
+def test_since_leaves_out_what_is_older_and_says_so(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.ended(1, "beside-prefect", FAILED)
+    answer = call(capsys, "audit", "--json", "--since", "2999-01-01", "--store", world.store.root)
+    assert (answer.json["counts"]["jobs"], answer.json["counts"]["left_out"], answer.status) == (0, 1, 0)
+    today = call(capsys, "audit", "--json", "--since", "2020-01-01", "--store", world.store.root)
+    assert (today.json["counts"]["jobs"], today.json["counts"]["left_out"], today.status) == (1, 0, 1)
+
+
+def test_an_empty_place_is_no_store(world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    answer = call(capsys, "audit", "--json", "--store", tmp_path / "not-mounted")
+    assert (answer.code, answer.status) == ("STORE_UNAVAILABLE", 6)
+    assert not (tmp_path / "not-mounted").exists()
+
+
+def test_prefect_out_of_reach(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    init(FileStore(tmp_path / "store"))
+    with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}):
+        answer = call(capsys, "audit", "--json", "--store", tmp_path / "store")
+        words = call(capsys, "audit", "--store", tmp_path / "store")
+    assert (answer.code, answer.status) == ("PREFECT_UNREACHABLE", 6)
+    assert (words.status, words.out, "Traceback" in words.err) == (6, "", False)
+
+
+def test_the_home_store_is_no_pools_store(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PROXX_STORE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    answer = call(capsys, "audit")
+    assert (answer.status, answer.err.split()[1]) == (6, "STORE_NOT_SHARED:")
+    assert "`proxx status`" in answer.err
+
+
+def test_the_index_gives_the_runs_of_a_job_oldest_first_and_what_no_store_knew() -> None:
+    def run(name: str) -> SeenRun:
+        return SeenRun(id=name, attempt=2, state_type="FAILED", state_name="Failed", message="m", submitted=False)
+
+    with RunIndex() as index:
+        index.add("a", run("1"))
+        index.add("b", run("2"))
+        index.add("a", run("3"))
+        index.add("a", run("4"), foreign_to="other")
+        index.add("b", run("2"))
+        assert index.of("a") == (run("1"), run("3"))
+        assert list(index.unseen()) == [("a", "other", (run("4"),)), ("b", "", (run("2"),))]
