@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final, Literal, Self
 
 from flows.errors import RunLost
-from flows.reference import JobReference
 from flows.summary import Fault, JobSummary, job_summary, without_result
 from proxx import errors
 from proxx.errors import AttemptClosed, JobRetired, ProxxError, Refusal, StoreDamaged
@@ -27,16 +26,18 @@ _REMEDIES: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A job that was asked for. clips: how many it has. profile: its name."""
+    """An attempt of a job that was asked for. clips: how many it has. profile: its name."""
 
-    reference: JobReference
+    job_id: str
+    attempt: int
     name: str
     profile: str
     clips: int
 
     @classmethod
-    def of(cls, job: JobSpec, reference: JobReference) -> Self:
-        return cls(reference=reference, name=job.name, profile=job.profile.name, clips=len(job.clips))
+    def of(cls, job: JobSpec, attempt: int) -> Self:
+        clips = len(job.clips)
+        return cls(job_id=job.job_id, attempt=attempt, name=job.name, profile=job.profile.name, clips=clips)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,21 +50,33 @@ class RunEnd:
 
 
 def ended_before(store: Store, asked: Asked) -> JobSummary | None:
-    """The summary of an attempt that has ended already; None of one that may still be run."""
-    closed = _closed(store, asked)
-    return None if closed is None else _of_closed(closed, asked, None)
+    """The summary of a job of which there is nothing to run: its attempt has ended, or an earlier one completed it.
+
+    None where the attempt may still be run. Whoever asks the next attempt of a card's jobs means those that failed.
+    """
+    states = [attempt.state for attempt in read_attempts(store, asked.job_id)]
+    closed = [state for state in states if isinstance(state, Closed)]
+    done = [one for one in closed[: asked.attempt - 1] if one.result and one.result.get("status") == "COMPLETED"]
+    if closed and closed[-1].last.type == "retired":
+        return _of_closed(closed[-1], asked, None)
+    if len(closed) >= asked.attempt:  # only the last attempt can be open
+        return _of_closed(closed[asked.attempt - 1], asked, None)
+    return _of_closed(done[-1], asked, None) if done else None
 
 
 def came_of(store: Store, asked: Asked, end: RunEnd) -> JobSummary:
-    """The summary of the attempt after its run has ended so. Raises what reading the store raises."""
-    closed = _closed(store, asked)
-    if closed is not None:
-        return _of_closed(closed, asked, end.run_id)
-    for refusal in job_status(store, asked.reference.job_id).refusals:
-        if refusal.envelope.run_id == end.run_id:
-            return _without(asked, _fault(refusal), end.run_id, "REFUSED")
-    why = RunLost(message=f"Its run ended {end.state} and recorded no result", detail=end.message or None)
-    return _without(asked, Fault.of(why), end.run_id, "LOST")
+    """The summary of the attempt after its run has ended so."""
+    try:
+        closed = _closed(store, asked)
+        if closed is not None:
+            return _of_closed(closed, asked, end.run_id)
+        for refusal in job_status(store, asked.job_id).refusals:
+            if refusal.envelope.run_id == end.run_id:
+                return _without(asked, _fault(refusal), end.run_id, "REFUSED")
+    except ProxxError as why:  # the store went away, or is damaged
+        return _without(asked, Fault.of(why), end.run_id, "LOST")
+    lost = RunLost(message=f"Its run ended {end.state} and recorded no result", detail=end.message or None)
+    return _without(asked, Fault.of(lost), end.run_id, "LOST")
 
 
 def refused(asked: Asked, why: ProxxError) -> JobSummary:
@@ -72,10 +85,10 @@ def refused(asked: Asked, why: ProxxError) -> JobSummary:
 
 
 def _closed(store: Store, asked: Asked) -> Closed | None:
-    attempts = read_attempts(store, asked.reference.job_id)
-    if len(attempts) < asked.reference.attempt:
+    attempts = read_attempts(store, asked.job_id)
+    if len(attempts) < asked.attempt:
         return None
-    state = attempts[asked.reference.attempt - 1].state
+    state = attempts[asked.attempt - 1].state
     return state if isinstance(state, Closed) else None
 
 
@@ -86,11 +99,11 @@ def _of_closed(closed: Closed, asked: Asked, run_id: str | None) -> JobSummary:
         except ValueError as why:
             raise StoreDamaged(message="the result of an attempt cannot be read", detail=str(why)) from why
         return job_summary(asked.name, result, recorded=result.envelope.run_id != run_id)
-    said = f"attempt {asked.reference.attempt}: {closed.last.data.get('reason')}"
+    reason = closed.last.data.get("reason")
     if closed.last.type == "retired":
-        retired = Fault.of(JobRetired(message=f"the job was retired at {said}"))
+        retired = Fault.of(JobRetired(message=f"an operator retired the job: {reason}"))
         return _without(asked, retired, None, "REFUSED", recorded=True)
-    unlocked = Fault.of(AttemptClosed(message=f"an operator closed {said}"))
+    unlocked = Fault.of(AttemptClosed(message=f"an operator closed attempt {asked.attempt}: {reason}"))
     run = closed.acquired.envelope.run_id if closed.acquired else None
     return _without(asked, unlocked, run, "LOST", recorded=True)
 
@@ -105,10 +118,10 @@ def _without(
     asked: Asked, why: Fault, run_id: str | None, status: Literal["REFUSED", "LOST"], *, recorded: bool = False
 ) -> JobSummary:
     return without_result(
-        asked.reference.job_id,
+        asked.job_id,
         asked.name,
         asked.clips,
-        asked.reference.attempt,
+        asked.attempt,
         why,
         run_id=run_id,
         status=status,

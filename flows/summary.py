@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from proxx.contract import Contract, Digest, Hex64
-from proxx.errors import InvalidInput, Problem, ProxxError
+from proxx.errors import InvalidInput, PreflightRefused, Problem, ProxxError
 from proxx.result import ExecutionResult
 
 SCHEMA: Final = "proxx.summary/1"
@@ -142,11 +143,30 @@ def summarize(jobs: tuple[JobSummary, ...], left_out: tuple[Problem, ...]) -> Su
     )
 
 
-def refused(why: ProxxError) -> Summary:
-    """No job was made: each problem by its file, or the one reason there is."""
+def nothing_made(why: ProxxError) -> Summary:
+    """No job was made: each problem by its file, or the one reason there is. Options become parameters."""
     problems = why.problems if isinstance(why, InvalidInput) else ()
     found = problems or (Problem("(the request)", why.code, with_detail(why), why.remedy),)
-    return Summary(status="FAILED", jobs=(), left_out=(), problems=tuple(map(FileProblem.of, found)))
+    lone = len(problems) == 1 and not isinstance(why, PreflightRefused)  # then the sentence above it is needed
+    return Summary(
+        status="FAILED",
+        jobs=(),
+        left_out=(),
+        problems=tuple(
+            FileProblem(
+                path=_as_parameter(problem.path),
+                code=problem.code,
+                message=_as_parameter(f"{why.message.rstrip('.')}: {problem.message}" if lone else problem.message),
+                remedy=_as_parameter(problem.remedy or why.remedy),
+            )
+            for problem in found
+        ),
+    )
+
+
+def _as_parameter(text: str) -> str:
+    """`--leave-out-refused`, as the command calls it, is `leave_out_refused` here."""
+    return re.sub(r"(?<!\S)--([a-z]+(?:-[a-z]+)*)", lambda found: found[1].replace("-", "_"), text)
 
 
 def job_summary(name: str, result: ExecutionResult, *, recorded: bool) -> JobSummary:
@@ -247,6 +267,11 @@ def in_words(summary: Summary) -> str:
         f"{job.name}{_clip_in_words(fault, job)}: {_said(fault)}" for job in summary.failed for fault in job.failures
     ]
     return _first(f"{len(summary.failed)} of {_many(count, 'job')} not completed.", lines)
+
+
+def failures_in_words(job: JobSummary) -> list[str]:
+    """A line for each failure of a job: which clip, code, sentence, what to do."""
+    return [f"{job.name}{_clip_in_words(fault, job)}: {_said(fault)}" for fault in job.failures]
 
 
 def _first(head: str, lines: list[str]) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from flows.errors import RunLost
 from flows.recorded import Asked, RunEnd, came_of, ended_before, refused
-from flows.reference import JobReference
 from flows.summary import ClipCounts, Fault, JobSummary, job_summary
 from proxx.errors import JobRetired, Locked, OutputClaimed
 from proxx.event import Worker, stamp
@@ -18,9 +19,7 @@ from proxx.store import MemoryStore
 from tests.results import JOB, completed, envelope, failed
 
 ME = Worker(host="one", pid=17, user="editor")
-ASKED = Asked(
-    reference=JobReference(store="memory:x", job_id=JOB, attempt=1), name="A001", profile="prores_proxy", clips=2
-)
+ASKED = Asked(job_id=JOB, attempt=1, name="A001", profile="prores_proxy", clips=2)
 ENDED = RunEnd(run_id="run-1", state="Crashed", message="it went away")
 
 
@@ -65,6 +64,10 @@ def test_a_recorded_result_is_the_answer(store: MemoryStore, result: ExecutionRe
     release(ledger, result.to_json())
     assert came_of(store, ASKED, ENDED) == job_summary("A001", result, recorded=False)
     assert ended_before(store, ASKED) == job_summary("A001", result, recorded=True)
+    second = replace(ASKED, attempt=2)  # what completed is not run again; what failed may be
+    assert ended_before(store, second) == (
+        job_summary("A001", result, recorded=True) if result.status == "COMPLETED" else None
+    )
     another = RunEnd(run_id="run-2", state="Failed", message="ATTEMPT_CLOSED")
     assert came_of(store, ASKED, another) == job_summary("A001", result, recorded=True)
 
@@ -95,7 +98,16 @@ def test_what_an_operator_closed_says_so(store: MemoryStore) -> None:
 
 def test_a_retired_job_says_so(store: MemoryStore) -> None:
     retire(store, JOB, "not wanted", ME)
-    why = Fault.of(JobRetired(message="the job was retired at attempt 1: not wanted"))
+    why = Fault.of(JobRetired(message="an operator retired the job: not wanted"))
+    assert ended_before(store, ASKED) == without("REFUSED", why, run_id=None, recorded=True)
+
+
+def test_a_job_retired_after_it_completed_is_retired(store: MemoryStore) -> None:
+    """Its outputs may be another job's by now."""
+    result = make_result(JOB, 1, (completed(0), completed(1)), None, envelope())
+    release(taken(store), result.to_json())
+    retire(store, JOB, "not wanted", ME)
+    why = Fault.of(JobRetired(message="an operator retired the job: not wanted"))
     assert ended_before(store, ASKED) == without("REFUSED", why, run_id=None, recorded=True)
 
 

@@ -16,11 +16,11 @@ from flows.summary import (
     Summary,
     in_words,
     job_summary,
-    refused,
+    nothing_made,
     summarize,
     without_result,
 )
-from proxx.errors import Locked, PreflightRefused, Problem, StoreUnavailable
+from proxx.errors import Locked, PreflightRefused, Problem, ProfileInvalid, StoreUnavailable
 from proxx.result import ExecutionResult, make_result
 from tests.results import JOB, completed, envelope, failed, failure, not_run
 
@@ -81,7 +81,7 @@ def test_each_failure_is_told_once(result: ExecutionResult, clips: list[int | No
     [
         summarize((job_summary("A001", DONE, recorded=True),), ()),
         summarize((job_summary("A001", PARTLY, recorded=False), LOCKED), (Problem("a.wav", "NO_VIDEO", "None."),)),
-        refused(StoreUnavailable(message="the store is away")),
+        nothing_made(StoreUnavailable(message="the store is away")),
     ],
     ids=["completed", "failed", "refused"],
 )
@@ -111,12 +111,27 @@ def test_a_caller_asks_for_what_it_needs() -> None:
 
 def test_problems_keep_file_and_remedy() -> None:
     problems = (Problem("a.mov", "NO_VIDEO", "No picture.", "Leave it out."), Problem("b.mov", "X", "Y.", "Z."))
-    summary = refused(PreflightRefused(message="No job was made.", problems=problems))
+    summary = nothing_made(PreflightRefused(message="No job was made.", problems=problems))
     assert summary.problems == (
         FileProblem(path="a.mov", code="NO_VIDEO", message="No picture.", remedy="Leave it out."),
         FileProblem(path="b.mov", code="X", message="Y.", remedy="Z."),
     )
-    away = refused(StoreUnavailable(message="the store is away", detail="/s"))
+    unknown = nothing_made(
+        ProfileInvalid(message="No profile is called x.", problems=(Problem("x", "P", "there is y."),))
+    )
+    assert unknown.problems == (
+        FileProblem(path="x", code="P", message="No profile is called x: there is y.", remedy=ProfileInvalid.remedy),
+    )
+    template = Problem("--clips-per-job", "PREFLIGHT_REFUSED", "one clip a job is the least.")
+    assert nothing_made(PreflightRefused(message="No job was made.", problems=(template,))).problems == (
+        FileProblem(
+            path="clips_per_job",
+            code="PREFLIGHT_REFUSED",
+            message="one clip a job is the least.",
+            remedy="Mend what is named, or leave those files out with leave_out_refused. Nothing was written.",
+        ),
+    )
+    away = nothing_made(StoreUnavailable(message="the store is away", detail="/s"))
     assert away.problems == (
         FileProblem(
             path="(the request)",
@@ -138,7 +153,7 @@ def test_in_words() -> None:
         f"A001: LOCKED: attempt 1 is taken. {Locked.remedy}"
     )
     problems = tuple(Problem(f"{name}.mov", "NO_VIDEO", "No picture.", "Leave it out.") for name in "abcde")
-    assert in_words(refused(PreflightRefused(message="", problems=problems))) == (
+    assert in_words(nothing_made(PreflightRefused(message="", problems=problems))) == (
         "No job was made.\n"
         "a.mov: NO_VIDEO: No picture. Leave it out.\n"
         "b.mov: NO_VIDEO: No picture. Leave it out.\n"
