@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.flows.pool import Pool
 from tests.flows.server import Server, serving
 
 
@@ -20,6 +21,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def prefect(server: Server, tmp_path: Path) -> Iterator[Server]:
     """This process talks to the session's server, results go to the test's own folder."""
+    from prefect.logging.handlers import APILogHandler
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
     updates = {
@@ -29,3 +31,15 @@ def prefect(server: Server, tmp_path: Path) -> Iterator[Server]:
     }
     with temporary_settings(updates):
         yield server
+        APILogHandler().flush()  # else this process tries for a minute, at its end, to send them to a server that left
+
+
+@pytest.fixture(scope="session")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+    """A pool with a server of its own, on SQLite: its tests end the server, and its workers take what is there."""
+    folder = tmp_path_factory.mktemp("pool")
+    with serving(folder / "prefect") as running:
+        made = Pool(running, folder)
+        made.set_up()
+        yield made
+        made.kill_all()

@@ -114,7 +114,8 @@ class Pool:
         self.mark = uuid.uuid4().hex
         self.workers: list[WorkerProcess] = []
         self.store = FileStore(folder / "store")
-        self.uuid = init(self.store).uuid
+        self.identity = init(self.store)
+        self.uuid = self.identity.uuid
 
     def env(self, **more: str) -> dict[str, str]:
         """As on an operator's machine: the server and the store are named."""
@@ -168,13 +169,19 @@ class Pool:
     @contextmanager
     def working(self, *names: str, **env: str) -> Iterator[tuple[WorkerProcess, ...]]:
         """Workers that poll while the block runs; after it none of them and none of their runs lives."""
-        started = tuple([self.start(name, **env) for name in names])
         try:
-            for worker in started:
-                worker.polls()
-            yield started
+            with self.joined(*names, **env) as started:
+                yield started
         finally:
             self.kill_all()
+
+    @contextmanager
+    def joined(self, *names: str, **env: str) -> Iterator[tuple[WorkerProcess, ...]]:
+        """More workers that poll; they end with those that were there."""
+        started = tuple([self.start(name, **env) for name in names])
+        for worker in started:
+            worker.polls()
+        yield started
 
     def processes(self) -> list[psutil.Process]:
         """Workers and runs of this pool that live."""
@@ -236,6 +243,13 @@ class Pool:
 
         found: FlowRun = until(reached, f"run {run_id} {wanted}", lambda: f"{self.states(run_id)}\n{self.said()}")
         return found
+
+    def cancel(self, run_id: str) -> None:
+        """As the button in Prefect's pages does it."""
+        from prefect.states import Cancelling
+
+        with self.client() as client:
+            client.set_flow_run_state(uuid.UUID(run_id), Cancelling())
 
     def await_end(self, run_id: str) -> FlowRun:
         return self.await_state(run_id, *ENDED)
