@@ -31,6 +31,14 @@ class RunRefused(Refusal):
     remedy = "Run `prefect deploy --all` again, so that the server knows the flow of this version."
 
 
+class AskedWrongly(Refusal):
+    """The parameters of a run do not name one attempt of one job."""
+
+    code = "ASKED_WRONGLY"
+    status: ClassVar[int] = 2
+    remedy = "Give a reference {store, job_id, attempt}, or a whole spec, its store and attempt. Nothing was begun."
+
+
 class StoreNotShared(Refusal):
     """The default store is in one user's home: the machines of a pool do not share it."""
 
@@ -52,3 +60,19 @@ class RunLost(ProxxError):
 
     code = "RUN_LOST"
     remedy = "`proxx status` says how far it got, `proxx audit` what to do; nothing is run again by itself."
+
+
+class RunEnded(Refusal):
+    """The run that was asked for has ended, and the attempt was never begun: refused, cancelled or crashed before."""
+
+    code = "RUN_ENDED"
+    status: ClassVar[int] = 4
+    remedy = "Mend what stopped it (`proxx history JOB` tells), then submit it with --again."
+
+
+class AgainRefused(Refusal):
+    """--again is for an attempt whose run has ended without beginning it, and this is none."""
+
+    code = "AGAIN_REFUSED"
+    status: ClassVar[int] = 4
+    remedy = "`proxx audit` says what each job needs."
