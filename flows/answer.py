@@ -1,18 +1,27 @@
-"""What Prefect is told of a job's end: the state's message for people, the data for programs. Pure."""
+"""What Prefect is told of a job's end: the state's message for people, its data for programs. Pure."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from proxx.errors import AttemptClosed
-from proxx.outcome import Refusal
-from proxx.result import ClipResult, ExecutionResult
+from proxx.cli.failures import as_data
+from proxx.cli.words import many, name_of, safe
+from proxx.errors import AttemptClosed, InvalidInput, Locked
+from proxx.outcome import ProxxError
+from proxx.result import ExecutionResult, Failure
+
+TOLD: Final = 3
+"""Failures told in one message; the data has all of them."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """completed: whether the state is Completed, else Failed. data: JSON, an ExecutionResult unless it was refused."""
+    """completed: whether the state is Completed, else it is Failed.
+
+    data: plain JSON, an ExecutionResult, or `{"error": …}` where nothing was begun: what `proxx run --json` prints.
+    """
 
     completed: bool
     message: str
@@ -20,30 +29,77 @@ class Answer:
 
 
 def answer_of(result: ExecutionResult) -> Answer:
-    """The answer for a job that took its attempt."""
+    """The answer for a job that took its attempt: counts, or every failure with its code first."""
     data: dict[str, Any] = dict(result.to_json())
     made = [clip for clip in result.clips if clip.status == "COMPLETED"]
     if result.status == "COMPLETED":
         frames = sum(clip.frames or 0 for clip in made)
-        return Answer(True, f"{len(made)} clips, {frames} frames", data)
-    said = [_failure(clip, len(result.clips)) for clip in result.clips if clip.status == "FAILED"]
-    if result.stopped is not None:
-        stop = result.stopped
-        said.insert(0, f"{stop.code}: {stop.message} {stop.remedy}")
-    more = f" And {len(said) - 1} more." if len(said) > 1 else ""
-    return Answer(False, f"{said[0]} {len(made)} of {len(result.clips)} clips made.{more}", data)
+        return Answer(True, f"{many(len(made), 'clip')}, {many(frames, 'frame')}", data)
+    said = failures_in_words(result)
+    more = [f"... and {len(said) - TOLD} more."] if len(said) > TOLD else []
+    count = f"{len(made)} of {many(len(result.clips), 'clip')} made."
+    return Answer(False, "\n".join([*said[:TOLD], *more, count]), data)
 
 
-def refused(why: Refusal) -> Answer:
-    """The answer where nothing was begun."""
-    recorded = why.result if isinstance(why, AttemptClosed) else None
-    data = {"refused": {"code": why.code, "message": why.message, "remedy": why.remedy}, "result": recorded}
-    return Answer(False, str(why), data)
+def answer_again(closed: AttemptClosed) -> Answer | None:
+    """The answer of an attempt that ended in this very run, so that the run says what it came to. None of others."""
+    result = read_result(dict(closed.result)) if closed.result is not None else None
+    return answer_of(result) if result is not None else None
 
 
-def _failure(clip: ClipResult, clips: int) -> str:
-    failure = clip.failure
-    if failure is None:
-        return f"clip {clip.index + 1} of {clips} failed."
-    name = clip.source.rsplit("/", 1)[-1]
-    return f"{failure.code}: clip {clip.index + 1} of {clips}, {name}: {failure.message} {failure.remedy}"
+def refused(why: ProxxError) -> Answer:
+    """The answer where nothing was begun: code, sentence, each problem by its path, what to do."""
+    said = f"{why.code}: {_sentence(why.message)}"
+    if isinstance(why, AttemptClosed) and why.result is not None:
+        said += f" It was {why.result.get('status')}: {_came_to(dict(why.result))}"
+    if why.detail:
+        said += f" ({safe(why.detail)})"
+    problems = why.problems if isinstance(why, InvalidInput) else ()
+    lines = [f"{said} {why.remedy}", *(f"  {safe(problem)}" for problem in problems[:TOLD])]
+    if len(problems) > TOLD:
+        lines.append(f"  ... and {len(problems) - TOLD} more.")
+    return Answer(False, "\n".join(lines), {"error": as_data(why)})
+
+
+def read_result(data: dict[str, Any]) -> ExecutionResult | None:
+    """The ExecutionResult in a run's data, None where nothing was begun. Raises ValueError for other data."""
+    return None if "error" in data else ExecutionResult.model_validate_json(json.dumps(data))
+
+
+def failures_in_words(result: ExecutionResult) -> list[str]:
+    """A line for each clip that failed; what stopped the job first, where no clip tells it."""
+    count = len(result.clips)
+    said = [
+        f"{clip.failure.code}: clip {clip.index + 1} of {count}, {name_of(clip.source)}: {_what(clip.failure)}"
+        for clip in result.clips
+        if clip.failure is not None
+    ]
+    stopped = result.stopped
+    if stopped is not None and all(clip.failure != stopped for clip in result.clips):
+        said.insert(0, f"{stopped.code}: {_what(stopped)}")
+    return said
+
+
+def is_own(why: ProxxError, run_id: str) -> bool:
+    """Whether the attempt was taken by this very run: the same run was handed out twice."""
+    return isinstance(why, Locked | AttemptClosed) and why.run_id == run_id
+
+
+def _came_to(recorded: dict[str, Any]) -> str:
+    """One line of a recorded result; what cannot be read says so."""
+    try:
+        result = read_result(recorded)
+    except ValueError:
+        return "its record cannot be read."
+    if result is None:
+        return "its record cannot be read."
+    return f"{answer_of(result).message.splitlines()[0].rstrip('.')}, result {result.fingerprint[:12]}."
+
+
+def _what(failure: Failure) -> str:
+    return f"{_sentence(failure.message)} {failure.remedy}"
+
+
+def _sentence(message: str) -> str:
+    """The engine's messages are sentences with and without their full stop."""
+    return safe(message.rstrip(".")) + "."

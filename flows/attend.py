@@ -1,34 +1,50 @@
-"""The engine at work while Prefect may ask this process to end: it is told, ends ffmpeg, writes down how far it got."""
+"""The engine at work while Prefect may ask this process to end: it is told, ends ffmpeg, writes down how far it got.
+
+Prefect turns SIGTERM and Ctrl-C into an exception in the main thread, at any line. The engine must not be cut there,
+and Prefect's handler must stay installed: a cancelled run is known by it. So the engine works in a thread of its
+own; the exception is kept until the engine has ended, then it goes its way, and Prefect says Cancelled or Crashed.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import TypeVar
-
-from prefect.exceptions import TerminationSignal
-
-from proxx.beside import Beside
 
 T = TypeVar("T")
 
 
 def attend(work: Callable[[Callable[[], bool]], T]) -> T:
-    """Run `work(should_stop)` to its end in a thread of its own; what it returns, or raises.
+    """Run `work(should_stop)` to its end; what it returned or raised, or the exception that interrupted the wait."""
+    asked, ended = threading.Event(), threading.Event()
+    returned: list[T] = []
+    raised: list[BaseException] = []
 
-    Prefect turns SIGTERM into an exception in the main thread, at any line. The engine must not be cut there: the
-    exception sets should_stop, the engine ends as it does for Ctrl-C, then the exception goes its way, so that
-    Prefect says Cancelled or Crashed. Its handler stays installed: cancelling asks for that handler by identity.
-    """
-    asked = threading.Event()
-    running = Beside(lambda: work(asked.is_set))
-    caught: BaseException | None = None
-    while running.thread.is_alive():
+    def run() -> None:
         try:
-            running.thread.join()
-        except (KeyboardInterrupt, TerminationSignal) as why:
-            caught = caught or why
-            asked.set()
-    if caught is not None:
-        raise caught
-    return running.result()
+            returned.append(work(asked.is_set))
+        except BaseException as why:
+            raised.append(why)
+        finally:
+            ended.set()
+
+    # A daemon: should this wait end in a way nobody thought of, no process hangs for the length of an encode.
+    thread = threading.Thread(target=copy_context().run, args=(run,), name="proxx-engine", daemon=True)
+    interrupted: BaseException | None = None
+    thread.start()
+    try:
+        while not ended.is_set():
+            try:
+                ended.wait()  # not thread.join(): interrupted, it takes a living thread for a dead one (Python 3.11)
+            except BaseException as why:
+                interrupted = interrupted or why
+                asked.set()
+    finally:
+        asked.set()  # an exception between the lines above: the engine is told all the same
+        ended.wait()
+    if interrupted is not None:
+        raise interrupted
+    if raised:
+        raise raised[0]
+    return returned[0]

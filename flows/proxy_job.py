@@ -2,90 +2,150 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any
+import os
+from collections.abc import Callable
+from typing import Annotated, Any, Final
 
-from prefect import flow, runtime, task
-from prefect.states import Completed, Failed, State
-from pydantic import BeforeValidator, Field
+from prefect import flow, get_run_logger, runtime, task
+from prefect.client.schemas.objects import State
+from prefect.exceptions import Abort
+from prefect.states import Completed, Failed
+from pydantic import Field
 
-from flows.answer import Answer, answer_of, refused
+from flows.answer import Answer, answer_again, answer_of, is_own, refused
 from flows.attend import attend
+from flows.errors import AskedWrongly
+from flows.form import shown
+from flows.inline import InlineSpec, register_inline
+from flows.naming import name_of_run
+from flows.ready import ready
 from flows.reference import JobReference
-from flows.sharing import shared_store, store_of
-from proxx.errors import JobUnknown
+from flows.report import refused_line
+from flows.telling import Telling
+from proxx.errors import AttemptClosed
 from proxx.event import this_worker
-from proxx.execute import Site, execute, register_job
-from proxx.job import JobSpec, spec_bytes
-from proxx.layout import spec_key
-from proxx.outcome import Refusal
-from proxx.store import identity
+from proxx.execute import Site, execute
+from proxx.outcome import ProxxError, Refusal
 
-RESULT_KEY = "proxx/{parameters[job_id]}/{parameters[attempt]:04d}/{flow_run.id}.json"
+RESULT_KEY: Final = "proxx/{parameters[reference].job_id}/{parameters[reference].attempt:04d}/{flow_run.id}.json"
+WORKER: Final = "PREFECT__WORKER_NAME"
+"""Set by Prefect's workers for the runs they start."""
 
-
-def _strict(value: object) -> object:
-    """A form's lists and numbers as the strict contract wants them: read as JSON, which is what they came as."""
-    return value if isinstance(value, JobSpec) else JobSpec.model_validate_json(json.dumps(value))
-
-
-InlineSpec = Annotated[JobSpec, BeforeValidator(_strict)]
+Reference = Annotated[
+    JobReference | None,
+    Field(
+        json_schema_extra=shown(
+            "Registered job", "One attempt of a job that is in a store: what `proxx submit` sends."
+        )
+    ),
+]
+Spec = Annotated[
+    InlineSpec | None,
+    Field(json_schema_extra=shown("Whole spec", "Or a spec file's content; it is registered before it runs.")),
+]
+StorePlace = Annotated[
+    str | None,
+    Field(json_schema_extra=shown("Store", "With a whole spec: the folder its job files go to. Else PROXX_STORE.")),
+]
+Attempt = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=9999,
+        json_schema_extra=shown(
+            "Attempt", "With a whole spec: which try this is. One that has begun is never run again."
+        ),
+    ),
+]
 
 
 @task(
     name="execute",
-    task_run_name="job {job_id}, attempt {attempt}",
+    task_run_name="attempt {reference.attempt} of job {reference.job_id}",
     retries=0,
     persist_result=True,
     result_serializer="json",
     result_storage_key=RESULT_KEY,
+    refresh_cache=True,  # a result that is there already never stands for an execution
 )
-def execute_job(reference: dict[str, Any], job_id: str, attempt: int) -> State[Any]:
-    """One attempt of one job: the engine's own story, nothing round it."""
-    meant = JobReference.model_validate(reference)
+def execute_job(reference: JobReference) -> State[dict[str, Any]]:
+    """One attempt of one job."""
     run_id = str(runtime.flow_run.id)  # asked here: the engine's thread is not Prefect's
+    answer = attend(lambda should_stop: _execute(reference, run_id, should_stop))
+    return _state(answer)
 
-    def work(should_stop: Any) -> Answer:  # noqa: ANN401
-        try:
-            store = store_of(meant)
-            data = store.read(spec_key(meant.job_id))
-            if data is None:
-                raise JobUnknown(message="the job is not in this store", detail=f"{meant.job_id} in {store.uri}")
+
+def _execute(reference: JobReference, run_id: str, should_stop: Callable[[], bool]) -> Answer:
+    worker = this_worker(os.environ.get(WORKER))
+    try:
+        job = ready(reference)
+        with Telling.of(job.about, worker) as telling:
             site = Site(
-                store=store,
-                worker=this_worker(),
+                store=job.store,
+                worker=worker,
                 run_id=run_id,
-                attempt=meant.attempt,
-                store_uuid=meant.store_uuid,
+                attempt=reference.attempt,
+                store_uuid=reference.store_uuid,
                 should_stop=should_stop,
+                watch=telling,
             )
-            return answer_of(execute(data, site))
-        except Refusal as why:
-            return refused(why)
-
-    answer = attend(work)
-    state = Completed if answer.completed else Failed
-    return state(message=answer.message, data=answer.data)
+            result = execute(job.data, site)
+            telling.ended(result)
+            return answer_of(result)
+    except Refusal as why:
+        return _refused(why, run_id)
 
 
-@flow(name="proxy-job", retries=0, persist_result=True, result_serializer="json", log_prints=False)
+def _refused(why: Refusal, run_id: str) -> Answer:
+    """Nothing was begun by this process. The very run may have been handed out twice: then it speaks for itself."""
+    line = refused_line(why, this_worker(os.environ.get(WORKER)))
+    get_run_logger().log(line.level, "%s", line.text)
+    if not is_own(why, run_id):
+        return refused(why)
+    if isinstance(why, AttemptClosed):
+        return answer_again(why) or refused(why)
+    raise Abort("another process executes this very run; this one does nothing and reports nothing")
+
+
+@flow(
+    name="proxy-job",
+    flow_run_name=name_of_run,
+    description="Makes the proxies of one job and proves them: one attempt, one task, nothing retried. Find a job "
+    "again by the first 12 digits of its id, which are in the run's name and in its tag `job:…`, or by the tags of "
+    "its profile and its name; `proxx status` and `proxx history` tell its story from the store.",
+    retries=0,
+    persist_result=True,
+    result_serializer="json",
+)
 def proxy_job(
-    reference: JobReference | None = None,
-    spec: InlineSpec | None = None,
-    store: Annotated[str | None, Field(description="For a spec given here: where its job files go.")] = None,
-    attempt: Annotated[int, Field(ge=1, le=9999)] = 1,
-) -> State[Any]:
-    """Make the proxies of one job."""
-    if reference is None:
-        if spec is None:
-            return Failed(message="SPEC_INVALID: Give a reference or a spec.")
-        place = shared_store(store)
-        data = spec_bytes(spec)
-        register_job(spec, data, place, this_worker(), str(runtime.flow_run.id))
-        found = identity(place)
-        reference = JobReference(
-            store=place.uri, job_id=spec.job_id, attempt=attempt, store_uuid=found.uuid if found else None
-        )
-    done = execute_job(reference.model_dump(mode="json"), reference.job_id, reference.attempt, return_state=True)
-    state = Completed if done.is_completed() else Failed
-    return state(message=done.message, data=done.data)
+    reference: Reference = None, spec: Spec = None, store: StorePlace = None, attempt: Attempt = 1
+) -> State[dict[str, Any]]:
+    """Make the proxies of one job. The state's data is its ExecutionResult as plain JSON: `read_result` reads it."""
+    try:
+        asked = _asked(reference, spec, store, attempt)
+    except ProxxError as why:
+        line = refused_line(why, this_worker(os.environ.get(WORKER)))
+        get_run_logger().log(line.level, "%s", line.text)
+        return _state(refused(why))
+    done = execute_job(asked)  # the state it returned; a bug or a signal leaves here as the exception it is
+    kind = Completed if done.is_completed() else Failed
+    return kind(message=done.message, data=done.data)
+
+
+def _asked(
+    reference: JobReference | None, spec: dict[str, Any] | None, store: str | None, attempt: int
+) -> JobReference:
+    """The attempt that is meant; a whole spec is registered first."""
+    if spec is not None and reference is None:
+        return register_inline(spec, store, attempt, str(runtime.flow_run.id))
+    if reference is None or spec is not None:
+        found = "both" if reference else "neither"
+        raise AskedWrongly(message=f"One job is asked for, by its reference or by its whole spec: {found} was given")
+    if store or attempt != 1:
+        raise AskedWrongly(message="A reference names its store and its attempt itself: nothing goes beside it")
+    return reference
+
+
+def _state(answer: Answer) -> State[dict[str, Any]]:
+    kind = Completed if answer.completed else Failed
+    return kind(message=answer.message, data=answer.data)

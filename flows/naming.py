@@ -1,0 +1,45 @@
+"""What a run is called, so that an operator finds its job: also where it was started by hand."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from prefect import runtime
+
+from flows.reference import JobReference, run_name
+from flows.sharing import store_of
+from proxx.canonical import read_json
+from proxx.cli.words import safe
+from proxx.layout import spec_key
+
+UNNAMED: Final = "proxy-job"
+
+
+def name_of_run() -> str:
+    """For Prefect, which asks before the flow begins."""
+    try:
+        return _name(runtime.flow_run.parameters)
+    except Exception:  # a name is no reason to fail: the flow itself says what is wrong with its parameters
+        return UNNAMED
+
+
+def _name(asked: dict[str, Any]) -> str:
+    spec = asked.get("spec")
+    if spec is not None:
+        reference = JobReference(store=".", job_id=spec["job_id"], attempt=asked.get("attempt", 1))
+        return run_name(_project(spec), reference)
+    reference = JobReference.model_validate(asked.get("reference"))
+    try:
+        data = store_of(reference).read(spec_key(reference.job_id))
+        return run_name(_project(read_json(data or b"")), reference)
+    except Exception:  # no such store or job, or a damaged one
+        return run_name("job", reference)
+
+
+def _project(spec: object) -> str:
+    """The job's name, as far as a run's name should go."""
+    match spec:
+        case {"name": str(name)}:
+            return safe(name)[:100]
+        case _:
+            return "job"
