@@ -1,0 +1,276 @@
+"""An operator who knows nothing but `proxx audit`: real troubles, its commands pasted as they are, and peace after.
+
+Each test ends a real process in a real way, asks the audit, and does what the audit says.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+import pytest
+
+from proxx.event import this_worker
+from proxx.execute import register_job
+from proxx.job import JobSpec, spec_bytes
+from proxx.status import job_status
+from proxx.store import FileStore, init
+from tests.cli.command import Answer, call
+from tests.flows.server import Server
+from tests.jobs import create, make_job, write_spec
+from tests.makemedia import make, picture
+
+ROOT: Final = Path(__file__).parents[2]
+DEADLINE: Final = 120  # seconds for anything, beside three other test runs
+BIN: Final = Path(sys.executable).parent
+EXECUTE: Final = "prefect flow-run execute"  # as a worker does it, and marks what crashed
+ENGINE: Final = f"{sys.executable} -m prefect.engine"  # what a worker starts, without the worker: half the time
+
+
+def long_job(output: Path) -> JobSpec:
+    """A job whose encoder can be caught in the middle."""
+    encoded = ("-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-pix_fmt", "yuv420p")
+    return create((make("long.mov", *picture("1280x720", seconds="4"), *encoded),), output, "prores_proxy")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The operator's terminal: a server, a store, a folder, and command lines."""
+
+    server: Server
+    folder: Path
+    capsys: pytest.CaptureFixture[str]
+
+    @property
+    def store(self) -> FileStore:
+        return FileStore(self.folder / "store")
+
+    def start(self, line: str, **more: str) -> subprocess.Popen[str]:
+        """A command line in a session of its own."""
+        first, *words = shlex.split(line)
+        own = {"PROXX_STORE": self.store.uri, "PREFECT_LOCAL_STORAGE_PATH": str(self.folder / "results")}
+        return subprocess.Popen(
+            [str(BIN / first), *words],
+            cwd=ROOT,
+            env=self.server.env(**own, **more),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    @contextmanager
+    def running(self, line: str, **more: str) -> Iterator[subprocess.Popen[str]]:
+        """The same, and nothing of its session is left after the block."""
+        process = self.start(line, **more)
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate(timeout=DEADLINE)
+
+    def paste(self, line: str) -> str:
+        """Run a line to its good end. `proxx` runs in this process: a new one would only take longer to start."""
+        first, *words = shlex.split(line)
+        if first == "proxx":
+            answer = call(self.capsys, *words)
+            status, said = answer.status, answer.out + answer.err
+        else:
+            process = self.start(line)
+            said, _ = process.communicate(timeout=DEADLINE)
+            status = process.returncode
+        assert status == 0, f"{line}: {status}\n{said}"
+        return said
+
+    def ask(self) -> Answer:
+        """The audit, whose counts must add up whenever it is asked."""
+        answer = call(self.capsys, "audit", "--all", "--json")
+        if answer.status in (0, 1):
+            counts = answer.json["counts"]
+            assert counts["jobs"] == len(answer.json["jobs"]) == sum(counts["verdicts"].values())
+            assert answer.status == (counts["need_decision"] > 0)
+        return answer
+
+    def found(self, job: JobSpec, verdict: str, *, decide: bool) -> dict[str, Any]:
+        """What the audit says of the only job there is."""
+        answer = self.ask()
+        (found,) = answer.json["jobs"]
+        assert (found["job_id"], found["verdict"], answer.status) == (job.job_id, verdict, int(decide)), found
+        return dict(found)
+
+    def follow(self, found: dict[str, Any], *verbs: str) -> None:
+        """Paste the lines of these verbs, with a reason where they want one."""
+        for verb in verbs:
+            (line,) = [step["command"] for step in found["steps"] if verb in step["command"].split()]
+            self.paste(line.replace("TEXT", "'seen it myself'"))
+
+    def submit(self, job: JobSpec) -> str:
+        """The id of the run that waits."""
+        self.paste(f"proxx submit {write_spec(job, self.folder / 'job.json')}")
+        return self.waiting(job)
+
+    def waiting(self, job: JobSpec) -> str:
+        return str(self.found(job, "WAITING", decide=False)["runs"][-1])
+
+    def run(self, run_id: str) -> None:
+        """To the run's end, however it ends."""
+        self.start(ENGINE, PREFECT__FLOW_RUN_ID=run_id).communicate(timeout=DEADLINE)
+
+    def encoder_below(self, process: subprocess.Popen[str]) -> psutil.Process:
+        """The encoder, stopped in the middle of its work."""
+        end = time.monotonic() + DEADLINE
+        while time.monotonic() < end:
+            assert process.poll() is None, process.communicate()[0]
+            with suppress(psutil.Error):
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    if "ffmpeg" in child.name() and any("long.mov" in word for word in child.cmdline()):
+                        child.suspend()
+                        return child
+            time.sleep(0.02)
+        raise AssertionError("no encoder was seen")
+
+
+@pytest.fixture(scope="module")
+def deployed(server: Server) -> Server:
+    """The session's server with the deployments of prefect.yaml."""
+    for line in ("work-pool create proxx -t process --overwrite", "deploy --all"):
+        done = subprocess.run(
+            [BIN / "prefect", "--no-prompt", *line.split()],
+            cwd=ROOT,
+            env=server.env(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    return server
+
+
+@pytest.fixture
+def desk(
+    deployed: Server,
+    prefect: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Desk:
+    desk = Desk(deployed, tmp_path, capsys)
+    init(desk.store)
+    monkeypatch.setenv("PROXX_STORE", desk.store.uri)
+    return desk
+
+
+@pytest.mark.clause("V2", "V3")
+def test_a_run_killed_in_mid_encode(desk: Desk) -> None:
+    job = long_job(desk.folder / "out")
+    run = desk.submit(job)
+    with desk.running(f"{EXECUTE} {run}") as process:
+        encoder = desk.encoder_below(process)
+        desk.found(job, "RUNNING", decide=False)
+        engine = job_status(desk.store, job.job_id).attempts[0].worker
+        assert engine is not None
+        os.kill(engine.pid, signal.SIGKILL)
+        encoder.wait(DEADLINE)
+        process.communicate(timeout=DEADLINE)
+    held = desk.found(job, "HELD", decide=True)
+    assert held["runs"] == [run]
+    assert f"process {engine.pid} at " in held["said"]
+    assert f"run {run} ended Crashed" in held["said"]
+
+    desk.follow(held, "unlock", "submit")
+    desk.run(desk.waiting(job))
+    assert desk.found(job, "COMPLETED", decide=False)["said"] == "Attempt 2 completed."
+    assert [path.name for path in (desk.folder / "out").iterdir()] == ["long.mov"]
+
+
+@pytest.mark.clause("V3")
+def test_a_run_refused_before_the_lock_and_then_one_that_failed(desk: Desk) -> None:
+    """The worker's machine has not mounted the store; next, a file is in the way of the output."""
+    job = make_job(desk.folder / "out", "prores_proxy_half")
+    run = desk.submit(job)
+    away = desk.store.root.rename(desk.folder / "unmounted")
+    desk.run(run)
+    assert desk.ask().code == "STORE_UNAVAILABLE"
+    assert not desk.store.root.exists()
+    away.rename(desk.store.root)
+
+    lost = desk.found(job, "LOST", decide=True)
+    assert lost["said"].startswith(f"Run {run} for attempt 1 ended ")
+    assert "(STORE_MISMATCH: " in lost["said"]
+    desk.follow(lost, "submit")
+    obstacle = Path(job.clips[0].outputs[0].uri.removeprefix("file://"))
+    obstacle.parent.mkdir()
+    obstacle.write_bytes(b"not a proxy")
+    desk.run(desk.waiting(job))
+
+    failed = desk.found(job, "FAILED", decide=True)
+    assert (failed["attempt"], failed["said"]) == (1, "Attempt 1 failed: OUTPUT_EXISTS.")
+    obstacle.unlink()
+    desk.follow(failed, "submit")
+    desk.run(desk.waiting(job))
+    assert desk.found(job, "COMPLETED", decide=False)["attempt"] == 2
+
+
+@pytest.mark.clause("V3")
+def test_a_run_cancelled_before_it_began(desk: Desk) -> None:
+    """Asked for again it waits; cancelled again and given up, nothing is left to decide."""
+    job = make_job(desk.folder / "out", "prores_proxy_half")
+    run = desk.submit(job)
+    desk.paste(f"prefect flow-run cancel {run}")
+    desk.follow(desk.found(job, "LOST", decide=True), "submit")
+    second = desk.waiting(job)
+    assert second != run
+    desk.paste(f"prefect flow-run cancel {second}")
+    desk.follow(desk.found(job, "LOST", decide=True), "retire")
+    assert desk.found(job, "FAILED", decide=False)["said"].endswith(": seen it myself.")
+
+
+@pytest.mark.clause("V3")
+def test_a_plain_run_beside_prefect(desk: Desk) -> None:
+    """Killed in the middle: only the ledger knows of it."""
+    job = long_job(desk.folder / "out")
+    with desk.running(f"proxx run {write_spec(job, desk.folder / 'job.json')}") as process:
+        encoder = desk.encoder_below(process)
+        held = desk.found(job, "HELD", decide=True)
+        assert held["runs"] == []
+        assert "which Prefect does not know" in held["said"]
+        assert "While that process lives there is nothing to do." in held["said"]
+        process.kill()
+        encoder.wait(DEADLINE)
+    desk.follow(held, "unlock")
+    desk.follow(desk.found(job, "LOST", decide=True), "submit")
+    desk.waiting(job)
+
+
+@pytest.mark.clause("V3")
+def test_registered_and_never_asked_for(desk: Desk) -> None:
+    """The submitter died between the two."""
+    job = make_job(desk.folder / "out", "prores_proxy_half")
+    register_job(job, spec_bytes(job), desk.store, this_worker(), "submit")
+    desk.follow(desk.found(job, "UNKNOWN_TO_PREFECT", decide=True), "submit")
+    desk.waiting(job)
+
+
+@pytest.mark.clause("V3")
+def test_a_store_that_was_restored_from_an_older_copy(desk: Desk) -> None:
+    """Only Prefect remembers the job; cancelled and forgotten there, nothing is left to decide."""
+    job = make_job(desk.folder / "out", "prores_proxy_half")
+    desk.submit(job)
+    (desk.store.root / "jobs").rename(desk.folder / "jobs-lost")
+    desk.follow(desk.found(job, "UNKNOWN_TO_STORE", decide=True), "cancel", "delete")
+    answer = desk.ask()
+    assert (answer.status, answer.json["jobs"]) == (0, [])
