@@ -17,6 +17,8 @@ from proxx.cli.main import enter
 
 ROOT: Final = Path(__file__).parent.parent.parent
 CODE: Final = "from proxx.cli.main import main; main()"
+ALONE: Final = f"from proxx.cli import lazy; lazy._offered = dict; {CODE}"
+"""The command without the verbs that other packages bring."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,13 @@ def environment(**changes: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), **changes}
 
 
-def start(*args: object, **keywords: Any) -> subprocess.Popen[str]:  # noqa: ANN401
+def start(*args: object, code: str = CODE, **keywords: Any) -> subprocess.Popen[str]:  # noqa: ANN401
     """A process of its own, hearing SIGINT whatever the tests were started from."""
     keywords.setdefault("stdout", subprocess.PIPE)
     keywords.setdefault("stderr", subprocess.PIPE)
     keywords.setdefault("env", environment())
     return subprocess.Popen(
-        [sys.executable, "-c", CODE, *map(str, args)],
+        [sys.executable, "-c", code, *map(str, args)],
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **keywords,

@@ -10,7 +10,7 @@ import pytest
 from proxx.doctor import Finding
 from proxx.job import JobSpec
 from proxx.profile import catalogue
-from tests.cli.command import Answer, call, proxx
+from tests.cli.command import ALONE, Answer, call, proxx
 from tests.jobs import make_job, write_spec
 
 Capture = pytest.CaptureFixture[str]
@@ -118,7 +118,7 @@ def test_reproduce_without_anything_to_compare_is_3(tmp_path: Path, capsys: Capt
 
 
 def test_demo_from_an_empty_folder(tmp_path: Path) -> None:
-    answer = proxx("demo", cwd=tmp_path)
+    answer = proxx("demo", cwd=tmp_path, code=ALONE)
     assert (answer.status, answer.err) == (0, "")
     for verb in ("create", "run", "verify", "reproduce", "status", "history"):
         assert any(line.startswith("$ proxx ") and f" {verb}" in line for line in answer.out.splitlines())
@@ -130,7 +130,7 @@ def test_demo_from_an_empty_folder(tmp_path: Path) -> None:
     ]
     shown = _commands(answer)
     assert proxx(*shown[-1], cwd=tmp_path).status == 0  # what is printed works as it stands
-    again = proxx("demo", cwd=tmp_path)
+    again = proxx("demo", cwd=tmp_path, code=ALONE)
     assert again.status == 2
     assert "not touched" in again.err
 
