@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,7 +28,7 @@ from proxx.execute import register_job
 from proxx.job import JobSpec, spec_bytes
 from proxx.status import State, history, job_status
 from proxx.store import FileStore, init
-from tests.flows.server import Server
+from tests.flows.server import Server, serving
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -113,6 +114,7 @@ class Pool:
         self.folder = folder
         self.mark = uuid.uuid4().hex
         self.workers: list[WorkerProcess] = []
+        self.numbers = count(1)
         self.store = FileStore(folder / "store")
         self.identity = init(self.store)
         self.uuid = self.identity.uuid
@@ -166,22 +168,14 @@ class Pool:
         self.workers.append(worker)
         return worker
 
-    @contextmanager
-    def working(self, *names: str, **env: str) -> Iterator[tuple[WorkerProcess, ...]]:
-        """Workers that poll while the block runs; after it none of them and none of their runs lives."""
-        try:
-            with self.joined(*names, **env) as started:
-                yield started
-        finally:
-            self.kill_all()
-
-    @contextmanager
-    def joined(self, *names: str, **env: str) -> Iterator[tuple[WorkerProcess, ...]]:
-        """More workers that poll; they end with those that were there."""
-        started = tuple([self.start(name, **env) for name in names])
-        for worker in started:
+    def staff(self, wanted: int = 2, **env: str) -> tuple[WorkerProcess, ...]:
+        """This many workers that poll: those that live, and new ones for those that tests have ended."""
+        self.workers = [worker for worker in self.workers if worker.process.poll() is None]
+        while len(self.workers) < wanted:
+            self.start(f"worker-{next(self.numbers)}", **env)
+        for worker in self.workers:
             worker.polls()
-        yield started
+        return tuple(self.workers)
 
     def processes(self) -> list[psutil.Process]:
         """Workers and runs of this pool that live."""
@@ -273,3 +267,15 @@ class Pool:
 
     def said(self) -> str:
         return "\n".join(f"--- {worker.name}\n{worker.words[-1500:]}" for worker in self.workers)
+
+
+@contextmanager
+def pooling(folder: Path, database: str | None = None) -> Iterator[Pool]:
+    """A pool with a server of its own while the block runs. database: as for a Server."""
+    with serving(folder / "prefect", database) as server:
+        pool = Pool(server, folder)
+        try:
+            pool.set_up()
+            yield pool
+        finally:
+            pool.kill_all()

@@ -1,0 +1,139 @@
+"""Many jobs on a real server by two worker processes: the same bytes, logs and fingerprints as `proxx run`.
+
+PROXX_POOL_JOBS=200 makes it longer.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from proxx.canonical import Json
+from proxx.cli.main import enter
+from proxx.event import canonical_log
+from proxx.job import JobSpec
+from proxx.ledger import Closed, read_attempts
+from proxx.status import State, job_status
+from proxx.store import FileStore, Store
+from tests.flows.pool import Pool, digests, pooling
+from tests.flows.postgres import database
+from tests.jobs import create, half_second, write_spec
+
+JOBS: Final = int(os.environ.get("PROXX_POOL_JOBS", "20"))
+FEWER: Final = int(os.environ.get("PROXX_POOL_JOBS", "6"))  # on the second database
+MUST_FAIL: Final = {1: "SOURCE_CHANGED", 3: "OUTPUT_EXISTS", 4: "SOURCE_MISSING"}
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of one job, with all that may not differ by where it ran."""
+
+    state: State
+    code: str | None
+    log: tuple[dict[str, Json], ...]
+    fingerprint: str | None
+
+
+def make_jobs(folder: Path, count: int) -> list[JobSpec]:
+    """Jobs of one or two clips, all different; those of MUST_FAIL have something wrong with them since creation."""
+    jobs = []
+    for number in range(count):
+        files = []
+        for clip in range(1 + number % 2):
+            made = half_second(f"{number:03d}.mov", f"01:{clip:02d}:{number // 25:02d}:{number % 25:02d}")
+            files.append(folder / "camera" / f"{number:03d}-{clip}.mov")
+            files[-1].parent.mkdir(parents=True, exist_ok=True)
+            files[-1].write_bytes(made.read_bytes())
+        output = folder / "proxies" / f"{number:03d}"
+        jobs.append(create(tuple(files), output, "prores_proxy_half", name=f"J{number:03d}"))
+        write_spec(jobs[-1], folder / "specs" / f"{number:03d}.json")
+    return jobs
+
+
+def spoil(folder: Path, jobs: list[JobSpec]) -> None:
+    """Each of MUST_FAIL by its own reason."""
+    first = {number: jobs[number].clips[0] for number in MUST_FAIL}
+    changed = Path(first[1].source.files[0].uri)
+    data = bytearray(changed.read_bytes())
+    data[-1] ^= 1
+    changed.write_bytes(data)
+    foreign = Path(first[3].outputs[0].uri)
+    foreign.parent.mkdir(parents=True)
+    foreign.write_bytes(b"somebody else's")
+    Path(first[4].source.files[0].uri).unlink()
+
+
+def became(store: Store, job: JobSpec) -> Made:
+    status = job_status(store, job.job_id)
+    (attempt,) = read_attempts(store, job.job_id)
+    assert isinstance(attempt.state, Closed)
+    latest = status.attempts[-1]
+    return Made(status.state, latest.code, canonical_log(attempt.events), latest.fingerprint)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    (tmp_path / "specs").mkdir()
+    yield tmp_path
+
+
+def by_command(folder: Path, jobs: list[JobSpec]) -> tuple[list[Made], dict[str, str]]:
+    """All jobs by `proxx run`, one after another; their outputs are taken away again."""
+    place = folder / "alone"
+    place.mkdir()
+    store = FileStore(place / "store")
+    for number, _ in enumerate(jobs):
+        spec = folder / "specs" / f"{number:03d}.json"
+        assert enter(["run", str(spec), "--store", store.uri]) == (1 if number in MUST_FAIL else 0)
+    made = digests(folder / "proxies")
+    (folder / "proxies").rename(place / "proxies")
+    foreign = Path(jobs[3].clips[0].outputs[0].uri)
+    foreign.parent.mkdir(parents=True)
+    foreign.write_bytes(b"somebody else's")
+    return [became(store, job) for job in jobs], made
+
+
+def by_the_pool(pool: Pool, folder: Path, jobs: list[JobSpec]) -> tuple[list[Made], dict[str, str]]:
+    """All jobs by two workers; what Prefect says of each is compared here."""
+    pool.staff(2)
+    runs = [pool.dispatch(job) for job in jobs]
+    ended = [pool.await_end(run) for run in runs]
+    for number, (run, end) in enumerate(zip(runs, ended, strict=True)):
+        assert end.state is not None
+        assert pool.states(run).count("RUNNING") == 1
+        if number in MUST_FAIL:
+            assert end.state.type.value == "FAILED"
+            assert MUST_FAIL[number] in str(end.state.message)
+        else:
+            assert end.state.type.value == "COMPLETED"
+        assert pool.acquired(jobs[number]) == 1
+    return [became(pool.store, job) for job in jobs], digests(folder / "proxies")
+
+
+def same_by_both(pool: Pool, folder: Path, count: int) -> None:
+    jobs = make_jobs(folder, count)
+    spoil(folder, jobs)
+    alone = by_command(folder, jobs)
+    assert by_the_pool(pool, folder, jobs) == alone
+    made, files = alone
+    assert {number: one.code for number, one in enumerate(made) if one.code} == MUST_FAIL
+    assert len({one.fingerprint for one in made}) == count
+    assert len(files) == sum(len(job.clips) for job in jobs) - 2  # two have no output, one has a stranger's
+    assert not list((folder / "proxies").rglob(".*")), "nothing unfinished is left"
+
+
+@pytest.mark.clause("I1", "I2", "I3", "I4", "I5")
+@pytest.mark.clause("V1", "V4", "A4", "F4")
+def test_on_sqlite(pool: Pool, folder: Path) -> None:
+    same_by_both(pool, folder, JOBS)
+
+
+@pytest.mark.clause("I1", "V1", "F4")
+def test_on_postgresql(folder: Path) -> None:
+    with database(folder / "postgres") as postgres, pooling(folder / "pool", postgres.url) as pool:
+        same_by_both(pool, folder, FEWER)
