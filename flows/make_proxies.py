@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from prefect import flow, get_run_logger, runtime, tags
@@ -31,7 +30,7 @@ from flows.form import (
 )
 from flows.proxy_job import proxy_job
 from flows.recorded import Asked, RunEnd, came_of, ended_before, refused
-from flows.reference import SHORT, JobReference, run_name, run_tags
+from flows.reference import SHORT, JobReference, run_tags
 from flows.sharing import shared_store
 from flows.summary import JobSummary, Summary, failures_in_words, in_words, nothing_made, summarize
 from proxx.create import Created, CreateRequest, Looking, create_jobs
@@ -162,10 +161,8 @@ def _run_here(store: Store, job: JobSpec, attempt: int) -> JobSummary:
     asked = Asked.of(job, attempt)
     if (known := _known(store, job, asked)) is not None:
         return known
-    reference = _reference(store, asked)
     with tags(*run_tags(asked.name, asked.profile, asked.job_id)):
-        run = proxy_job.with_options(flow_run_name=partial(run_name, asked.name, reference))
-        state = run(reference=reference, return_state=True)
+        state = proxy_job(reference=_reference(store, asked), return_state=True)
     run_id = str(state.state_details.flow_run_id)
     return came_of(store, asked, RunEnd(run_id=run_id, state=state.name or "", message=state.message or ""))
 

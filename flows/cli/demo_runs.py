@@ -10,7 +10,6 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 from prefect import tags
@@ -32,8 +31,7 @@ def runs(url: str, specs: Sequence[Path]) -> Iterator[dict[str, str]]:
         register_job(job, data, store, this_worker(), str(uuid.uuid4()))
         reference = JobReference(store=store.uri, job_id=job.job_id, store_uuid=init(store).uuid)
         with tags(*run_tags(job.name, job.profile.name, job.job_id)):
-            run = proxy_job.with_options(flow_run_name=partial(run_name, job.name, reference))
-            state = run(reference=reference, return_state=True)
+            state = proxy_job(reference=reference, return_state=True)
         yield {
             "name": run_name(job.name, reference),
             "type": state.type.value,
