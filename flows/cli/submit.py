@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from flows.cli.quiet import prefect_quiet
 from proxx.cli.settings import current, json_option, store_option
 from proxx.cli.words import many, out, out_json, safe, short, table
 
@@ -87,7 +85,7 @@ def submit(
             files = spec_files(specs)
             show.begin("reading", len(files))
             chosen = look_at(files, attempt or 1, lambda path, count: show.step(count, path.name))
-    with _without_prefects_log():
+    with prefect_quiet():
         desk = _desk(store, again)
         from flows.cli.handing_in import hand_in
 
@@ -117,17 +115,6 @@ def _codes() -> set[str]:
 
     kinds = (kind for kind in vars(errors).values() if isinstance(kind, type))
     return {kind.code for kind in kinds if issubclass(kind, errors.ProxxError)}
-
-
-@contextmanager
-def _without_prefects_log() -> Iterator[None]:
-    """What Prefect's client would log to the terminal is told by our own sentences, or is of no use there."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)
 
 
 def _desk(store: Store, again: bool) -> Desk:
@@ -175,4 +162,8 @@ def _confirmed(failed: tuple[FailedJob, ...], code: str, since: date) -> bool:
     rows = [(short(job.job_id), str(job.attempt), job.ended[:19] + "Z", safe(job.message)) for job in failed]
     table(("JOB", "ATTEMPT", "ENDED", "SAID"), rows)
     out(f"{many(len(failed), 'job')} failed with {code} since {since}.")
-    return sys.stdin is not None and sys.stdin.isatty() and click.confirm(f"Ask for the next attempt of {many(len(failed), 'job')}?", err=True)
+    return (
+        sys.stdin is not None
+        and sys.stdin.isatty()
+        and click.confirm(f"Ask for the next attempt of {many(len(failed), 'job')}?", err=True)
+    )
