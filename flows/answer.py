@@ -16,6 +16,13 @@ TOLD: Final = 3
 """Failures told in one message; the data has all of them."""
 
 
+class Data(dict[str, Any]):
+    """Plain JSON that prints as its keys: Prefect prints a failed state, data and all, into the run's log."""
+
+    def __repr__(self) -> str:
+        return f"<{', '.join(self)}>"
+
+
 @dataclass(frozen=True)
 class Answer:
     """completed: whether the state is Completed, else it is Failed.
@@ -25,12 +32,12 @@ class Answer:
 
     completed: bool
     message: str
-    data: dict[str, Any]
+    data: Data
 
 
 def answer_of(result: ExecutionResult) -> Answer:
     """The answer for a job that took its attempt: counts, or every failure with its code first."""
-    data: dict[str, Any] = dict(result.to_json())
+    data = Data(result.to_json())
     made = [clip for clip in result.clips if clip.status == "COMPLETED"]
     if result.status == "COMPLETED":
         frames = sum(clip.frames or 0 for clip in made)
@@ -58,7 +65,7 @@ def refused(why: ProxxError) -> Answer:
     lines = [f"{said} {why.remedy}", *(f"  {safe(problem)}" for problem in problems[:TOLD])]
     if len(problems) > TOLD:
         lines.append(f"  ... and {len(problems) - TOLD} more.")
-    return Answer(False, "\n".join(lines), {"error": as_data(why)})
+    return Answer(False, "\n".join(lines), Data(error=as_data(why)))
 
 
 def read_result(data: dict[str, Any]) -> ExecutionResult | None:

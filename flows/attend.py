@@ -18,10 +18,13 @@ T = TypeVar("T")
 def attend(work: Callable[[Callable[[], bool]], T]) -> T:
     """Run `work(should_stop)` to its end; what it returned or raised, or the exception that interrupted the wait."""
     asked, ended = threading.Event(), threading.Event()
+    begins = threading.Lock()  # taken once: by the work as it begins, or by who decides that it never will
     returned: list[T] = []
     raised: list[BaseException] = []
 
     def run() -> None:
+        if not begins.acquire(blocking=False):
+            return
         try:
             returned.append(work(asked.is_set))
         except BaseException as why:
@@ -31,18 +34,24 @@ def attend(work: Callable[[Callable[[], bool]], T]) -> T:
 
     # A daemon: should this wait end in a way nobody thought of, no process hangs for the length of an encode.
     thread = threading.Thread(target=copy_context().run, args=(run,), name="proxx-engine", daemon=True)
+    started = False
     interrupted: BaseException | None = None
-    thread.start()
     try:
         while not ended.is_set():
             try:
+                if not started:
+                    started = True
+                    thread.start()
                 ended.wait()  # not thread.join(): interrupted, it takes a living thread for a dead one (Python 3.11)
             except BaseException as why:
                 interrupted = interrupted or why
                 asked.set()
-    finally:
-        asked.set()  # an exception between the lines above: the engine is told all the same
-        ended.wait()
+                if begins.acquire(blocking=False):
+                    ended.set()
+    finally:  # also after an exception between the lines above
+        asked.set()
+        if begins.locked():
+            ended.wait()
     if interrupted is not None:
         raise interrupted
     if raised:

@@ -61,7 +61,7 @@ Attempt = Annotated[
 
 @task(
     name="execute",
-    task_run_name="attempt {reference.attempt} of job {reference.job_id}",
+    task_run_name="job {reference.short}, attempt {reference.attempt}",
     retries=0,
     persist_result=True,
     result_serializer="json",

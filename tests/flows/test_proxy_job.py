@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect._result_records import ResultRecord
+from prefect import flow
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
+from prefect.exceptions import PrefectHTTPStatusError
 
 from flows.answer import read_result
-from flows.reference import run_name
+from flows.proxy_job import proxy_job
+from flows.reference import JobReference, run_name
 from proxx.event import this_worker
 from proxx.execute import Site, execute
-from proxx.job import spec_bytes
+from proxx.job import JobSpec, spec_bytes
+from proxx.layout import spec_key
 from proxx.result import ExecutionResult
-from proxx.store import FileStore
+from proxx.status import State, job_status
+from proxx.store import FileStore, init
+from tests.flows.deploy import deploy
 from tests.flows.runs import data_of, flow_run, ledger, outputs, registered, run_here, run_id, state_types
 from tests.flows.server import Server
 from tests.jobs import make_job
@@ -24,8 +34,15 @@ from tests.jobs import make_job
 pytestmark = pytest.mark.usefixtures("prefect")
 
 
+@pytest.fixture
+def store(tmp_path: Path) -> FileStore:
+    return FileStore(tmp_path / "store")
+
+
 @pytest.mark.clause("V1")
-def test_a_run_makes_what_the_engine_makes(prefect: Server, tmp_path: Path) -> None:
+@pytest.mark.clause("I2")
+@pytest.mark.clause("I3")
+def test_a_run_makes_what_the_engine_makes(store: FileStore, tmp_path: Path) -> None:
     job = make_job(tmp_path / "proxies", "prores_proxy", 2, name="A001")
     plain = FileStore(tmp_path / "plain")
     alone = execute(spec_bytes(job), Site(store=plain, worker=this_worker(), run_id="alone"))
@@ -33,7 +50,6 @@ def test_a_run_makes_what_the_engine_makes(prefect: Server, tmp_path: Path) -> N
     for path in (tmp_path / "proxies").iterdir():
         path.unlink()
 
-    store = FileStore(tmp_path / "store")
     reference = registered(job, store)
     state = run_here(reference=reference)
 
@@ -41,13 +57,280 @@ def test_a_run_makes_what_the_engine_makes(prefect: Server, tmp_path: Path) -> N
     assert outputs(tmp_path / "proxies") == expected
     assert ledger(store, job.job_id) == ledger(plain, job.job_id)
     which = run_id(state)
-    assert state_types(which).count("RUNNING") == 1
+    assert state_types(which) == ["PENDING", "RUNNING", "COMPLETED"]
     assert flow_run(which).name == run_name("A001", reference)
 
     result = read_result(data_of(state))
     assert isinstance(result, ExecutionResult)
     assert (result.fingerprint, result.envelope.run_id) == (alone.fingerprint, str(which))
     kept = tmp_path / "results" / "proxx" / job.job_id / "0001" / f"{which}.json"
-    record: ResultRecord[dict[str, Any]] = ResultRecord.deserialize(kept.read_bytes())
-    assert ExecutionResult.model_validate_json(json.dumps(record.result)) == result
+    record = json.loads(kept.read_text())
+    assert record["metadata"]["serializer"]["type"] == "json"
+    assert read_result(json.loads(record["result"])) == result
     assert read_result(data_of(flow_run(which).state)) == result
+    assert [path for path in (tmp_path / "results").rglob("*") if path.is_file()] == [kept]
+
+
+READ = """
+import sys, json
+from flows.answer import read_result
+from prefect.client.orchestration import get_client
+with get_client(sync_client=True) as client:
+    state = client.read_flow_run(sys.argv[1]).state
+print(read_result(state.result(raise_on_failure=False, _sync=True)).model_dump_json())
+"""
+
+
+@pytest.mark.clause("I4")
+@pytest.mark.clause("V2")
+def test_a_failed_job_says_why_and_a_fresh_process_reads_its_result(
+    prefect: Server, store: FileStore, tmp_path: Path
+) -> None:
+    job = make_job(tmp_path / "proxies", "prores_proxy", 2)
+    (tmp_path / "proxies").mkdir()
+    (tmp_path / "proxies" / "clip1.mov").write_bytes(b"somebody else's")
+    state = run_here(reference=registered(job, store))
+    assert (state.type, state.name) == (StateType.FAILED, "Failed")
+    assert state.message == (
+        "OUTPUT_EXISTS: clip 2 of 2, clip1.mov: A file that is not this job's has the output's name. A file that "
+        "is not this job's is in the way: move it, then run the next attempt. It was not touched.\n1 of 2 clips made."
+    )
+    result = read_result(data_of(state))
+    assert result is not None
+    assert [clip.status for clip in result.clips] == ["COMPLETED", "FAILED"]
+
+    env = prefect.env(PREFECT_LOCAL_STORAGE_PATH=str(tmp_path / "elsewhere"))
+    done = subprocess.run(
+        [sys.executable, "-c", READ, str(run_id(state))], env=env, capture_output=True, text=True, check=False
+    )
+    assert ExecutionResult.model_validate_json(done.stdout) == result, done.stderr
+
+
+@pytest.mark.clause("P3")
+@pytest.mark.clause("P5")
+def test_an_attempt_that_ended_is_refused_with_what_it_came_to(store: FileStore, tmp_path: Path) -> None:
+    reference = registered(make_job(tmp_path / "proxies", "prores_proxy"), store)
+    first = run_here(reference=reference)
+    again = run_here(reference=reference)
+    assert (again.type, again.name) == (StateType.FAILED, "Failed")
+    told = read_result(data_of(first))
+    assert told is not None
+    said = (
+        f"ATTEMPT_CLOSED: attempt 1 has ended. It was COMPLETED: 1 clip, 12 frames, result {told.fingerprint[:12]}."
+    )
+    assert (again.message or "").startswith(said)
+    assert data_of(again)["error"]["result"] == data_of(first)
+    assert read_result(data_of(again)) is None
+    assert state_types(run_id(again)) == ["PENDING", "RUNNING", "FAILED"]
+    assert len(ledger(store, reference.job_id)) == 5
+
+
+@pytest.mark.clause("P6")
+def test_an_attempt_that_is_open_is_refused(store: FileStore, tmp_path: Path) -> None:
+    from proxx.lock import acquire
+
+    reference = registered(make_job(tmp_path / "proxies", "prores_proxy"), store)
+    acquire(store, reference.job_id, 1, this_worker(), "another run")
+    state = run_here(reference=reference)
+    assert (state.type, state.name) == (StateType.FAILED, "Failed")
+    assert (state.message or "").startswith("LOCKED: attempt 1 is open.")
+    assert (data_of(state)["error"]["code"], data_of(state)["error"]["run_id"]) == ("LOCKED", "another run")
+    assert not (tmp_path / "proxies").exists()
+
+
+# --- what is asked for is looked at first ----------------------------------------------------------------
+
+
+def code_of(state: Any) -> str:  # noqa: ANN401
+    """The code of a run that was refused: in its message and in its data."""
+    assert state.type is StateType.FAILED
+    code = str(data_of(state)["error"]["code"])
+    assert state.message.startswith(f"{code}: ")
+    return code
+
+
+def test_a_reference_to_another_store(store: FileStore, tmp_path: Path) -> None:
+    reference = registered(make_job(tmp_path / "proxies", "prores_proxy"), store)
+    other = init(FileStore(tmp_path / "other")).uuid
+    assert code_of(run_here(reference=reference.model_copy(update={"store_uuid": other}))) == "STORE_MISMATCH"
+    gone = reference.model_copy(update={"store": (tmp_path / "not-mounted").as_uri()})
+    assert code_of(run_here(reference=gone)) == "STORE_MISMATCH"
+    assert not (tmp_path / "not-mounted").exists()
+    assert job_status(store, reference.job_id).state is State.REGISTERED
+
+
+def test_a_job_nobody_registered(store: FileStore) -> None:
+    reference = JobReference(store=store.uri, job_id="0" * 64, store_uuid=init(store).uuid)
+    state = run_here(reference=reference)
+    assert code_of(state) == "JOB_UNKNOWN"
+    assert flow_run(run_id(state)).name == run_name("job", reference)
+
+
+@pytest.mark.clause("F1")
+@pytest.mark.parametrize("edit", ["a field", "another job"])
+def test_a_spec_edited_in_the_store(store: FileStore, tmp_path: Path, edit: str) -> None:
+    reference = registered(make_job(tmp_path / "proxies", "prores_proxy"), store)
+    kept = store.root / spec_key(reference.job_id)
+    if edit == "a field":
+        kept.write_bytes(kept.read_bytes().replace(b'"name": "test"', b'"name": "best"'))
+    else:
+        kept.write_bytes(spec_bytes(make_job(tmp_path / "elsewhere", "prores_proxy")))
+    state = run_here(reference=reference)
+    assert code_of(state) == "SPEC_ALTERED"
+    assert data_of(state)["error"]["problems"][0]["path"] == {"a field": "name", "another job": "job_id"}[edit]
+    assert not (tmp_path / "proxies").exists()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_neither_or_both_or_too_much(store: FileStore, tmp_path: Path) -> None:
+    job = make_job(tmp_path / "proxies", "prores_proxy")
+    reference = registered(job, store)
+    for parameters in (
+        {},
+        {"reference": reference, "spec": job},
+        {"reference": reference, "store": "/elsewhere"},
+        {"reference": reference, "attempt": 2},
+    ):
+        assert code_of(run_here(**parameters)) == "ASKED_WRONGLY"
+    assert job_status(store, job.job_id).state is State.REGISTERED
+
+
+# --- a whole spec, by hand -------------------------------------------------------------------------------
+
+
+def form(job: JobSpec) -> dict[str, Any]:
+    """What the form in Prefect's pages sends."""
+    found: dict[str, Any] = json.loads(spec_bytes(job))
+    return found
+
+
+def test_a_spec_started_by_hand_is_registered_and_run(store: FileStore, tmp_path: Path) -> None:
+    job = make_job(tmp_path / "proxies", "prores_proxy", name="by hand")
+    state = run_here(spec=form(job), store=store.uri)
+    assert state.type is StateType.COMPLETED
+    known = job_status(store, job.job_id)
+    assert (known.registered, known.state) == (True, State.COMPLETED)
+    reference = JobReference(store=store.uri, job_id=job.job_id)
+    assert flow_run(run_id(state)).name == run_name("by hand", reference)
+    assert (tmp_path / "results" / "proxx" / job.job_id / "0001" / f"{run_id(state)}.json").is_file()
+
+    again = run_here(spec=job, store=store.uri)
+    assert (code_of(again), len(job_status(store, job.job_id).attempts)) == ("ATTEMPT_CLOSED", 1)
+    second = run_here(spec=dict(reversed(form(job).items())), store=store.uri, attempt=2)  # key order is no content
+    assert second.type is StateType.COMPLETED
+    assert read_result(data_of(second)).fingerprint == read_result(data_of(state)).fingerprint  # type: ignore[union-attr]
+
+
+@pytest.mark.clause("F1")
+@pytest.mark.parametrize(
+    ("edit", "code", "path"),
+    [
+        (lambda spec: spec["clips"][0]["expect"].update(output_frames=13), "SPEC_ALTERED", "clips[0]"),
+        (lambda spec: spec.update(name="best"), "SPEC_ALTERED", "name"),
+        (lambda spec: spec.update(speed="fast"), "SPEC_INVALID", "speed"),
+        (lambda spec: spec["clips"][0]["expect"].update(frames="12"), "SPEC_INVALID", "clips[0].expect.frames"),
+        (lambda spec: spec["profile"].update(threads=1.5), "SPEC_INVALID", "profile.threads"),
+    ],
+    ids=["frames", "name", "extra", "type", "float"],
+)
+def test_a_spec_that_is_not_what_was_sealed_runs_nothing(
+    store: FileStore, tmp_path: Path, edit: Callable[[Any], None], code: str, path: str
+) -> None:
+    given = form(make_job(tmp_path / "proxies", "prores_proxy"))
+    edit(given)
+    state = run_here(spec=given, store=store.uri)
+    assert code_of(state) == code
+    assert path in [problem["path"] for problem in data_of(state)["error"]["problems"]]
+    assert f"{path}: {code}" in (state.message or "")
+    assert not store.root.exists()
+    assert not (tmp_path / "proxies").exists()
+
+
+def test_the_store_of_one_persons_home_is_no_pools_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = form(make_job(tmp_path / "proxies", "prores_proxy"))
+    monkeypatch.delenv("PROXX_STORE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    home = (tmp_path / ".proxx" / "store").as_uri()
+    assert code_of(run_here(spec=given)) == "STORE_NOT_SHARED"
+    assert code_of(run_here(spec=given, store=home)) == "STORE_NOT_SHARED"
+    assert code_of(run_here(reference=JobReference(store=home, job_id="0" * 64))) == "STORE_NOT_SHARED"
+    assert not (tmp_path / ".proxx").exists()
+
+
+def test_the_form_is_checked_when_the_run_is_created(prefect: Server, store: FileStore, tmp_path: Path) -> None:
+    """What Prefect's pages and `prefect deployment run` go through: a run that cannot be is not made."""
+    import uuid
+
+    deployment = uuid.UUID(deploy(prefect))
+    good = form(make_job(tmp_path / "proxies", "prores_proxy"))
+    reference = {"store": store.uri, "job_id": "0" * 64}
+
+    def bad_specs() -> list[dict[str, Any]]:
+        wrong_type, digest = json.loads(json.dumps(good)), json.loads(json.dumps(good))
+        wrong_type["clips"][0]["expect"]["frames"] = "12"
+        digest["clips"][0]["source"]["files"][0]["digest"] = "sha256:0"
+        missing = {key: value for key, value in good.items() if key != "seals"}
+        return [{**good, "speed": "fast"}, missing, wrong_type, digest]
+
+    bad: list[dict[str, Any]] = [{"spec": spec, "store": store.uri} for spec in bad_specs()]
+    bad += [{"reference": {**reference, **edit}} for edit in ({"job_id": "0"}, {"attempt": 0}, {"speed": "fast"})]
+    with get_client(sync_client=True) as client:
+        for parameters in bad:
+            with pytest.raises(PrefectHTTPStatusError) as refused:
+                client.create_flow_run_from_deployment(deployment, parameters=parameters)
+            assert refused.value.response.status_code in (409, 422), parameters
+        for parameters in ({"spec": good, "store": store.uri}, {"reference": reference}):
+            made = client.create_flow_run_from_deployment(deployment, parameters=parameters)
+            client.delete_flow_run(made.id)
+        schema = client.read_deployment(deployment).parameter_openapi_schema or {}
+    shown = schema["properties"]
+    assert [(name, shown[name]["title"]) for name in shown] == [
+        ("reference", "Registered job"),
+        ("spec", "Whole spec"),
+        ("store", "Store"),
+        ("attempt", "Attempt"),
+    ]
+    assert {"JobSpec", "Clip", "ProfileSpec"} <= set(schema["definitions"])
+
+
+# --- bugs, and other people's flows ----------------------------------------------------------------------
+
+
+def test_a_bug_is_recorded_by_the_engine_and_raised_on(
+    store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("proxx.execute.make_clip", broken)
+    reference = registered(make_job(tmp_path / "proxies", "prores_proxy"), store)
+    state = run_here(reference=reference)
+    assert (state.type, state.message) == (
+        StateType.FAILED,
+        "Flow run encountered an exception: ZeroDivisionError: a bug",
+    )
+    known = job_status(store, reference.job_id)
+    assert (known.state, known.attempts[0].code) == (State.FAILED, "ENGINE_FAULT")
+    assert known.attempts[0].run_id == str(run_id(state))
+
+
+def test_a_flow_of_somebody_else_can_run_a_job_as_its_subflow(store: FileStore, tmp_path: Path) -> None:
+    reference = registered(make_job(tmp_path / "proxies", "prores_proxy"), store)
+
+    @flow
+    def theirs() -> str | None:
+        state: Any = proxy_job(reference=reference, return_state=True)
+        return read_result(data_of(state)).status  # type: ignore[union-attr]
+
+    assert theirs() == "COMPLETED"
+
+
+def test_who_worked_is_known_by_the_workers_name(
+    store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT__WORKER_NAME", "station-3")
+    reference = registered(make_job(tmp_path / "proxies", "prores_proxy"), store)
+    result = read_result(data_of(run_here(reference=reference)))
+    assert result is not None
+    worker = result.envelope.worker
+    assert (worker.name, worker.pid) == ("station-3", os.getpid())
