@@ -14,10 +14,11 @@ from datetime import date
 
 from flows import api
 from flows.advice import Advice
+from flows.finding import Finding, Verdict
 from flows.reference import SHORT
 from flows.run_index import RunIndex
 from flows.seen import Named, SeenRun, named, seen
-from flows.verdict import Finding, Verdict, judge, unknown
+from flows.verdict import judge, unknown
 from proxx.errors import JobUnknown, StoreUnavailable
 from proxx.layout import JOBS, is_job_id, spec_key
 from proxx.status import JobStatus, State, job_status
@@ -81,12 +82,17 @@ class Audit:
                     tally.left_out += 1
                     continue
                 found = self._judge(status, runs)
-                if found.decide or found.differs:
+                if found.decide or found.differs or self._out_of_sight(status, runs):
                     runs = self._runs_now(job_id, runs, status)
                     found = self._judge(self._status(job_id), runs)
                 yield found
         for job_id, foreign_to, runs in index.unseen():
             yield self._unknown(job_id, foreign_to, runs)
+
+    def _out_of_sight(self, status: JobStatus, runs: tuple[SeenRun, ...]) -> bool:
+        """Whether the run that took the latest attempt may be one from before the day asked for."""
+        latest = status.latest
+        return self.since is not None and latest is not None and latest.run_id not in {run.id for run in runs}
 
     def _file(self, index: RunIndex, tally: Tally, run: api.Run) -> None:
         """Keep the run with its job, or count it where it is none of this store's."""
@@ -131,7 +137,7 @@ class Audit:
                 "now: the store was replaced, or another share is mounted."
             )
         else:
-            why = "The store has nothing of this job: it is an older copy, or the job never reached it."
+            why = "The store has nothing of this job: the store is an older copy, or the job never reached it."
         return unknown(job_id, runs, self._advice(job_id), why)
 
     def _advice(self, job_id: str) -> Advice:

@@ -7,11 +7,11 @@ contradict each other it is said, and the ledger decides.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from typing import Final
 
 from flows.advice import Advice, Step
+from flows.finding import Finding, Verdict
 from flows.seen import SeenRun
 from proxx.status import AttemptStatus, JobStatus, State
 
@@ -23,37 +23,6 @@ AGREES: Final[dict[State, frozenset[str]]] = {
 """What Prefect may say of a run whose attempt ended so, without a contradiction."""
 STOPPED: Final = frozenset({"FAILED", "CANCELLED", "CRASHED"})
 """The same for an attempt that was stopped on request."""
-
-
-class Verdict(StrEnum):
-    WAITING = "WAITING"  # a run is asked for and has not begun
-    RUNNING = "RUNNING"  # a run is on it
-    COMPLETED = "COMPLETED"  # made
-    FAILED = "FAILED"  # it ended without being made, and why is on record; retired jobs too
-    HELD = "HELD"  # an attempt is open, and nothing in Prefect runs it
-    LOST = "LOST"  # no result and nothing that works on one: nobody will do anything
-    UNKNOWN_TO_PREFECT = "UNKNOWN_TO_PREFECT"  # registered, and no run was ever asked for
-    UNKNOWN_TO_STORE = "UNKNOWN_TO_STORE"  # named, and not registered in this store
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """The verdict on one job. state: what the ledger says, None where it has nothing. attempt: the latest.
-
-    decide: somebody has to do something, or nothing will happen. differs: Prefect says something else than the
-    ledger. since: of the latest thing known (RFC 3339). said: sentences. steps: what can be done, to be pasted.
-    """
-
-    job_id: str
-    verdict: Verdict
-    state: State | None
-    attempt: int | None
-    decide: bool
-    differs: bool
-    since: str
-    said: str
-    steps: tuple[Step, ...] = ()
-    runs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +51,9 @@ class _View:
 
 def judge(job: JobStatus, runs: Sequence[SeenRun], advice: Advice, *, spec: bool = True) -> Finding:
     """The verdict on a job the store has something of. runs: all of them, oldest first. spec: spec.json is there."""
-    view = _View(job=job, runs=tuple(runs), advice=advice)
+    taken = {attempt.run_id: attempt.attempt for attempt in job.attempts}
+    known = (replace(run, attempt=taken.get(run.id, run.attempt)) for run in runs)  # the ledger knows better
+    view = _View(job=job, runs=tuple(known), advice=advice)
     match job.state:
         case State.DAMAGED:
             problems = "; ".join(job.problems)
@@ -102,21 +73,37 @@ def judge(job: JobStatus, runs: Sequence[SeenRun], advice: Advice, *, spec: bool
 
 def unknown(job_id: str, runs: Sequence[SeenRun], advice: Advice, why: str) -> Finding:
     """The verdict on a job that only runs name. why: what of it the store lacks, as a sentence."""
-    last = runs[-1]
-    said = f"{why} Run {last.id} {last.stands}{', and will be refused' if last.alive else ''}."
-    steps = [advice.cancel(run.id) for run in runs if run.alive] + [advice.forget(run.id) for run in runs]
+    last, by_hand = runs[-1], _registers_itself(runs)
+    steps: list[Step] = []
+    if by_hand is not None:
+        verdict, said = by_hand
+        decide = False
+    else:
+        verdict = Verdict.UNKNOWN_TO_STORE
+        said = f"{why} Run {last.id} {last.stands}{', and will be refused' if last.alive else ''}."
+        steps = [advice.cancel(run.id) for run in runs if run.alive] + [advice.forget(run.id) for run in runs]
+        decide = not (last.inline and last.state_type == "CANCELLED")  # nobody wants it, and nothing is promised
     return Finding(
         job_id=job_id,
-        verdict=Verdict.UNKNOWN_TO_STORE,
+        verdict=verdict,
         state=None,
         attempt=None,
-        decide=True,
-        differs=True,
+        decide=decide,
+        differs=decide,
         since=last.since,
         said=said,
         steps=tuple(steps),
         runs=tuple(run.id for run in runs),
     )
+
+
+def _registers_itself(runs: Sequence[SeenRun]) -> tuple[Verdict, str] | None:
+    """A run that carries the whole spec needs no registered job: it comes to be when the run begins."""
+    for run in runs:
+        if run.alive and run.inline:
+            said = f"Run {run.id}, started by hand, is {run.state_name} and registers the job itself."
+            return (Verdict.WAITING if run.waits else Verdict.RUNNING), said
+    return None
 
 
 def _asked_again(view: _View) -> Finding | None:
@@ -213,11 +200,8 @@ def _retired(view: _View) -> Finding:
 
 def _unregistered(view: _View, spec: bool) -> Finding:
     alive = [run for run in view.runs if run.alive]
-    inline = [run for run in alive if run.inline]
-    if inline:
-        verdict = Verdict.WAITING if inline[0].waits else Verdict.RUNNING
-        said = f"Run {inline[0].id}, started by hand, is {inline[0].state_name} and registers the job itself."
-        return _finding(view, verdict, said)
+    if by_hand := _registers_itself(view.runs):
+        return _finding(view, *by_hand)
     refusal = view.job.refusals[-1] if view.job.refusals else None
     why = f" The last refusal: {refusal.code}: {refusal.message.rstrip('.')}." if refusal else ""
     steps = (view.advice.submit(1), view.advice.retire())

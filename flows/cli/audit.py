@@ -16,7 +16,7 @@ from proxx.status import State
 
 if TYPE_CHECKING:
     from flows.audit import Audit, Tally
-    from flows.verdict import Finding
+    from flows.finding import Finding
     from proxx.canonical import Json
 
 DECIDE: Final = 1
@@ -140,7 +140,7 @@ def as_data(found: Finding) -> dict[str, Json]:
 
 def counts_as_data(tally: Tally) -> dict[str, Json]:
     """`jobs` is the sum of `verdicts`, which has all of them."""
-    from flows.verdict import Verdict
+    from flows.finding import Verdict
 
     return {
         "jobs": tally.jobs,

@@ -9,8 +9,9 @@ from typing import Final
 import pytest
 
 from flows.advice import Advice
+from flows.finding import Finding, Verdict
 from flows.seen import SeenRun
-from flows.verdict import Finding, Verdict, judge, unknown
+from flows.verdict import judge, unknown
 from proxx.canonical import Json
 from proxx.errors import Locked, OutputClaimed, ToolchainMismatch
 from proxx.event import Worker, stamp
@@ -304,6 +305,29 @@ def test_a_job_that_only_runs_name(state: str) -> None:
     assert in_short(finding) == "UNKNOWN_TO_STORE!~"
     delete = "prefect --no-prompt flow-run delete run-1"
     assert tuple(step.command for step in finding.steps) == (*cancel, delete)
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("SCHEDULED", "WAITING"),
+        ("RUNNING", "RUNNING"),
+        ("CANCELLED", "UNKNOWN_TO_STORE"),
+        ("FAILED", "UNKNOWN_TO_STORE!~"),
+        ("COMPLETED", "UNKNOWN_TO_STORE!~"),
+    ],
+)
+def test_a_job_started_by_hand_is_registered_by_its_run(state: str, expected: str) -> None:
+    finding = unknown(JOB, (a_run(state, submitted=False),), ADVICE, "The store has nothing of this job.")
+    assert in_short(finding) == expected
+
+
+def test_the_ledger_knows_better_which_attempt_a_run_took() -> None:
+    """A flow of somebody else's that calls the engine: its parameters say nothing, its run id is in the ledger."""
+    store = MemoryStore()
+    unlocked(store)
+    acquire(store, JOB, 2, DIT, "other")
+    assert in_short(judge(job_status(store, JOB), (a_run("RUNNING", run_id="other"),), ADVICE)) == "RUNNING"
 
 
 def test_what_needs_a_decision_says_what_can_be_done() -> None:
