@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.pool import Pool
-from tests.flows.server import Server, serving
+from tests.flows.pool import Pool, pooling
+from tests.flows.server import Server, serving, talking_to
 
 
 @pytest.fixture(scope="session")
@@ -21,25 +21,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def prefect(server: Server, tmp_path: Path) -> Iterator[Server]:
     """This process talks to the session's server, results go to the test's own folder."""
-    from prefect.logging.handlers import APILogHandler
-    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
-
-    updates = {
-        PREFECT_API_URL: server.url,
-        PREFECT_HOME: tmp_path / "prefect",
-        PREFECT_LOCAL_STORAGE_PATH: tmp_path / "results",
-    }
-    with temporary_settings(updates):
+    with talking_to(server, tmp_path):
         yield server
-        APILogHandler().flush()  # else this process tries for a minute, at its end, to send them to a server that left
 
 
 @pytest.fixture(scope="session")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     """A pool with a server of its own, on SQLite: its tests end the server, and its workers take what is there."""
-    folder = tmp_path_factory.mktemp("pool")
-    with serving(folder / "prefect") as running:
-        made = Pool(running, folder)
-        made.set_up()
+    with pooling(tmp_path_factory.mktemp("pool")) as made:
         yield made
-        made.kill_all()

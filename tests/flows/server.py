@@ -109,3 +109,19 @@ def serving(home: Path, database: str | None = None, settings: Mapping[str, str]
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def talking_to(server: Server, folder: Path) -> Iterator[None]:
+    """This process talks to the server while the block runs; what Prefect keeps, and results, go to the folder."""
+    from prefect.logging.handlers import APILogHandler
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+
+    updates = {
+        PREFECT_API_URL: server.url,
+        PREFECT_HOME: folder / "prefect",
+        PREFECT_LOCAL_STORAGE_PATH: folder / "results",
+    }
+    with temporary_settings(updates):
+        yield
+        APILogHandler().flush()  # else its end waits a minute for a server that left

@@ -1,0 +1,135 @@
+"""What an operator sees in Prefect's UI of a completed, a failed and a cancelled job: looked at in a real browser."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.states import Cancelled
+
+from flows import api
+from flows.proxy_job import proxy_job
+from flows.reference import JobReference, run_name, run_tags
+from proxx.event import this_worker
+from proxx.execute import register_job
+from proxx.job import JobSpec, spec_bytes
+from proxx.store import init, open_store
+from tests.flows.browser import page
+from tests.flows.deploy import deploy
+from tests.flows.server import Server, talking_to
+from tests.jobs import create, half_second, make_job
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A browser on a server with three runs. folder: screenshots are kept there, for a person to look at."""
+
+    page: Page
+    ui: str
+    folder: Path
+    completed: str
+    failed: str
+    cancelled: str
+
+    def see(self, path: str, *words: str) -> None:
+        """Open the page, wait until all these words can be read on it, keep its picture."""
+        self.page.goto(self.ui + path)
+        self.read(*words)
+        self.page.screenshot(path=self.folder / f"{path.strip('/').replace('/', '-')}.png")
+
+    def read(self, *words: str) -> None:
+        for some in words:
+            self.page.get_by_text(some).first.wait_for()
+
+
+@pytest.fixture(scope="module")
+def looked(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Looked]:
+    folder = tmp_path_factory.mktemp("pages")
+    with talking_to(server, folder), page() as opened:
+        yield three_runs(server, folder, opened)
+
+
+def three_runs(server: Server, tmp_path: Path, opened: Page) -> Looked:
+    store = open_store(str(tmp_path / "store"))
+    uuid_of_store = init(store).uuid
+
+    def registered(job: JobSpec) -> JobReference:
+        register_job(job, spec_bytes(job), store, this_worker(), "test")
+        return JobReference(store=store.uri, job_id=job.job_id, attempt=1, store_uuid=uuid_of_store)
+
+    good = proxy_job(
+        reference=registered(make_job(tmp_path / "good", "prores_proxy_half", 2, name="A001 good")),
+        return_state=True,
+    )
+    changed = tmp_path / "B002.mov"
+    shutil.copy(half_second("b002.mov", "01:00:05:00"), changed)
+    sources = (half_second("clip0.mov", "01:00:00:00"), changed)
+    job = create(sources, tmp_path / "bad", "prores_proxy_half", name="A002 changed")
+    with changed.open("r+b") as stream:
+        stream.seek(-1, 2)
+        stream.write(b"x")
+    bad = proxy_job(reference=registered(job), return_state=True)
+
+    other = make_job(tmp_path / "other", "prores_proxy_half", name="A003 cancelled")
+    reference = registered(other)
+    asked = api.create_run(
+        deploy(server),
+        reference,
+        dispatch=1,
+        name=run_name(other.name, reference),
+        tags=run_tags(other.name, other.profile.name, other.job_id),
+    )
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(uuid.UUID(asked.run.id), Cancelled(message="not needed any more"), force=True)
+    return Looked(
+        opened,
+        server.ui,
+        tmp_path,
+        str(good.state_details.flow_run_id),
+        str(bad.state_details.flow_run_id),
+        asked.run.id,
+    )
+
+
+@pytest.mark.clause("I6")
+@pytest.mark.clause("A7")
+def test_the_pages_say_what_became_of_each_job(looked: Looked) -> None:
+    worker = str(this_worker()).split(" process")[0]
+    looked.see("/runs", "A001 good", "A002 changed", "A003 cancelled", "Completed", "Failed", "Cancelled")
+    looked.see(
+        f"/runs/flow-run/{looked.completed}",
+        *("A001 good", "Completed", "lock.acquired", "clip.completed: 2 of 2, clip1.mov, 12 frames", worker),
+    )
+    looked.see(
+        f"/runs/flow-run/{looked.failed}",
+        *("A002 changed", "Failed", "clip.failed: 2 of 2, B002.mov", "SOURCE_CHANGED", "restore it", worker),
+    )
+    looked.see(f"/runs/flow-run/{looked.cancelled}", "A003 cancelled", "Cancelled")
+
+
+@pytest.mark.clause("V2")
+def test_the_artifacts_can_be_read(looked: Looked) -> None:
+    shown = looked.page
+    for run, words in (
+        (looked.completed, ("COMPLETED: A001 good", "2 of 2 clips, 24 frames", "proxx history")),
+        (looked.failed, ("FAILED: A002 changed", "Clip 2 of 2: B002.mov", "SOURCE_CHANGED", "What to do")),
+    ):
+        for kind, wanted in (
+            ("report", words),
+            ("clips", ("source", "timecode", "sha256", "verdict", "COMPLETED", "01:00:00:00")),
+            ("progress", ("100%",)),
+        ):
+            looked.see(f"/runs/flow-run/{run}")
+            shown.get_by_text("Artifacts", exact=True).last.click()
+            shown.locator("a[href*='/artifacts/artifact/']").filter(has_text=f"-{kind}").first.click()
+            looked.read(*wanted)
+            shown.screenshot(path=looked.folder / f"{run}-{kind}.png")
