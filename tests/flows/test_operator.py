@@ -26,6 +26,7 @@ from proxx.job import JobSpec, spec_bytes
 from proxx.status import job_status
 from proxx.store import FileStore, init
 from tests.cli.command import Answer, call
+from tests.flows.deploy import deploy
 from tests.flows.server import Server
 from tests.jobs import create, make_job, write_spec
 from tests.makemedia import make, picture
@@ -142,33 +143,12 @@ class Desk:
         raise AssertionError("no encoder was seen")
 
 
-@pytest.fixture(scope="module")
-def deployed(server: Server) -> Server:
-    """The session's server with the deployments of prefect.yaml."""
-    for line in ("work-pool create proxx -t process --overwrite", "deploy --all"):
-        done = subprocess.run(
-            [BIN / "prefect", "--no-prompt", *line.split()],
-            cwd=ROOT,
-            env=server.env(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-    return server
-
-
 @pytest.fixture
 def desk(
-    deployed: Server,
-    prefect: Server,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    prefect: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Desk:
-    desk = Desk(deployed, tmp_path, capsys)
+    deploy(prefect)
+    desk = Desk(prefect, tmp_path, capsys)
     init(desk.store)
     monkeypatch.setenv("PROXX_STORE", desk.store.uri)
     return desk
