@@ -78,13 +78,14 @@ def log_of(which: UUID, until: str) -> list[tuple[int, str]]:
 
 
 def artifacts(which: UUID, count: int) -> dict[str, dict[str, Any]]:
-    """The run's artifacts by type, once there are as many."""
+    """The run's artifacts that have a key, by type, once there are as many."""
 
     def read() -> dict[str, dict[str, Any]] | None:
         with get_client(sync_client=True) as client:
             wanted = FlowRunFilter(id=FlowRunFilterId(any_=[which])).model_dump(mode="json", exclude_unset=True)
             found = client.request("POST", "/artifacts/filter", json={"flow_runs": wanted}).json()
-        return {one["type"]: one for one in found} if len(found) >= count else None
+        ours = {one["type"]: one for one in found if one["key"]}  # Prefect keeps one without a key for each result
+        return ours if len(ours) >= count else None
 
     return wait_for(read)
 
