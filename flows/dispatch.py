@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from flows import api
 from flows.errors import PrefectUnreachable
 from flows.recorded import Asked, RunEnd
-from flows.reference import JobReference, run_name, run_tags
+from flows.reference import JobReference, idempotency_key, run_name, run_tags
+from proxx.cli.words import safe
 
 FIRST: Final = 1
 """The dispatch that `proxx submit` begins with too: whoever asks for the same attempt gets the same run."""
@@ -17,15 +19,30 @@ POLL_SECONDS: Final = (1, 2, 4, 8, 15)
 """Between two looks, the last one for ever. A look is one request for every hundred runs."""
 
 
-def hand_over(deployment: api.Deployment, reference: JobReference, asked: Asked) -> str:
-    """The id of the run that works on the attempt: made now, or the one it has already. Raises errors of `api`."""
-    return api.create_run(
+@dataclass(frozen=True)
+class Handed:
+    """The run of an attempt. ended: long ago, so that this call asked for nothing."""
+
+    run_id: str
+    ended: bool
+
+
+def hand_over(deployment: api.Deployment, reference: JobReference, asked: Asked) -> Handed:
+    """The run that works on the attempt: made now, or the last one it was given. Raises errors of `api`."""
+    name = safe(asked.name)
+    found = api.create_run(
         deployment.id,
         reference,
         dispatch=FIRST,
-        name=run_name(asked.name, reference),
-        tags=run_tags(asked.name, asked.profile, asked.job_id),
-    ).run.id
+        name=run_name(name, reference),
+        tags=run_tags(name, asked.profile, asked.job_id),
+    )
+    if found.created:
+        return Handed(found.run.id, ended=False)
+    run, dispatch = found.run, FIRST
+    while run.ended and (later := api.runs_by_keys([key := idempotency_key(reference, dispatch + 1)])):
+        run, dispatch = later[key], dispatch + 1  # an operator asked again
+    return Handed(run.id, ended=run.ended)
 
 
 def follow(

@@ -29,7 +29,7 @@ from flows.form import (
     Toolchain,
 )
 from flows.proxy_job import proxy_job
-from flows.recorded import Asked, RunEnd, came_of, ended_before, refused
+from flows.recorded import Asked, RunEnd, asked_before, came_of, ended_before, refused
 from flows.reference import SHORT, JobReference, run_tags
 from flows.sharing import shared_store
 from flows.summary import JobSummary, Summary, failures_in_words, in_words, nothing_made, summarize
@@ -174,13 +174,16 @@ def _run_there(store: Store, jobs: Sequence[JobSpec], attempt: int, pool: api.De
         logger.warning("no worker polls for %s now: the jobs wait for one", pool.name)
     ends: dict[str, JobSummary] = {}
     runs: dict[str, Asked] = {}
+    in_vain: set[str] = set()
     with api.connected():
         for job in jobs:
             asked = Asked.of(job, attempt)
             known = _known(store, job, asked)
             try:
                 if known is None:
-                    runs[hand_over(pool, _reference(store, asked), asked)] = asked
+                    handed = hand_over(pool, _reference(store, asked), asked)
+                    runs[handed.run_id] = asked
+                    in_vain |= {handed.run_id} if handed.ended else set()
             except ProxxError as why:
                 known = refused(asked, why)
             if known is not None:
@@ -188,7 +191,8 @@ def _run_there(store: Store, jobs: Sequence[JobSpec], attempt: int, pool: api.De
     logger.info("%d jobs are with %s", len(runs), pool.name)
     try:
         for end in follow(list(runs), logger.warning):
-            ends[runs[end.run_id].job_id] = _tell(came_of(store, runs[end.run_id], end))
+            came = came_of(store, runs[end.run_id], end)
+            ends[came.job_id] = _tell(asked_before(store, came) if end.run_id in in_vain else came)
     except BaseException:
         left = [asked.name for asked in runs.values() if asked.job_id not in ends]
         logger.warning("this run ends; %d jobs go on without it: %s", len(left), ", ".join(left[:5]))

@@ -307,6 +307,27 @@ def test_who_follows_may_go_and_the_jobs_stay(prefect: Server, good: Path, tmp_p
     assert run.state_type == "SCHEDULED"
     assert job_status(open_store(str(store)), job.job_id).state == "REGISTERED"
 
+    cancel(run.id)  # by an operator, so that the same call has a run, and no hope
+    from flows.make_proxies import proxies
+
+    (lost,) = proxies(
+        [good], PROFILE, tmp_path / "edit", store=str(store), name="left", deployment="proxy-job/nobody"
+    ).jobs
+    assert (lost.status, lost.recorded, lost.run_id) == ("LOST", True, run.id)
+    assert lost.failures[0].code == "RUN_LOST"
+    assert f"`proxx submit --again` with jobs/{job.job_id}/spec.json" in lost.failures[0].remedy
+    assert [one.id for one in runs_tagged(f"job:{job.job_id[:12]}")] == [run.id]
+
+
+def cancel(run_id: str) -> None:
+    from uuid import UUID
+
+    from prefect.client.orchestration import get_client
+    from prefect.states import Cancelled
+
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(UUID(run_id), Cancelled(), force=True)
+
 
 # --- the form --------------------------------------------------------------------------------------------
 
