@@ -106,6 +106,8 @@ def place() -> str:
 
 def _why(why: BaseException | None) -> str:
     """What the system said, from under the layers of the client; else the kind of error. Never a URL."""
+    if isinstance(why, httpx.TimeoutException):
+        return "no answer in time"
     kind = type(why).__name__
     while why is not None:
         if isinstance(why, OSError) and why.strerror:
