@@ -134,10 +134,13 @@ class Audit:
         if foreign_to:
             why = (
                 f"The runs of this job name store {foreign_to} at this place, and here is store {self.store_id.uuid} "
-                "now: the store was replaced, or another share is mounted."
+                "now: it was replaced, or another share is mounted. Mount the right one."
             )
         else:
-            why = "The store has nothing of this job: the store is an older copy, or the job never reached it."
+            why = (
+                "The store has nothing of this job: it was restored from an older copy, or the job never reached it. "
+                "If the job is wanted, submit its spec once more."
+            )
         return unknown(job_id, runs, self._advice(job_id), why)
 
     def _advice(self, job_id: str) -> Advice:

@@ -13,6 +13,7 @@ from typing import Final
 from flows.advice import Advice, Step
 from flows.finding import Finding, Verdict
 from flows.seen import SeenRun
+from proxx import errors
 from proxx.status import AttemptStatus, JobStatus, State
 
 AGREES: Final[dict[State, frozenset[str]]] = {
@@ -23,6 +24,13 @@ AGREES: Final[dict[State, frozenset[str]]] = {
 """What Prefect may say of a run whose attempt ended so, without a contradiction."""
 STOPPED: Final = frozenset({"FAILED", "CANCELLED", "CRASHED"})
 """The same for an attempt that was stopped on request."""
+
+REMEDIES: Final = {
+    kind.code: kind.remedy
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, errors.ProxxError)
+}
+"""What each failure's own sentence says can be done, by its code."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +185,7 @@ def _ended(view: _View, latest: AttemptStatus) -> Finding:
 
 def _of_latest(view: _View, latest: AttemptStatus) -> tuple[str, bool]:
     """What became of the latest attempt, and whether Prefect says otherwise."""
-    said = f"Attempt {latest.attempt} {_ended_as(latest)}."
+    said = f"Attempt {latest.attempt} {_ended_as(latest)}.{_remedy(latest.code)}"
     run = view.run_of(latest)
     if run is None:
         return f"{said} It ran beside Prefect, or Prefect has no record of it any more.", False
@@ -203,7 +211,9 @@ def _unregistered(view: _View, spec: bool) -> Finding:
     if by_hand := _registers_itself(view.runs):
         return _finding(view, *by_hand)
     refusal = view.job.refusals[-1] if view.job.refusals else None
-    why = f" The last refusal: {refusal.code}: {refusal.message.rstrip('.')}." if refusal else ""
+    why = ""
+    if refusal is not None:
+        why = f" The last refusal: {refusal.code}: {refusal.message.rstrip('.')}.{_remedy(refusal.code)}"
     steps = (view.advice.submit(1), view.advice.retire())
     if spec:
         said = f"Its registration was begun and not finished, so it may hold claims on outputs.{why}"
@@ -258,8 +268,8 @@ def _never_began(view: _View, run: SeenRun) -> str:
     refusal = next((r for r in reversed(view.job.refusals) if run.id == r.envelope.run_id), None)
     if refusal is None:
         return f"Run {run.id} for attempt {run.attempt} {run.stands} and never began it."
-    why = f"{refusal.code}: {refusal.message.rstrip('.')}"
-    return f"Run {run.id} for attempt {run.attempt} ended {run.state_name} and never began it. It was refused: {why}."
+    why = f"{refusal.code}: {refusal.message.rstrip('.')}.{_remedy(refusal.code)}"
+    return f"Run {run.id} for attempt {run.attempt} ended {run.state_name} and never began it. It was refused: {why}"
 
 
 def _keyed(runs: Sequence[SeenRun]) -> bool:
@@ -275,3 +285,7 @@ def _ended_as(attempt: AttemptStatus) -> str:
             return f"failed: {attempt.code or 'its result does not say why'}"
         case _:
             return f"was closed by an operator, without a result: {attempt.reason or '-'}"
+
+
+def _remedy(code: str | None) -> str:
+    return f" {REMEDIES[code]}" if code in REMEDIES else ""

@@ -20,6 +20,7 @@ from typing import Any, Final
 import psutil
 import pytest
 
+from proxx.errors import OutputExists
 from proxx.event import this_worker
 from proxx.execute import register_job
 from proxx.job import JobSpec, spec_bytes
@@ -198,7 +199,7 @@ def test_a_run_refused_before_the_lock_and_then_one_that_failed(desk: Desk) -> N
     desk.run(desk.waiting(job))
 
     failed = desk.found(job, "FAILED", decide=True)
-    assert (failed["attempt"], failed["said"]) == (1, "Attempt 1 failed: OUTPUT_EXISTS.")
+    assert (failed["attempt"], failed["said"]) == (1, f"Attempt 1 failed: OUTPUT_EXISTS. {OutputExists.remedy}")
     obstacle.unlink()
     desk.follow(failed, "submit")
     desk.run(desk.waiting(job))
@@ -247,10 +248,14 @@ def test_registered_and_never_asked_for(desk: Desk) -> None:
 
 @pytest.mark.clause("V3")
 def test_a_store_that_was_restored_from_an_older_copy(desk: Desk) -> None:
-    """Only Prefect remembers the job; cancelled and forgotten there, nothing is left to decide."""
+    """Only Prefect remembers the job: submitted once more it has its run again, or both are given up."""
     job = make_job(desk.folder / "out", "prores_proxy_half")
-    desk.submit(job)
+    run = desk.submit(job)
     (desk.store.root / "jobs").rename(desk.folder / "jobs-lost")
+    assert "submit its spec once more" in desk.found(job, "UNKNOWN_TO_STORE", decide=True)["said"]
+    assert desk.submit(job) == run
+
+    (desk.store.root / "jobs").rename(desk.folder / "jobs-lost-again")
     desk.follow(desk.found(job, "UNKNOWN_TO_STORE", decide=True), "cancel", "delete")
     answer = desk.ask()
     assert (answer.status, answer.json["jobs"]) == (0, [])

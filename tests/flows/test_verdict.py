@@ -286,7 +286,7 @@ def test_the_sentence_names_run_worker_and_contradiction() -> None:
 def test_the_sentence_says_why_it_was_refused() -> None:
     assert found(refused, a_run("FAILED", name="Failed")).said == (
         "Run run-1 for attempt 1 ended Failed and never began it. It was refused: TOOLCHAIN_MISMATCH: ffmpeg is "
-        "another build. Nothing will happen."
+        f"another build. {ToolchainMismatch.remedy} Nothing will happen."
     )
 
 
