@@ -8,7 +8,7 @@ from pathlib import Path
 from flows.errors import StoreNotShared
 from flows.reference import JobReference
 from proxx.cli.settings import DEFAULT_STORE, VARIABLE
-from proxx.store import Store, admit, open_store
+from proxx.store import MemoryStore, Store, admit, open_store
 
 
 def shared_store(said: str | None) -> Store:
@@ -17,6 +17,8 @@ def shared_store(said: str | None) -> Store:
     if not named:
         raise StoreNotShared(message="No store is named, and the default one is of this machine alone.")
     store = open_store(named)
+    if isinstance(store, MemoryStore):
+        raise StoreNotShared(message="A store in memory ends with this process.")
     if store.uri == _home_uri():
         raise StoreNotShared(message="The store named is the one in this user's home.", detail=store.uri)
     return store

@@ -22,6 +22,9 @@ STOPPED: Final = 130
 GRAVEST: Final = (6, 1, 3, 4, 0)
 """Which exit status is said where several would be right."""
 
+FEW: Final = 20
+"""Jobs that a terminal shows each by a line of its own, also where all is well."""
+
 _STATUSES: Final = {
     kind.code: kind.status
     for kind in vars(errors).values()
@@ -95,10 +98,10 @@ def _submit(desk: Desk, wanted: Sequence[Wanted], course: Course, show: Show) ->
         course.answers.append(answer)
         count = f"[{len(course.answers)}/{len(wanted)}]"
         if isinstance(answer, Submitted):
-            show.line(f"{count} {_submitted(answer)}", dull=answer.created)
+            show.line(f"{count} {_submitted(answer)}", dull=len(wanted) > FEW)
         else:
             show.line(f"{count} {_refused(answer)}", bad=True)
-        show.step(len(course.answers), name_of(answer.wanted))
+        show.step(len(course.answers), answer.asked.name if isinstance(answer, Submitted) else "")
 
 
 def _follow(desk: Desk, course: Course, show: Show, *, keep: bool) -> None:

@@ -136,7 +136,11 @@ def _desk(store: Store, again: bool) -> Desk:
 def _next_attempts(store: Store, code: str, since: date, yes: bool) -> tuple[Wanted, ...] | None:
     """The next attempts of the jobs that failed so; None where there are none, or nobody wants them."""
     from flows.specs import Wanted, failed_with
+    from proxx.errors import StoreUnavailable
+    from proxx.store import identity
 
+    if identity(store) is None:
+        raise StoreUnavailable(message="There is no job store here, or its share is not mounted.", detail=store.uri)
     failed = tuple(failed_with(store, code, since))
     asked = bool(failed) and (yes or _confirmed(failed, code, since))
     if not asked:

@@ -301,9 +301,12 @@ def test_again_is_for_runs_that_ended_and_never_began(world: World) -> None:
     assert (done.status, done.json["jobs"][0]["dispatch"], done.json["jobs"][0]["state"]) == (0, 2, "Completed")
 
 
-def test_the_home_store_is_refused(world: World) -> None:
-    home = Path("~/.proxx/store").expanduser()
-    assert world.submit(world.specs, store=home).code == "STORE_NOT_SHARED"
+def test_a_store_that_workers_do_not_share_is_refused(world: World) -> None:
+    for store in (Path("~/.proxx/store").expanduser(), "memory:"):
+        answer = world.submit(world.specs, store=store)
+        assert (answer.status, answer.code) == (6, "STORE_NOT_SHARED")
+    nowhere = world.submit("--failed-with", FRAMES, "--since", "2020-01-01", "--yes")
+    assert (nowhere.status, nowhere.code, world.store.root.exists()) == (6, "STORE_UNAVAILABLE", False)
 
 
 def test_without_prefect_nothing_is_registered(world: World) -> None:
