@@ -157,7 +157,10 @@ def _held(view: _View, latest: AttemptStatus) -> Finding:
     elif run.alive:
         said = f"{who}; Prefect says run {run.id} is {run.state_name}, so nothing shows whether its process lives."
     else:
-        said = f"{who}; run {run.id} {run.stands} in Prefect, and did not give the attempt back."
+        said = (
+            f"{who}; run {run.id} {run.stands} in Prefect and has not given the attempt back: its process died, or "
+        )
+        said += "is only cut off from Prefect."
         if run.state_type == "COMPLETED":
             said += " The ledger has no result, so nothing counts as made."
     if early := [run for run in view.of(view.next) if run.alive]:

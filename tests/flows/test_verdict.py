@@ -278,8 +278,9 @@ def test_the_sentence_names_run_worker_and_contradiction() -> None:
     finding = found(held, a_run("COMPLETED"))
     since = finding.since
     assert finding.said == (
-        f"Attempt 1 is open, taken by dit@cart-2 process 7 at {since}; run run-1 ended Completed in Prefect, and did "
-        "not give the attempt back. The ledger has no result, so nothing counts as made."
+        f"Attempt 1 is open, taken by dit@cart-2 process 7 at {since}; run run-1 ended Completed in Prefect and "
+        "has not given the attempt back: its process died, or is only cut off from Prefect. "
+        "The ledger has no result, so nothing counts as made."
     )
 
 
