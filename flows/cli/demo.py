@@ -99,6 +99,7 @@ def run_all(home: Path, store: str, specs: list[Path]) -> int:
         "Prefect, on a server of this demo's own, which needs some seconds to start:\n"
     )
     with serving(home) as server:
+        out(f"  its pages, as long as this lasts: {server.runs_page}")
         count = 0
         for line, completed in runs(server, store, specs):
             out(f"  {safe(line)}")
