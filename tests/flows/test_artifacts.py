@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 
+import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.artifacts import EVERY, PATIENCE, Frames, Progress, artifact_key
@@ -42,6 +43,7 @@ def test_keys_are_what_prefect_takes() -> None:
     assert artifact_key(about(), "clips") == "proxx-0123456789ab-clips"
 
 
+@pytest.mark.filterwarnings("ignore:Artifact creation outside")
 def test_an_api_that_is_gone_is_told_once_and_holds_nobody() -> None:
     told: list[Exception] = []
     with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}):

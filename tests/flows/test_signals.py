@@ -98,6 +98,7 @@ def ledger_types(store: FileStore, job: JobSpec) -> list[str]:
 
 
 @pytest.mark.clause("V2")
+@pytest.mark.clause("F4")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_a_process_that_is_told_to_end_says_how_far_it_got(
     prefect: Server, store: FileStore, tmp_path: Path, number: signal.Signals

@@ -1,0 +1,104 @@
+"""What the sources of flows must hold: no retry, no cache, no pickle, one call of the engine, imports one way."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from flows.proxy_job import execute_job, proxy_job
+
+REPO: Final = Path(__file__).parents[2]
+FLOWS: Final = REPO / "flows"
+MODULES: Final = sorted(str(path.relative_to(FLOWS)) for path in FLOWS.rglob("*.py"))
+FORBIDDEN: Final = (
+    *("retry", "retries", "retry_delay_seconds", "retry_condition_fn", "retry_jitter_factor"),
+    *("cache", "lru_cache", "cache_policy", "cache_key_fn", "cache_expiration", "cache_result_in_memory"),
+    *("pickle", "cloudpickle", "dill", "PickleSerializer", "CompressedPickleSerializer"),
+    *("concurrency", "rate_limit", "timeout_seconds", "task_runner"),
+)
+"""Names nothing here may use, but for `retries=0` where a flow or a task is made."""
+
+
+def tree(module: str) -> ast.Module:
+    return ast.parse((FLOWS / module).read_text(encoding="utf-8"), module)
+
+
+def names(module: str) -> Iterator[str]:
+    """All that the module imports, names, and passes by keyword; `retries=0` left out."""
+    for node in ast.walk(tree(module)):
+        match node:
+            case ast.keyword(arg="retries", value=ast.Constant(value=0)):
+                pass
+            case ast.keyword(arg=str(name)) | ast.Name(id=name) | ast.Attribute(attr=name):
+                yield name
+            case ast.Import(names=found) | ast.ImportFrom(names=found):
+                yield from (part for one in found for part in one.name.split("."))
+                if isinstance(node, ast.ImportFrom):
+                    yield from (node.module or "").split(".")
+
+
+def made(module: str) -> Iterator[dict[str, object]]:
+    """The constant options of each flow and task of the module."""
+    for node in ast.walk(tree(module)):
+        for call in getattr(node, "decorator_list", ()):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ("flow", "task"):
+                yield {
+                    str(word.arg): word.value.value for word in call.keywords if isinstance(word.value, ast.Constant)
+                }
+            else:
+                assert ast.unparse(call) not in ("flow", "task"), f"{module}: without options Prefect decides"
+
+
+@pytest.mark.clause("F4")
+@pytest.mark.clause("N2")
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_is_retried_skipped_or_limited(module: str) -> None:
+    assert not set(FORBIDDEN) & set(names(module))
+
+
+@pytest.mark.clause("F4")
+def test_what_runs_says_so_itself() -> None:
+    """Explicit, so that no setting of a server, a profile or an environment changes it."""
+    found = {module: list(made(module)) for module in MODULES}
+    assert {module for module, options in found.items() if options} == {"make_proxies.py", "proxy_job.py"}
+    for options in (one for some in found.values() for one in some):
+        assert {name: options.get(name) for name in ("retries", "persist_result", "result_serializer")} == {
+            "retries": 0,
+            "persist_result": True,
+            "result_serializer": "json",
+        }
+    assert (proxy_job.retries, execute_job.retries) == (0, 0)
+    policies: list[object] = [execute_job.cache_policy, execute_job.cache_key_fn, execute_job.refresh_cache]
+    assert policies == [None, None, True]
+
+
+@pytest.mark.clause("P2")
+def test_the_task_is_one_call_of_the_engine() -> None:
+    calls = [
+        ast.unparse(node.func)
+        for node in ast.walk(tree("proxy_job.py"))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("execute", "execute_job", "Site")
+    ]
+    assert sorted(calls) == ["Site", "execute", "execute_job"]
+    users = [module for module in MODULES if "execute" in names(module)]
+    assert {module for module in users if "Site" in names(module)} == {"proxy_job.py"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_only_what_prefect_offers_is_used(module: str) -> None:
+    assert not [name for name in names(module) if name == "_internal"]
+
+
+@pytest.mark.clause("P2")
+def test_imports_go_one_way() -> None:
+    program = Path(sys.executable).parent / "lint-imports"
+    argv = [str(program), "--config", str(FLOWS / ".importlinter")]
+    done = subprocess.run(argv, cwd=REPO, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 kept, 0 broken" in done.stdout
