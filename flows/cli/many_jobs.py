@@ -50,8 +50,8 @@ class Quiet(Lines):
 class Bar:
     """One bar on standard error. What is worth reading stays above it as a line; a job that went well is none."""
 
-    def __init__(self, progress: Any, lines: bool) -> None:  # noqa: ANN401  (rich's, imported only where it is used)
-        self._progress, self._lines = progress, lines
+    def __init__(self, progress: Any) -> None:  # noqa: ANN401  (rich's, imported only where it is used)
+        self._progress = progress
         self._task: Any = None
         self._began = self._drawn = 0
         self._label, self._whole = "", 0
@@ -77,7 +77,7 @@ class Bar:
             self._progress.refresh()
 
     def line(self, text: str, *, bad: bool = False, dull: bool = False) -> None:
-        if (self._lines or bad) and not dull:
+        if bad or not dull:
             self._print(text, "bold red" if bad else "")
 
     def warn(self, text: str) -> None:
@@ -92,8 +92,8 @@ class Bar:
 
 @contextmanager
 def showing(*, as_json: bool) -> Iterator[Show]:
-    """A bar where standard error is a terminal."""
-    if not on_a_terminal():
+    """A bar where standard error is a terminal and the answer is for people."""
+    if as_json or not on_a_terminal():
         yield Quiet() if as_json else Lines()
         return
     from rich.console import Console
@@ -116,7 +116,7 @@ def showing(*, as_json: bool) -> Iterator[Show]:
     try:
         with suppress(OSError, ValueError):
             progress.start()
-        yield Bar(progress, lines=not as_json)
+        yield Bar(progress)
     finally:
         with suppress(OSError, ValueError):
             progress.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from proxx.job import JobContent, JobSpec, seal, spec_bytes
@@ -24,10 +25,15 @@ def spec_like(job: JobSpec, output: Path, name: str = "A001") -> JobSpec:
     )
 
 
+@cache
+def _base() -> JobSpec:
+    return make_job(Path("/proxies"), "prores_proxy_half")
+
+
 def write_specs(folder: Path, count: int, outputs: Path, name: str = "A") -> tuple[JobSpec, ...]:
     """`count` spec files in `folder`, in the order of their names; nothing is ever encoded from them."""
     folder.mkdir(parents=True, exist_ok=True)
-    base = make_job(outputs, "prores_proxy_half")
+    base = _base()
     jobs = tuple(spec_like(base, outputs / f"{name}{index:03d}.mov", f"{name}{index:03d}") for index in range(count))
     for index, job in enumerate(jobs):
         (folder / f"{index:03d}.json").write_bytes(spec_bytes(job))

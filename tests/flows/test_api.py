@@ -25,9 +25,15 @@ from tests.flows.server import Server, free_port
 SECRET = "never-to-be-shown"  # noqa: S105  (what must not be in any message)
 
 
+@pytest.fixture(scope="module")
+def deployment(server: Server) -> str:
+    return deploy(server)
+
+
 @pytest.fixture
-def deployed(prefect: Server) -> str:
-    return deploy(prefect)
+def deployed(prefect: Server, deployment: str) -> str:
+    """Its id, and this process talks to its server."""
+    return deployment
 
 
 def reference(number: int = 0, store: str = "") -> JobReference:

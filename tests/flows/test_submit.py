@@ -87,9 +87,13 @@ def set_state(run_id: str, state: Any) -> None:  # noqa: ANN401  (Prefect's)
         client.set_flow_run_state(uuid.UUID(run_id), state, force=True)
 
 
+@pytest.fixture(scope="module")
+def deployed(server: Server) -> str:
+    return deploy(server)
+
+
 @pytest.fixture
-def world(prefect: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> World:
-    deploy(prefect)
+def world(prefect: Server, deployed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> World:
     jobs = write_specs(tmp_path / "specs", 3, tmp_path / "proxies")
     return World(prefect, FileStore(tmp_path / "store"), tmp_path / "specs", jobs, capsys)
 
@@ -181,7 +185,7 @@ def test_two_at_once_make_one_run_a_job(world: World) -> None:
 
 
 def test_killed_in_the_middle_and_said_again(world: World) -> None:
-    write_specs(world.specs, 20, world.store.root.parent / "proxies")
+    write_specs(world.specs, 12, world.store.root.parent / "proxies")
     killed = process(world, world.specs, "--wait", stdout=subprocess.PIPE)
     assert killed.stdout is not None
     before = [killed.stdout.readline() for _ in range(3)]
@@ -190,7 +194,7 @@ def test_killed_in_the_middle_and_said_again(world: World) -> None:
     assert killed.returncode == -signal.SIGKILL
     again = world.submit(world.specs)
     jobs = again.json["jobs"]
-    assert (again.status, len(jobs), len({job["run_id"] for job in jobs})) == (0, 20, 20)
+    assert (again.status, len(jobs), len({job["run_id"] for job in jobs})) == (0, 12, 12)
     for line, job in zip(before, jobs, strict=False):
         assert job["run_id"] in line
         assert not job["created"]
