@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from proxx.execute import register_job
 from proxx.job import JobSpec, spec_bytes
 from proxx.status import State, history, job_status
 from proxx.store import FileStore, init
+from tests.flows import runbook
 from tests.flows.server import Server, serving
 
 if TYPE_CHECKING:
@@ -142,12 +144,10 @@ class Pool:
         return said
 
     def set_up(self) -> None:
-        """The runbook's first set-up."""
-        template = "deployments/pool.json"
-        self.command(
-            "prefect", "--no-prompt", "work-pool", "create", "proxx", "-t", "process", "--base-job-template", template
-        )
-        self.command("prefect", "--no-prompt", "deploy", "--all")
+        """The runbook's first set-up, from the work pool to the automation."""
+        for line in runbook.block("set-up"):
+            if line.startswith("prefect ") and "server start" not in line:
+                self.command(*shlex.split(line))
 
     def start(self, name: str, *arguments: str, **env: str) -> WorkerProcess:
         """Start a worker; `polls` waits for it."""

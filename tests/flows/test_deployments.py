@@ -1,0 +1,225 @@
+"""What stands in deployments/ and prefect.yaml does what the runbook says, by its own commands on a real server."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import pytest
+import yaml
+
+from flows.finding import Verdict
+from proxx.cli.main import enter, proxx
+from proxx.store import FileStore, init
+from tests.flows import runbook
+from tests.flows.pool import ROOT, Pool, digests
+from tests.jobs import half_second
+
+DEPLOYMENTS: Final = ("proxy-job/proxx", "make-proxies/proxx")
+BIN: Final = Path(sys.executable).parent
+SYSTEM: Final = {"systemctl", "rsync", "pg_dump", "python3.11", "export"}  # programs that are not ours to parse
+OTHER_SETTINGS: Final = {
+    "PREFECT_REDIS_MESSAGING_URL",  # of prefect-redis
+    "PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR",  # read from the environment beside the settings
+}
+
+
+def in_a_test(line: str, pool: Pool, folder: Path) -> str:
+    """The runbook's line with the test's places for the operator's."""
+    places = {
+        "/opt/proxx/bin": str(BIN),
+        "http://127.0.0.1:4200/api": pool.server.url,
+        "/mnt/proxx": str(folder / "share"),
+        "/mnt/media": str(folder / "media"),
+    }
+    for theirs, ours in places.items():
+        line = line.replace(theirs, ours)
+    return line
+
+
+def bash(script: str, pool: Pool) -> str:
+    """Run it in the checkout as an operator does; what it said."""
+    env = {name: value for name, value in pool.env().items() if name not in ("PREFECT_API_URL", "PROXX_STORE")}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=ROOT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=300,
+        check=False,
+    )
+    said = done.stdout.decode(errors="replace")
+    assert done.returncode == 0, f"{script}\n{said[-6000:]}"
+    return said
+
+
+def cards(folder: Path, *names: str) -> None:
+    (folder / "share").mkdir()
+    for number, name in enumerate(names):
+        (folder / "media" / name).mkdir(parents=True)
+        shutil.copy(half_second(f"{name}.mov", f"02:00:00:{number:02d}"), folder / "media" / name)
+
+
+def test_the_first_set_up(pool: Pool, tmp_path: Path) -> None:
+    """Its ten lines; the session's server and pool were made by those in the middle."""
+    cards(tmp_path, "A001")
+    pool.kill_all()  # this worker is to take the run
+    lines = runbook.block("set-up")
+    assert len(lines) == 10
+    assert lines[2] == "prefect server start --background"
+    assert [line.split()[0] for line in lines[3:6]] == ["prefect"] * 3, "the session's set-up"
+    mine = [in_a_test(line, pool, tmp_path) for line in (lines[1], *lines[6:])]
+    said = bash("\n".join((*mine, "kill %1", "wait %1")), pool)
+    assert sorted(digests(tmp_path / "share" / "proxies")) == ["A001.mov"]
+    assert "host-1" in said
+
+
+def test_by_hand(pool: Pool, tmp_path: Path) -> None:
+    cards(tmp_path, "A002", "A003")
+    share = tmp_path / "share"
+    init(FileStore(share / "store"))
+    spec = str(share / "A003.json")
+    create = ["create", str(tmp_path / "media" / "A003"), "--profile", "prores_proxy_half", "--output"]
+    assert enter([*create, str(share / "proxies"), "--spec", spec]) == 0
+    pool.staff(2)
+    setting = f"export PATH={BIN}:$PATH PREFECT_API_URL={pool.server.url}\n"
+    runs = []
+    for line in runbook.block("by hand"):
+        line = line.replace("-p output=", f"-p store={(share / 'store').as_uri()} -p output=")
+        said = bash(setting + in_a_test(line, pool, tmp_path), pool)
+        found = re.search(r"UUID: ([0-9a-f-]{36})", said)
+        assert found is not None, said
+        runs.append(found[1])
+    for run in runs:
+        end = pool.await_end(run)
+        assert end.state_type == "COMPLETED", end.state
+    assert sorted(digests(share / "proxies")) == ["A002.mov", "A003.mov"]
+
+
+def test_what_is_deployed(pool: Pool) -> None:
+    """Flows by module, nothing to pull, and the job variables that crashes need, in the pool's template too."""
+    template = json.loads((runbook.FOLDER / "pool.json").read_text())
+    defaults = {
+        name: field["default"]
+        for name, field in template["variables"]["properties"].items()
+        if field.get("default") is not None
+    }
+    with pool.client() as client:
+        assert client.read_work_pool("proxx").base_job_template == template
+        for name in DEPLOYMENTS:
+            deployed = client.read_deployment_by_name(name)
+            module = name.split("/")[0].replace("-", "_")
+            assert deployed.entrypoint == f"flows.{module}.{module}"
+            assert not deployed.pull_steps
+            assert deployed.work_pool_name == "proxx"
+            assert deployed.job_variables == defaults
+            assert deployed.global_concurrency_limit is None
+        automations = [a for a in client_automations(pool) if a["name"] == "proxx-silent-death"]
+    assert len(automations) == 1
+    assert automations[0]["enabled"]
+
+
+def client_automations(pool: Pool) -> list[dict[str, Any]]:
+    import httpx
+
+    found: list[dict[str, Any]] = httpx.post(f"{pool.server.url}/automations/filter", json={}, timeout=30).json()
+    return found
+
+
+def test_the_template_has_what_the_process_worker_knows() -> None:
+    from prefect.workers.process import ProcessWorker
+
+    ours = json.loads((runbook.FOLDER / "pool.json").read_text())
+    stock = ProcessWorker.get_default_base_job_template()
+    assert ours["job_configuration"] == stock["job_configuration"]
+    assert ours["variables"]["properties"].keys() == stock["variables"]["properties"].keys()
+
+
+@pytest.mark.clause("F4")
+def test_nothing_retries_or_schedules() -> None:
+    deployed = yaml.safe_load((ROOT / "prefect.yaml").read_text())
+    assert [d["schedules"] for d in deployed["deployments"]] == [[], []]
+    automation = yaml.safe_load((runbook.FOLDER / "automation.yaml").read_text())["automations"][0]
+    assert [action["type"] for action in automation["actions"]] == ["change-flow-run-state"]
+    assert automation["actions"][0]["state"] == "CRASHED"
+    for name in ("server.env", "worker.env"):
+        assert "RETR" not in (runbook.FOLDER / name).read_text()
+
+
+@pytest.mark.parametrize("line", sorted(set(runbook.commands())))
+def test_every_command_of_the_runbook_is_one(line: str) -> None:
+    """Parsed by the program itself; the blocks that can be are run above."""
+    words = shlex.split(re.sub(r"\bID\b", str(uuid.UUID(int=0)), line))
+    program, *rest = words
+    if Path(program).name in ("pip", *SYSTEM):
+        return
+    if program == "prefect":
+        from prefect.cli._app import _app
+
+        _app.parse_args([w for w in rest if w != "--no-prompt"], exit_on_error=False, print_error=False)
+    elif program == "proxx":
+        with click.Context(proxx) as context:
+            command = proxx.get_command(context, rest[0])
+        assert command is not None, line
+        if rest[1:]:
+            command.make_context(rest[0], rest[1:])
+    else:
+        assert words[:2] == ["python", "-m"], line
+        module = __import__(words[2], fromlist=["main"])
+        module.main.make_context(words[2], words[3:])
+
+
+def test_settings_exist() -> None:
+    """Each that the runbook or an example names is one of Prefect's, of prefect-redis', or ours."""
+    from prefect.settings import Settings
+    from prefect.settings.legacy import _get_valid_setting_names
+
+    text = "".join(file.read_text() for file in sorted(runbook.FOLDER.glob("*.env"))) + runbook.TEXT
+    named = set(re.findall(r"\bPREFECT_[A-Z0-9_]+", text))
+    known = set(_get_valid_setting_names(Settings)) | OTHER_SETTINGS
+    assert named - known == set()
+
+
+def test_every_state_and_verdict_is_explained() -> None:
+    from prefect.client.schemas.objects import StateType
+
+    for verdict in Verdict:
+        assert f"| {verdict.value} |" in runbook.TEXT
+    for state in set(StateType) - {StateType.PAUSED}:
+        assert re.search(rf"^\| [A-Za-z, ]*\b{state.value.capitalize()}\b", runbook.TEXT, re.MULTILINE), state
+
+
+def test_units(tmp_path: Path) -> None:
+    """systemd itself reads them, with this interpreter for the installed one; without systemd that is skipped."""
+    units = sorted(runbook.FOLDER.glob("*.service"))
+    for unit in units:
+        text = unit.read_text().replace("/opt/proxx/bin", str(BIN)).replace("User=proxx\nGroup=proxx\n", "")
+        (tmp_path / unit.name).write_text(text)
+    worker = (runbook.FOLDER / "proxx-worker@.service").read_text()
+    for line in ("KillMode=process", "KillSignal=SIGTERM", "TimeoutStopSec=infinity", "Restart=on-failure"):
+        assert f"\n{line}\n" in worker
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("SYSTEMD ABSENT: the units were not read by systemd-analyze")
+    for unit in units:
+        name = unit.name.replace("@.", "@1.")
+        if "@" in name:
+            shutil.copy(tmp_path / unit.name, tmp_path / name)
+        done = subprocess.run(
+            [program, "verify", "--recursive-errors=no", str(tmp_path / name)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
