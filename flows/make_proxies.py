@@ -33,6 +33,7 @@ from flows.recorded import Asked, RunEnd, asked_before, came_of, ended_before, r
 from flows.reference import SHORT, JobReference, run_tags
 from flows.sharing import shared_store
 from flows.summary import JobSummary, Summary, failures_in_words, in_words, nothing_made, summarize
+from proxx.cli.words import many, safe
 from proxx.create import Created, CreateRequest, Looking, create_jobs
 from proxx.errors import PreflightRefused, Problem, ProxxError
 from proxx.event import this_worker
@@ -46,9 +47,11 @@ from proxx.toolchain import find_toolchain
 
 
 def _run_name() -> str:
+    """For Prefect, which asks before it has checked the parameters."""
     asked = runtime.flow_run.parameters
-    first = str(next(iter(asked.get("sources") or ()), "")).rstrip("/")
-    return f"{asked.get('name') or Path(first).name or 'proxies'} · {asked.get('profile')}"
+    sources = asked.get("sources")
+    first = Path(str(sources[0])).name if isinstance(sources, list) and sources else ""
+    return safe(f"{asked.get('name') or first or 'proxies'} · {asked.get('profile')}")[:200]
 
 
 @flow(
@@ -77,14 +80,14 @@ def make_proxies(
     """Make editing proxies of camera files. The state's data is a Summary in plain JSON: `summary_of` reads it."""
     try:
         place = shared_store(store)
-        pool = api.find_deployment(deployment) if deployment is not None else None  # before hours of reading
+        pool = api.find_deployment(deployment) if deployment else None  # before hours of reading
         created = _look(
             CreateRequest(
                 sources=tuple(map(Path, sources)),
                 profile=find_profile(profile),
                 toolchain=find_toolchain(toolchain).identity,
                 output=output,
-                name=name,
+                name=name or None,  # a form's empty field
                 template=template,
                 clips_per_job=clips_per_job,
                 leave_out_refused=leave_out_refused,
@@ -119,14 +122,14 @@ def _look(request: CreateRequest, toolchain: Toolchain) -> Created:
     def tell(step: Looking) -> None:
         if step.index not in told:
             told.add(step.index)
-            logger.info("reading %d of %d: %s", step.index + 1, step.count, step.path)
+            logger.info("reading %d of %d: %s", step.index + 1, step.count, safe(step.path))
 
     installed = find_toolchain(toolchain)
     created = create_jobs(request, ffprobe=installed.ffprobe, decoders=decoders(installed.ffmpeg), on_progress=tell)
     for one in created.said:
-        logger.info("%s: %s", one.path, one.text)
+        logger.info("%s: %s", safe(one.path), safe(one.text))
     for problem in created.left_out:
-        logger.warning("left out: %s", problem)
+        logger.warning("left out: %s", safe(problem))
     return created
 
 
@@ -175,27 +178,27 @@ def _run_there(store: Store, jobs: Sequence[JobSpec], attempt: int, pool: api.De
     ends: dict[str, JobSummary] = {}
     runs: dict[str, Asked] = {}
     in_vain: set[str] = set()
-    with api.connected():
-        for job in jobs:
-            asked = Asked.of(job, attempt)
-            known = _known(store, job, asked)
-            try:
-                if known is None:
-                    handed = hand_over(pool, _reference(store, asked), asked)
-                    runs[handed.run_id] = asked
-                    in_vain |= {handed.run_id} if handed.ended else set()
-            except ProxxError as why:
-                known = refused(asked, why)
-            if known is not None:
-                ends[asked.job_id] = _tell(known)
-    logger.info("%d jobs are with %s", len(runs), pool.name)
     try:
+        with api.connected():
+            for job in jobs:
+                asked = Asked.of(job, attempt)
+                known = _known(store, job, asked)
+                try:
+                    if known is None:
+                        handed = hand_over(pool, _reference(store, asked), asked)
+                        runs[handed.run_id] = asked
+                        in_vain |= {handed.run_id} if handed.ended else set()
+                except ProxxError as why:
+                    known = refused(asked, why)
+                if known is not None:
+                    ends[asked.job_id] = _tell(known)
+        logger.info("%s with %s", many(len(runs), "job is", "jobs are"), pool.name)
         for end in follow(list(runs), logger.warning):
             came = came_of(store, runs[end.run_id], end)
             ends[came.job_id] = _tell(asked_before(store, came) if end.run_id in in_vain else came)
-    except BaseException:
-        left = [asked.name for asked in runs.values() if asked.job_id not in ends]
-        logger.warning("this run ends; %d jobs go on without it: %s", len(left), ", ".join(left[:5]))
+    except BaseException:  # cancelled, most likely
+        left = [safe(asked.name) for asked in runs.values() if asked.job_id not in ends]
+        logger.warning("this run ends; %s on without it: %s", many(len(left), "job goes", "jobs go"), ", ".join(left))
         raise
     return tuple(ends[job.job_id] for job in jobs)
 
@@ -208,7 +211,7 @@ def _tell(job: JobSummary) -> JobSummary:
     """Into the run's log, and back."""
     logger = get_run_logger()
     before = " before, and is not run again" if job.recorded else ""
-    said = f"{job.name}: job {job.job_id[:SHORT]}, attempt {job.attempt}: {job.status}{before}"
+    said = f"{safe(job.name)}: job {job.job_id[:SHORT]}, attempt {job.attempt}: {job.status}{before}"
     if job.status == "COMPLETED":
         logger.info("%s", said)
     else:

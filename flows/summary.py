@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from proxx.cli.words import many, safe
 from proxx.contract import Contract, Digest, Hex64
 from proxx.errors import InvalidInput, PreflightRefused, Problem, ProxxError
 from proxx.result import ExecutionResult
@@ -255,23 +256,23 @@ def _faults(result: ExecutionResult) -> Iterator[Fault]:
 def in_words(summary: Summary) -> str:
     """The summary as one message: counts, then the first failures with what to do."""
     if summary.problems:
-        return _first("No job was made.", [f"{problem.path}: {_said(problem)}" for problem in summary.problems])
+        return _first("No job was made.", [safe(f"{problem.path}: {_said(problem)}") for problem in summary.problems])
     count = len(summary.jobs)
     clips = sum(job.clips.total for job in summary.jobs)
     if summary.status == "COMPLETED":
         before = sum(job.recorded for job in summary.jobs)
         frames = sum(proxy.frames for proxy in summary.outputs)
-        said = f"{_many(count, 'job')}, {_many(clips, 'clip')}, {_many(frames, 'frame')}"
-        return f"{said}; {_many(before, 'job')} had been completed before." if before else f"{said}."
+        said = f"{many(count, 'job')}, {many(clips, 'clip')}, {many(frames, 'frame')}"
+        return f"{said}; {many(before, 'job')} had been completed before." if before else f"{said}."
     lines = [
         f"{job.name}{_clip_in_words(fault, job)}: {_said(fault)}" for job in summary.failed for fault in job.failures
     ]
-    return _first(f"{len(summary.failed)} of {_many(count, 'job')} not completed.", lines)
+    return _first(f"{len(summary.failed)} of {many(count, 'job')} not completed.", lines)
 
 
 def failures_in_words(job: JobSummary) -> list[str]:
     """A line for each failure of a job: which clip, code, sentence, what to do."""
-    return [f"{job.name}{_clip_in_words(fault, job)}: {_said(fault)}" for fault in job.failures]
+    return [safe(f"{job.name}{_clip_in_words(fault, job)}: {_said(fault)}") for fault in job.failures]
 
 
 def _first(head: str, lines: list[str]) -> str:
@@ -288,7 +289,3 @@ def _clip_in_words(fault: Fault, job: JobSummary) -> str:
     if fault.clip is None or fault.source is None:
         return ""
     return f", clip {fault.clip + 1} of {job.clips.total}, {fault.source.rpartition('/')[2]}"
-
-
-def _many(count: int, one: str) -> str:
-    return f"{count:,} {one if count == 1 else one + 's'}"

@@ -298,10 +298,10 @@ def test_who_follows_may_go_and_the_jobs_stay(prefect: Server, good: Path, tmp_p
     store = tmp_path / "store"
     log = tmp_path / "process.log"
     with process(prefect, CALL, tmp_path, good, tmp_path / "edit", store) as calling:
-        until(lambda: "1 jobs are with" in log.read_text(), "it follows", log.read_text)
+        until(lambda: "1 job is with" in log.read_text(), "it follows", log.read_text)
         calling.send_signal(signal.SIGTERM)
         calling.wait(60)
-    assert "this run ends; 1 jobs go on without it: left" in log.read_text()
+    assert "this run ends; 1 job goes on without it: left" in log.read_text()
     (job,) = all_jobs(open_store(str(store)))
     (run,) = runs_tagged(f"job:{job.job_id[:12]}")
     assert run.state_type == "SCHEDULED"
