@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from flows.cli.quiet import prefect_quiet
 from proxx.cli.settings import current, json_option, store_option
 from proxx.cli.words import many, out, safe, short
 from proxx.status import State
@@ -54,19 +55,20 @@ def audit(since: date | None, everything: bool) -> int:
     except StoreNotShared as why:
         why.add_note("`proxx status` shows the jobs of this user's own store; Prefect knows nothing of them.")
         raise
-    from flows import api
-    from flows.audit import Tally, look
+    with prefect_quiet():
+        from flows import api
+        from flows.audit import Tally, look
 
-    tally = Tally()
-    looking = look(store, since=since, say_store=None if current().store is None else store.uri)
-    api.require_reachable()
-    with api.connected():
-        shown = (found for found in looking.findings(tally) if everything or found.decide or found.differs)
-        if current().json:
-            _as_json(shown, looking, tally)
-        else:
-            _as_words(shown, looking, tally)
-    return DECIDE if tally.decide else 0
+        tally = Tally()
+        looking = look(store, since=since, say_store=None if current().store is None else store.uri)
+        api.require_reachable()
+        with api.connected():
+            shown = (found for found in looking.findings(tally) if everything or found.decide or found.differs)
+            if current().json:
+                _as_json(shown, looking, tally)
+            else:
+                _as_words(shown, looking, tally)
+        return DECIDE if tally.decide else 0
 
 
 def _as_words(shown: Iterator[Finding], looking: Audit, tally: Tally) -> None:

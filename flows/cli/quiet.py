@@ -7,14 +7,23 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from flows.errors import PrefectUnreachable
+
 
 @contextmanager
 def prefect_quiet() -> Iterator[None]:
-    """To be entered before the process first imports Prefect: its notice about telemetry comes with that."""
+    """To be entered before the process first imports Prefect: its notice about telemetry comes with that.
+
+    Raises PrefectUnreachable where its settings cannot be read; its own error would print them, passwords too.
+    """
     os.environ.setdefault("DO_NOT_TRACK", "1")
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)  # what matters of it our own sentences tell
     try:
+        try:
+            import flows.api  # noqa: F401
+        except ValueError:
+            raise PrefectUnreachable(message="Prefect's settings on this machine cannot be read.") from None
         yield
     finally:
         logging.disable(before)

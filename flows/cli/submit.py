@@ -119,12 +119,7 @@ def _codes() -> set[str]:
 
 def _desk(store: Store, again: bool) -> Desk:
     """Where to hand in, once Prefect and the deployment are known to be there. Only then the store is touched."""
-    from flows.errors import PrefectUnreachable
-
-    try:
-        from flows import api
-    except ValueError:  # pydantic's, which would print the settings
-        raise PrefectUnreachable(message="Prefect's settings on this machine cannot be read.") from None
+    from flows import api
     from flows.submit import Desk
     from proxx.store import init
 

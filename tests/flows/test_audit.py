@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -277,6 +280,15 @@ def test_prefect_out_of_reach(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         words = call(capsys, "audit", "--store", tmp_path / "store")
     assert (answer.code, answer.status) == ("PREFECT_UNREACHABLE", 6)
     assert (words.status, words.out, "Traceback" in words.err) == (6, "", False)
+
+
+def test_a_broken_setting_shows_no_password(tmp_path: Path) -> None:
+    init(FileStore(tmp_path / "store"))
+    argv = [sys.executable, "-m", "proxx", "audit", "--store", str(tmp_path / "store")]
+    env = {**os.environ, "PREFECT_API_URL": "http://user:geheim@[bad", "PREFECT_HOME": str(tmp_path / "home")}
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.split()[1]) == (6, "", "PREFECT_UNREACHABLE:")
+    assert "geheim" not in done.stderr
 
 
 def test_the_home_store_is_no_pools_store(
