@@ -24,6 +24,7 @@ from flows.sharing import shared_store
 from flows.worker_check import ENVIRONMENT, Needs, examine, needs_options, path_of_runs, refusal
 from proxx.cli.words import err, safe
 from proxx.doctor import healthy
+from proxx.outcome import Refusal
 from proxx.toolchain import Name
 
 if TYPE_CHECKING:
@@ -75,9 +76,21 @@ async def _every(seconds: float, call: Callable[[], Awaitable[object]], log: log
         await anyio.sleep(seconds)
 
 
+def _check_name(_: click.Context, __: click.Parameter, name: str) -> str:
+    if "/" in name or "%" in name:
+        raise click.BadParameter("Prefect takes no / and no % in a worker's name.")
+    return name
+
+
 @click.command()
 @click.option("--pool", default="proxx", show_default=True, help="The work pool to take runs of.")
-@click.option("--name", default=socket.gethostname, show_default="this host", help="Unique among the pool's workers.")
+@click.option(
+    "--name",
+    default=socket.gethostname,
+    show_default="this host",
+    callback=_check_name,
+    help="Unique among the pool's workers.",
+)
 @click.option("--queue", "queues", multiple=True, metavar="NAME", help="Take runs of this queue only. Else of all.")
 @click.option(
     "--limit",
@@ -108,28 +121,33 @@ def main(
         sys.exit(ENVIRONMENT)
     os.environ["PROXX_STORE"] = shared_store(store).uri  # for runs started by hand that name none
 
+    from flows.api import require_reachable
+
+    try:
+        require_reachable()
+    except Refusal as why:
+        err(f"proxx worker: {safe(why)}")
+        sys.exit(why.status)
     from prefect.logging import get_logger
     from prefect.settings import get_current_settings
     from prefect.workers.process import ProcessWorker
 
     settings = get_current_settings().worker
     log = get_logger("worker")
-    try:
-        worker = ProcessWorker(
-            work_pool_name=pool,
-            work_queues=list(queues),
-            name=name,
-            limit=limit,
-            create_pool_if_not_found=False,  # it would be one without the template that crashes need
-            heartbeat_interval_seconds=int(settings.heartbeat_seconds),
-        )
-    except ValueError as why:
-        raise click.UsageError(safe(why)) from why
+    worker = ProcessWorker(
+        work_pool_name=pool,
+        work_queues=list(queues),
+        name=name,
+        limit=limit,
+        create_pool_if_not_found=False,  # it would be one without the template that crashes need
+        heartbeat_interval_seconds=int(settings.heartbeat_seconds),
+    )
     serving = partial(serve, worker, query=settings.query_seconds, heartbeat=settings.heartbeat_seconds, log=log)
     try:
         anyio.run(serving)
     except httpx.HTTPStatusError as why:
-        err(f"proxx worker: the Prefect API refuses this worker: {safe(why)}. Check PREFECT_API_AUTH_STRING.")
+        code = why.response.status_code
+        err(f"proxx worker: the Prefect API refuses this worker now (HTTP {code}). Check PREFECT_API_AUTH_STRING.")
         sys.exit(ENVIRONMENT)
 
 

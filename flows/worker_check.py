@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
@@ -70,7 +71,7 @@ def runs() -> Iterator[Finding]:
     if not url:
         yield Finding("runs", False, "No Prefect server is named.", "Set PREFECT_API_URL=http://HOST:4200/api.")
     elif not missing:
-        yield Finding("runs", True, f"Runs are started with {sys.executable}, jobs come from {url}.")
+        yield Finding("runs", True, f"Runs are started with {sys.executable}, jobs come from {_shown(url)}.")
 
 
 def path_of_runs() -> str:
@@ -166,6 +167,12 @@ def needs_options(command: C) -> C:
     ):
         command = option(command)
     return command
+
+
+def _shown(url: str) -> str:
+    """Without user and password."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _failed(area: str, why: ProxxError) -> Finding:
