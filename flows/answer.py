@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from proxx.cli.failures import as_data
 from proxx.cli.words import many, name_of, safe
-from proxx.errors import AttemptClosed, InvalidInput, Locked
+from proxx.errors import AttemptClosed, InvalidInput
 from proxx.outcome import ProxxError
 from proxx.result import ExecutionResult, Failure
 
@@ -85,11 +85,6 @@ def failures_in_words(result: ExecutionResult) -> list[str]:
     if stopped is not None and all(clip.failure != stopped for clip in result.clips):
         said.insert(0, f"{stopped.code}: {_what(stopped)}")
     return said
-
-
-def is_own(why: ProxxError, run_id: str) -> bool:
-    """Whether the attempt was taken by this very run: the same run was handed out twice."""
-    return isinstance(why, Locked | AttemptClosed) and why.run_id == run_id
 
 
 def _came_to(recorded: dict[str, Any]) -> str:

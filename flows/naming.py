@@ -1,12 +1,16 @@
-"""What a run is called, so that an operator finds its job: also where it was started by hand."""
+"""By what name and tags an operator finds a job's run: also where it was started by hand."""
 
 from __future__ import annotations
 
 from typing import Any, Final
+from uuid import UUID
 
-from prefect import runtime
+from prefect import get_run_logger, runtime
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from flows.reference import JobReference, run_name
+from flows.connection import client
+from flows.ready import About
+from flows.reference import JobReference, run_name, run_tags
 from flows.sharing import store_of
 from proxx.canonical import read_json
 from proxx.cli.words import safe
@@ -21,6 +25,19 @@ def name_of_run() -> str:
         return _name(runtime.flow_run.parameters)
     except Exception:  # a name is no reason to fail: the flow itself says what is wrong with its parameters
         return UNNAMED
+
+
+def tag_run(about: About) -> None:
+    """The tags that `proxx submit` gives a run, for one that was started without them."""
+    wanted = run_tags(about.name, about.profile, about.job_id)
+    found = runtime.flow_run.tags
+    if wanted[-1] in found:
+        return
+    try:
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), client() as prefect:
+            prefect.update_flow_run(UUID(str(runtime.flow_run.id)), tags=sorted({*found, *wanted}))
+    except Exception as why:  # a tag is no reason to fail, or to wait
+        get_run_logger().warning("The run's tags could not be set (%s).", type(why).__name__)
 
 
 def _name(asked: dict[str, Any]) -> str:

@@ -12,17 +12,18 @@ from prefect.exceptions import Abort
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows.answer import Answer, answer_again, answer_of, is_own, refused
+from flows.answer import Answer, answer_again, answer_of, refused
 from flows.attend import attend
 from flows.errors import AskedWrongly
 from flows.form import shown
 from flows.inline import InlineSpec, register_inline
-from flows.naming import name_of_run
+from flows.naming import name_of_run, tag_run
 from flows.ready import ready
 from flows.reference import JobReference
 from flows.report import refused_line
 from flows.telling import Telling
-from proxx.errors import AttemptClosed
+from flows.twice import ended_since, is_own
+from proxx.errors import AttemptClosed, Locked
 from proxx.event import this_worker
 from proxx.execute import Site, execute
 from proxx.outcome import ProxxError, Refusal
@@ -79,6 +80,7 @@ def _execute(reference: JobReference, run_id: str, should_stop: Callable[[], boo
     worker = this_worker(os.environ.get(WORKER))
     try:
         job = ready(reference)
+        tag_run(job.about)
         with Telling.of(job.about, worker) as telling:
             site = Site(
                 store=job.store,
@@ -104,6 +106,8 @@ def _refused(why: Refusal, run_id: str) -> Answer:
         return refused(why)
     if isinstance(why, AttemptClosed):
         return answer_again(why) or refused(why)
+    if isinstance(why, Locked) and ended_since(run_id, why.since):
+        return refused(why)
     raise Abort("another process executes this very run; this one does nothing and reports nothing")
 
 

@@ -6,9 +6,8 @@ import json
 
 import pytest
 
-from flows.answer import Answer, Data, answer_again, answer_of, is_own, read_result, refused
+from flows.answer import Answer, Data, answer_again, answer_of, read_result, refused
 from proxx.errors import AttemptClosed, JobUnknown, Locked, Problem, SpecAltered
-from proxx.outcome import ProxxError
 from tests.results import JOB, completed, failed, failure, not_run, result
 
 FAILED = "FRAMES_MISMATCH: clip {} of {}, A00{}.mov: What happened. What to do."
@@ -84,21 +83,6 @@ def test_an_ended_attempt_says_what_it_came_to() -> None:
         f"ATTEMPT_CLOSED: attempt 1 has ended. It was COMPLETED: its record cannot be read. {AttemptClosed.remedy}"
     )
     assert refused(closed(None)).message == f"ATTEMPT_CLOSED: attempt 1 has ended. {AttemptClosed.remedy}"
-
-
-@pytest.mark.parametrize(
-    ("why", "own"),
-    [
-        (Locked(message="", run_id="run-1"), True),
-        (Locked(message="", run_id="run-2"), False),
-        (Locked(message=""), False),
-        (closed(None), True),
-        (closed(None, run_id=""), False),
-        (JobUnknown(message=""), False),
-    ],
-)
-def test_a_run_knows_itself(why: ProxxError, own: bool) -> None:
-    assert is_own(why, "run-1") is own
 
 
 def test_a_run_that_is_handed_out_again_says_what_it_came_to() -> None:

@@ -18,7 +18,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 
 from flows.answer import read_result
 from flows.proxy_job import proxy_job
-from flows.reference import JobReference, run_name
+from flows.reference import JobReference, run_name, run_tags
 from proxx.event import this_worker
 from proxx.execute import Site, execute
 from proxx.job import JobSpec, spec_bytes
@@ -211,7 +211,9 @@ def test_a_spec_started_by_hand_is_registered_and_run(store: FileStore, tmp_path
     known = job_status(store, job.job_id)
     assert (known.registered, known.state) == (True, State.COMPLETED)
     reference = JobReference(store=store.uri, job_id=job.job_id)
-    assert flow_run(run_id(state)).name == run_name("by hand", reference)
+    found = flow_run(run_id(state))
+    assert found.name == run_name("by hand", reference)
+    assert set(found.tags) == set(run_tags("by hand", "prores_proxy", job.job_id))
     assert (tmp_path / "results" / "proxx" / job.job_id / "0001" / f"{run_id(state)}.json").is_file()
 
     again = run_here(spec=job, store=store.uri)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -76,6 +77,30 @@ def test_what_runs_says_so_itself() -> None:
     assert (proxy_job.retries, execute_job.retries) == (0, 0)
     policies: list[object] = [execute_job.cache_policy, execute_job.cache_key_fn, execute_job.refresh_cache]
     assert policies == [None, None, True]
+
+
+SETTINGS: Final = {
+    "PREFECT_FLOWS_DEFAULT_RETRIES": "3",
+    "PREFECT_TASKS_DEFAULT_RETRIES": "3",
+    "PREFECT_TASKS_DEFAULT_PERSIST_RESULT": "false",
+    "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+    "PREFECT_RESULTS_DEFAULT_SERIALIZER": "pickle",
+}
+LOOK: Final = """
+from flows.make_proxies import make_proxies
+from flows.proxy_job import execute_job, proxy_job
+for one in (proxy_job, make_proxies, execute_job):
+    print(one.retries, one.persist_result, one.result_serializer, getattr(one, "cache_policy", None))
+"""
+
+
+@pytest.mark.clause("F4")
+def test_no_setting_brings_a_retry(tmp_path: Path) -> None:
+    env = {**os.environ, **SETTINGS, "PREFECT_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK], cwd=REPO, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines() == ["0 True json None"] * 3, done.stderr
 
 
 @pytest.mark.clause("P2")
