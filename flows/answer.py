@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -49,16 +50,27 @@ def answer_of(result: ExecutionResult) -> Answer:
 
 
 def answer_again(closed: AttemptClosed) -> Answer | None:
-    """The answer of an attempt that ended in this very run, so that the run says what it came to. None of others."""
-    result = read_result(dict(closed.result)) if closed.result is not None else None
-    return answer_of(result) if result is not None else None
+    """The answer of an attempt that ended in this very run, so that the run says what it came to.
+
+    None where an operator closed it, or its record cannot be read.
+    """
+    result = None if closed.result is None else recorded(closed.result)
+    return None if result is None else answer_of(result)
+
+
+def recorded(result: Mapping[str, Any]) -> ExecutionResult | None:
+    """An ExecutionResult as the ledger has it; None where it cannot be read."""
+    try:
+        return ExecutionResult.model_validate_json(json.dumps(result))
+    except ValueError:
+        return None
 
 
 def refused(why: ProxxError) -> Answer:
     """The answer where nothing was begun: code, sentence, each problem by its path, what to do."""
     said = f"{why.code}: {_sentence(why.message)}"
     if isinstance(why, AttemptClosed) and why.result is not None:
-        said += f" It was {why.result.get('status')}: {_came_to(dict(why.result))}"
+        said += f" It was {why.result.get('status')}: {_came_to(recorded(why.result))}"
     if why.detail:
         said += f" ({safe(why.detail)})"
     problems = why.problems if isinstance(why, InvalidInput) else ()
@@ -87,12 +99,8 @@ def failures_in_words(result: ExecutionResult) -> list[str]:
     return said
 
 
-def _came_to(recorded: dict[str, Any]) -> str:
+def _came_to(result: ExecutionResult | None) -> str:
     """One line of a recorded result; what cannot be read says so."""
-    try:
-        result = read_result(recorded)
-    except ValueError:
-        return "its record cannot be read."
     if result is None:
         return "its record cannot be read."
     return f"{answer_of(result).message.splitlines()[0].rstrip('.')}, result {result.fingerprint[:12]}."

@@ -14,8 +14,9 @@ from flows.sharing import shared_store
 from proxx.contract import load_contract
 from proxx.errors import SpecInvalid
 from proxx.event import this_worker
-from proxx.execute import register_job
+from proxx.execute import Site, note_refusal, register_job
 from proxx.job import JOB_SCHEMA, JobSpec, read_spec, spec_bytes
+from proxx.outcome import Refusal
 from proxx.store import init
 
 
@@ -39,8 +40,12 @@ def register_inline(given: dict[str, Any], store: str | None, attempt: int, run_
     Raises SpecInvalid, SpecAltered (naming each path), StoreNotShared, and what registration refuses with.
     """
     spec = checked(given)
-    place = shared_store(store)
-    register_job(spec, spec_bytes(spec), place, this_worker(), run_id)
+    place, me = shared_store(store), this_worker()
+    try:
+        register_job(spec, spec_bytes(spec), place, me, run_id)
+    except Refusal as why:
+        note_refusal(Site(store=place, worker=me, run_id=run_id, attempt=attempt), spec.job_id, why)
+        raise
     return JobReference(store=place.uri, job_id=spec.job_id, attempt=attempt, store_uuid=init(place).uuid)
 
 

@@ -91,7 +91,12 @@ def _execute(reference: JobReference, run_id: str, should_stop: Callable[[], boo
                 should_stop=should_stop,
                 watch=telling,
             )
-            result = execute(job.data, site)
+            try:
+                result = execute(job.data, site)
+            except Exception as why:
+                if not isinstance(why, Refusal):
+                    telling.broken(job.store)
+                raise
             telling.ended(result)
             return answer_of(result)
     except Refusal as why:

@@ -15,7 +15,7 @@ from proxx.cli.words import duration, many, name_of, safe, short, size
 from proxx.event import Worker
 from proxx.outcome import ProxxError
 from proxx.result import ClipResult, ExecutionResult, Failure
-from proxx.steps import ClipEnded, ClipProgress, ClipStage, ClipStarted, Step
+from proxx.steps import ClipEnded, ClipStage, ClipStarted, Step
 
 _ACTS: Final = str.maketrans({mark: f"\\{mark}" for mark in string.punctuation})
 
@@ -39,8 +39,8 @@ def step_line(step: Step, about: About, worker: Worker) -> Line | None:
     match step:
         case ClipStarted():
             return _line("clip.started", f"{_which(step.index, about)}, {many(step.frames, 'frame')}", worker)
-        case ClipStage(stage="publish"):
-            return _line("clip.publishing", f"{_which(step.index, about)}, {safe(_facts(step, about))}", worker)
+        case ClipStage(index=index, stage="publish"):
+            return _line("clip.publishing", f"{_which(index, about)}, {safe(about.clips[index].output)}", worker)
         case ClipEnded(result=clip) if clip.status == "COMPLETED":
             made = f"{many(clip.frames, 'frame')}, {clip.output_sha256}, {safe(clip.output)}"
             return _line("clip.completed", f"{_which(step.index, about)}, {made}", worker)
@@ -155,10 +155,6 @@ def _made(result: ExecutionResult) -> str:
 
 def _which(index: int, about: About) -> str:
     return f"{index + 1} of {len(about.clips)}, {about.clips[index].name}"
-
-
-def _facts(step: ClipStage | ClipProgress, about: About) -> str:
-    return about.clips[step.index].output
 
 
 def _line(event: str, said: str, worker: Worker, level: int = logging.INFO) -> Line:

@@ -10,13 +10,16 @@ from typing import Self
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from flows.answer import recorded
 from flows.artifacts import Frames, Progress, artifact_key
 from flows.events import emit_asset, emit_job
 from flows.ready import About
 from flows.report import Line, ended_line, headline, markdown, step_line, table, taken
 from proxx.event import Worker
+from proxx.ledger import Closed, read_attempts
 from proxx.result import ExecutionResult
 from proxx.steps import ClipEnded, Step
+from proxx.store import Store
 
 
 class Telling:
@@ -45,6 +48,16 @@ class Telling:
     def ended(self, result: ExecutionResult) -> None:
         """The job's end: its line, its event, its table and its report."""
         self._guarded(lambda: self._end(result))
+
+    def broken(self, store: Store) -> None:
+        """A bug ended the engine: what it wrote down before it raised is told as any other end."""
+        self._guarded(lambda: self._broken(store))
+
+    def _broken(self, store: Store) -> None:
+        attempts = read_attempts(store, self._about.job_id)[: self._about.attempt]
+        match attempts[-1].state if len(attempts) == self._about.attempt else None:
+            case Closed(result=dict(kept)) if (result := recorded(kept)) and result.envelope.worker == self._worker:
+                self._end(result)
 
     def _step(self, step: Step) -> None:
         if not self._begun:
@@ -82,6 +95,5 @@ class Telling:
             self._cannot(why)
 
     def _cannot(self, why: Exception) -> None:
-        self._log.log(
-            logging.WARNING, "Prefect could not be told everything (%s); the job goes on.", type(why).__name__
-        )
+        said = f"Prefect could not be told everything ({type(why).__name__}); the job itself is not touched by this."
+        self._log.log(logging.WARNING, "%s", said)

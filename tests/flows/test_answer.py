@@ -89,3 +89,4 @@ def test_a_run_that_is_handed_out_again_says_what_it_came_to() -> None:
     ended = result(completed(0), failed(1))
     assert answer_again(closed(ended.to_json())) == answer_of(ended)
     assert answer_again(closed(None)) is None
+    assert answer_again(closed({"status": "COMPLETED"})) is None

@@ -27,7 +27,7 @@ from proxx.result import ExecutionResult
 from proxx.status import State, job_status
 from proxx.store import FileStore, init
 from tests.flows.deploy import deploy
-from tests.flows.runs import data_of, flow_run, ledger, outputs, registered, run_here, run_id, state_types
+from tests.flows.runs import artifacts, data_of, flow_run, ledger, outputs, registered, run_here, run_id, state_types
 from tests.flows.server import Server
 from tests.jobs import make_job
 
@@ -223,6 +223,17 @@ def test_a_spec_started_by_hand_is_registered_and_run(store: FileStore, tmp_path
     assert read_result(data_of(second)).fingerprint == read_result(data_of(state)).fingerprint  # type: ignore[union-attr]
 
 
+@pytest.mark.clause("A2")
+def test_a_spec_by_hand_that_would_write_anothers_output(store: FileStore, tmp_path: Path) -> None:
+    mine, theirs = (make_job(tmp_path / "proxies", "prores_proxy", name=name) for name in ("mine", "theirs"))
+    registered(theirs, store)
+    state = run_here(spec=form(mine), store=store.uri)
+    assert code_of(state) == "OUTPUT_CLAIMED"
+    assert data_of(state)["error"]["owner"] == theirs.job_id
+    (refusal,) = job_status(store, mine.job_id).refusals  # `proxx history` tells of it
+    assert (refusal.code, refusal.envelope.run_id, refusal.attempt) == ("OUTPUT_CLAIMED", str(run_id(state)), 1)
+
+
 @pytest.mark.clause("F1")
 @pytest.mark.parametrize(
     ("edit", "code", "path"),
@@ -314,6 +325,7 @@ def test_a_bug_is_recorded_by_the_engine_and_raised_on(
     known = job_status(store, reference.job_id)
     assert (known.state, known.attempts[0].code) == (State.FAILED, "ENGINE_FAULT")
     assert known.attempts[0].run_id == str(run_id(state))
+    assert "**ENGINE\\_FAULT**" in artifacts(run_id(state), 3)["markdown"]["data"]
 
 
 def test_a_flow_of_somebody_else_can_run_a_job_as_its_subflow(store: FileStore, tmp_path: Path) -> None:
