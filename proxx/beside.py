@@ -17,18 +17,24 @@ class Beside(Generic[T]):
         self._work = work
         self._done: list[T] = []
         self._error: BaseException | None = None
-        self.thread = threading.Thread(target=self._run, name="proxx-beside", daemon=True)
-        self.thread.start()
+        self._ended = threading.Event()
+        threading.Thread(target=self._run, name="proxx-beside", daemon=True).start()
 
     def _run(self) -> None:
         try:
             self._done.append(self._work())
         except BaseException as why:
             self._error = why
+        finally:
+            self._ended.set()
+
+    def wait(self) -> None:
+        """Until the work has ended. Not Thread.join: interrupted, it takes a living thread for a dead one (3.11)."""
+        self._ended.wait()
 
     def result(self) -> T:
         """What the work returned; raises what it raised."""
-        self.thread.join()
+        self.wait()
         if self._error is not None:
             raise self._error
         return self._done[0]
@@ -41,4 +47,4 @@ def beside(work: Callable[[], T]) -> Iterator[Beside[T]]:
     try:
         yield running
     finally:
-        running.thread.join()
+        running.wait()
