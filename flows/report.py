@@ -67,16 +67,16 @@ def refused_line(why: ProxxError, worker: Worker) -> Line:
 
 
 def table(result: ExecutionResult, about: About) -> list[dict[str, str]]:
-    """A row a clip. verdict: COMPLETED, the code it failed with, or NOT_RUN."""
+    """A row a clip. verdict: COMPLETED, the code it failed with, or NOT_RUN; early, where a narrow page shows it."""
     return [
         {
             "clip": str(clip.index + 1),
+            "verdict": clip.failure.code if clip.failure is not None else clip.status,
             "source": safe(clip.source),
             "output": safe(clip.output),
             "frames": "" if clip.frames is None else str(clip.frames),
             "timecode": facts.timecode,
             "sha256": (clip.output_sha256 or "").removeprefix("sha256:"),
-            "verdict": clip.failure.code if clip.failure is not None else clip.status,
         }
         for clip, facts in zip(result.clips, about.clips, strict=True)
     ]
@@ -127,7 +127,8 @@ def _failures(result: ExecutionResult, about: About) -> list[str]:
     rest = sum(clip.status == "NOT_RUN" for clip in result.clips)
     if rest:
         said.append(f"{many(rest, 'clip')} not begun.")
-    mended = f"When that is mended, ask for attempt {result.attempt + 1}: what is finished is kept."
+    command = f"`proxx submit SPEC --attempt {result.attempt + 1}`"
+    mended = f"When that is mended, ask for the next attempt, {command}: what is finished is kept."
     return [*said, "## What to do next", mended]
 
 
