@@ -30,13 +30,17 @@ class Advice:
     def short(self) -> str:
         return self.job_id[:SHORT]
 
-    def submit(self, attempt: int, *, again: bool = False, then: bool = False) -> Step:
-        """Ask for the attempt; again: where `submit` alone would be given back the run that has ended."""
+    def submit(self, attempt: int, *, again: bool = False, then: bool = False, mended: bool = False) -> Step:
+        """Ask for the attempt; again: where `submit` alone would be given back the run that has ended. mended: it
+        would only fail once more before that.
+        """
         words = ["submit", self.spec, *(("--attempt", str(attempt)) if attempt > 1 else ())]
         if then:
             when = "after that, to make it"
         elif again:
             when = "when what stopped that run is mended"
+        elif mended:
+            when = "when what failed is mended, to have it made"
         else:
             when = "to have it made"
         return Step(when, self._proxx(*words, *(("--again",) if again else ())))

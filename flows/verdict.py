@@ -178,7 +178,8 @@ def _ended(view: _View, latest: AttemptStatus) -> Finding:
     if refused:
         said += f" {_never_began(view, refused[-1])}"
         differs = differs or refused[-1].state_type == "COMPLETED"
-    again = view.advice.submit(view.next, again=_keyed(refused))
+    mended = latest.state == State.FAILED and latest.code != "INTERRUPTED"
+    again = view.advice.submit(view.next, again=_keyed(refused), mended=mended)
     if latest.state == State.COMPLETED:
         steps = (again,) if refused else ()
         return _finding(view, Verdict.COMPLETED, said, steps, differs=differs)

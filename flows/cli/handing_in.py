@@ -25,6 +25,10 @@ GRAVEST: Final = (6, 1, 3, 4, 0)
 FEW: Final = 20
 """Jobs that a terminal shows each by a line of its own, also where all is well."""
 
+BADLY: Final = frozenset({"Failed", "Crashed", "Cancelled"})
+"""States of a run asked for before that ended, and will not make its job any more."""
+OVER: Final = BADLY | {"Completed"}
+
 _STATUSES: Final = {
     kind.code: kind.status
     for kind in vars(errors).values()
@@ -168,12 +172,13 @@ def _summary(desk: Desk, course: Course, wait: bool) -> None:
         going = len({one.run_id for one in course.running}) - len(course.ends)
         told = [f"{count:,} {word}" for word, count in sorted(kinds.items())]
         out(f"Ended: {', '.join(told)}" + (f"; {going:,} go on." if going else "."))
-    if any(end.word == "LOST" for end in course.ends.values()):
-        out("Next: proxx audit says what each job without a result needs.")
+    ended_badly = not course.ends and any(one.state in BADLY for one in course.running)
+    if ended_badly or any(end.word != "COMPLETED" for end in course.ends.values()):
+        out("Next: proxx audit says what each job that is not completed needs.")
     if course.interrupted:
         gone = "No longer watched: the runs go on." if wait and not left else "Stopped: the runs asked for go on."
         err(f"proxx: {gone} The same command again makes nothing twice" + (", and does the rest." if left else "."))
-    elif course.running and not wait and not desk.deployment.ready:
+    elif not wait and not desk.deployment.ready and any(one.state not in OVER for one in course.running):
         pool = f" of work pool {safe(desk.deployment.work_pool)}" if desk.deployment.work_pool else ""
         out(f"No worker{pool} is there now: the runs wait for one.")
 

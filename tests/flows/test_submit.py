@@ -350,7 +350,13 @@ def test_wait_tells_each_end_and_exits_by_it(world: World) -> None:
     assert FRAMES in told.err
     assert told.out.splitlines()[-2:] == [
         "Ended: 1 COMPLETED, 1 FAILED, 1 LOST.",
-        "Next: proxx audit says what each job without a result needs.",
+        "Next: proxx audit says what each job that is not completed needs.",
+    ]
+    unwatched = call(world.capsys, "submit", world.specs, "--store", world.store.root)
+    assert (unwatched.status, unwatched.err) == (0, "")
+    assert unwatched.out.splitlines()[-2:] == [
+        "3 jobs: 3 asked for before.",
+        "Next: proxx audit says what each job that is not completed needs.",
     ]
 
 

@@ -360,3 +360,16 @@ def test_commands_name_the_store_where_the_environment_does_not() -> None:
     assert advice.submit(3, again=True).command == (
         "proxx submit '/a b/spec.json' --attempt 3 --again --store file:///a%20b"
     )
+
+
+@pytest.mark.parametrize(
+    ("ledger", "when"),
+    [
+        (failed, "when what failed is mended, to have it made"),
+        (interrupted, "to have it made"),
+        (unlocked, "to have it made"),
+    ],
+)
+def test_the_next_attempt_of_a_failure_is_for_after_its_mending(ledger: Maker, when: str) -> None:
+    steps = found(ledger, a_run("FAILED")).steps
+    assert [step.when for step in steps] == ["to see why", when, "to give it up for good"]
