@@ -14,6 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -32,34 +33,56 @@ if TYPE_CHECKING:
 
 STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 SERVER_FAULT: Final = 500
+TICK: Final = 0.2  # seconds between two looks whether it was asked to stop, or whether its runs have ended
 
 
-async def serve(worker: ProcessWorker, *, query: float, heartbeat: float, log: logging.Logger) -> None:
+class Stop:
+    """Whether somebody has asked the worker to end. It listens until the process is gone: twice is as once."""
+
+    asked: signal.Signals | None = None
+
+    def listen(self) -> None:
+        for number in STOPS:
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self.asked = self.asked or signal.Signals(number)
+
+
+async def serve(worker: ProcessWorker, stop: Stop, *, query: float, heartbeat: float, log: logging.Logger) -> None:
     """Take runs until told to stop, then return when those in hand have ended. query, heartbeat: seconds between.
 
     It is `ProcessWorker.start` with another end: that one gives up after some minutes without a server, and
-    whatever ends it ends its runs. Here nothing that happens to the server or to the polling touches a run.
+    whatever ends it ends its runs. Here nothing that happens to the server or to the polling touches a run, with
+    one exception that Prefect leaves: a server away for a minute just as a run begins ends the others in hand.
     Raises what the polling raised, after the runs in hand have ended.
     """
-    with anyio.open_signal_receiver(*STOPS) as signals:
-        async with worker:
-            broken: BaseException | None = None
-            try:
-                async with anyio.create_task_group() as beating:
-                    beating.start_soon(_every, heartbeat, worker.sync_with_backend, log)
-                    async with anyio.create_task_group() as polling:
-                        polling.start_soon(_every, query, worker.get_and_submit_flow_runs, log)
-                        number = await anext(signals)
-                        polling.cancel_scope.cancel()
-                    log.info("%s: no more runs are taken; those in hand are waited for.", signal.strsignal(number))
-                    while worker.limiter.borrowed_tokens:
-                        await anyio.sleep(0.1)  # it is still shown as online, which it is
-                    beating.cancel_scope.cancel()
-            except* Exception as why:
-                broken = why
-                log.error("The worker cannot go on; runs in hand are waited for.", exc_info=why)
-        if broken is not None:
-            raise broken
+    broken: BaseException | None = None
+    async with worker:  # leaving it waits for all it has begun
+        try:
+            async with anyio.create_task_group() as beating:
+                beating.start_soon(_every, heartbeat, worker.sync_with_backend, log)
+                async with anyio.create_task_group() as polling:
+                    polling.start_soon(_every, query, worker.get_and_submit_flow_runs, log)
+                    while (asked := stop.asked) is None:
+                        await anyio.sleep(TICK)
+                    log.info("%s: no more runs are taken; those in hand are waited for.", asked.name)
+                    polling.cancel_scope.cancel()
+                while worker.limiter.borrowed_tokens:
+                    await anyio.sleep(TICK)  # it is still shown as online, which it is
+                beating.cancel_scope.cancel()
+        except* Exception as why:
+            broken = _alone(why)
+            log.error("The worker cannot go on (%s); runs in hand are waited for.", type(broken).__name__)
+    if broken is not None:
+        raise broken
+
+
+def _alone(why: BaseException) -> BaseException:
+    """What task groups have wrapped, where it is one."""
+    while isinstance(why, BaseExceptionGroup) and len(why.exceptions) == 1:
+        why = why.exceptions[0]
+    return why
 
 
 async def _every(seconds: float, call: Callable[[], Awaitable[object]], log: logging.Logger) -> None:
@@ -97,7 +120,7 @@ def _check_name(_: click.Context, __: click.Parameter, name: str) -> str:
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Runs at once. To fill a machine, rather start several workers.",
+    help="Runs at once. To fill a machine rather start several workers: then none has to do with another.",
 )
 @needs_options
 def main(
@@ -114,6 +137,8 @@ def main(
 
     Does not start on a machine that would fail them: ends with 6 and says what is wrong.
     """
+    stop = Stop()
+    stop.listen()
     os.environ["PATH"] = path_of_runs()
     findings = examine(Needs(store=store, toolchains=toolchains, reads=reads, writes=writes))
     if not healthy(findings):
@@ -142,7 +167,9 @@ def main(
         create_pool_if_not_found=False,  # it would be one without the template that crashes need
         heartbeat_interval_seconds=int(settings.heartbeat_seconds),
     )
-    serving = partial(serve, worker, query=settings.query_seconds, heartbeat=settings.heartbeat_seconds, log=log)
+    serving = partial(
+        serve, worker, stop, query=settings.query_seconds, heartbeat=settings.heartbeat_seconds, log=log
+    )
     try:
         anyio.run(serving)
     except httpx.HTTPStatusError as why:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.pool import Pool, pooling
+from tests.flows.postgres import Postgres, database
 from tests.flows.server import Server, serving, talking_to
 
 
@@ -30,3 +31,11 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     """A pool with a server of its own, on SQLite: its tests end the server, and its workers take what is there."""
     with pooling(tmp_path_factory.mktemp("pool")) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def on_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Postgres, Pool]]:
+    """The same on a PostgreSQL of the session's own."""
+    folder = tmp_path_factory.mktemp("postgresql")
+    with database(folder / "postgres") as postgres, pooling(folder / "pool", postgres.url) as made:
+        yield postgres, made

@@ -124,7 +124,7 @@ class Pool:
     def env(self, **more: str) -> dict[str, str]:
         """As on an operator's machine: the server and the store are named."""
         own = {"PREFECT_LOCAL_STORAGE_PATH": str(self.folder / "results"), "PROXX_STORE": self.store.uri}
-        return self.server.env(**QUICK, **own, **{MARK: self.mark}, **more)
+        return self.server.env(**{**QUICK, **own, MARK: self.mark, **more})
 
     def command(self, *argv: str, status: int = 0, cwd: Path = ROOT) -> str:
         """Run a command line of this interpreter's folder as an operator; both its outputs."""
@@ -157,7 +157,7 @@ class Pool:
             process = subprocess.Popen(
                 [*argv, *arguments],
                 cwd=self.folder,
-                env=self.env(PREFECT_LOGGING_LEVEL="DEBUG", **env),
+                env={**self.env(PREFECT_LOGGING_LEVEL="DEBUG"), **env},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -260,6 +260,12 @@ class Pool:
     def pid(self, run_id: str) -> int:
         """The process of the run, as the worker reported it."""
         return int(until(lambda: self.run(run_id).infrastructure_pid, "a pid", self.said))
+
+    def worker_of(self, run_id: str) -> WorkerProcess:
+        """Which of the workers started the run's process."""
+        parent = psutil.Process(self.pid(run_id)).ppid()
+        (found,) = [worker for worker in self.workers if worker.process.pid == parent]
+        return found
 
     def acquired(self, job: JobSpec) -> int:
         """How often the job's execution lock was taken."""

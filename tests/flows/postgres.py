@@ -8,14 +8,17 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import psutil
 import pytest
 
+from tests.flows.pool import until
 from tests.flows.server import free_port
 
 USER: Final = "postgres"
@@ -62,10 +65,13 @@ class Postgres:
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
         self._run("pg_ctl", "--pgdata", "data", "--log", "postgres.log", "--wait", "-t", "60", "-o", options, "start")
 
-    def stop(self, mode: str = "fast") -> None:
-        """mode: `fast` breaks every connection; `immediate` is as a crash."""
-        if (self.folder / "data" / "postmaster.pid").exists():
-            self._run("pg_ctl", "--pgdata", "data", "--wait", "-t", "60", "-m", mode, "stop")
+    def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """End it as in a crash, every connection broken; with SIGINT in order. Returns when it is gone."""
+        lock = self.folder / "data" / "postmaster.pid"
+        if lock.exists():
+            master = psutil.Process(int(lock.read_text().split()[0]))
+            master.send_signal(how)
+            until(lambda: _gone(master), "PostgreSQL has ended", self.log.read_text)
 
     def _run(self, program: str, *arguments: str) -> None:
         as_user = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"] if os.geteuid() == 0 else []
@@ -78,6 +84,14 @@ class Postgres:
         assert done.returncode == 0, f"{argv}\n{said.read_text()[-3000:]}"
 
 
+def _gone(process: psutil.Process) -> bool:
+    """Also where its new parent has not noticed yet."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 @contextmanager
 def database(folder: Path) -> Iterator[Postgres]:
     """A running cluster while the block runs."""
@@ -86,4 +100,4 @@ def database(folder: Path) -> Iterator[Postgres]:
     try:
         yield cluster
     finally:
-        cluster.stop("immediate")
+        cluster.stop()

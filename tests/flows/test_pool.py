@@ -18,10 +18,10 @@ from proxx.cli.main import enter
 from proxx.event import canonical_log
 from proxx.job import JobSpec
 from proxx.ledger import Closed, read_attempts
-from proxx.status import State, job_status
+from proxx.status import State, history, job_status
 from proxx.store import FileStore, Store
-from tests.flows.pool import Pool, digests, pooling
-from tests.flows.postgres import database
+from tests.flows.pool import Pool, digests
+from tests.flows.postgres import Postgres
 from tests.jobs import create, half_second, write_spec
 
 JOBS: Final = int(os.environ.get("PROXX_POOL_JOBS", "20"))
@@ -112,6 +112,8 @@ def by_the_pool(pool: Pool, folder: Path, jobs: list[JobSpec]) -> tuple[list[Mad
         else:
             assert end.state.type.value == "COMPLETED"
         assert pool.acquired(jobs[number]) == 1
+        (name,) = {entry.worker.name for entry in history(pool.store, jobs[number].job_id).entries}
+        assert name in {worker.name for worker in pool.workers}
     return [became(pool.store, job) for job in jobs], digests(folder / "proxies")
 
 
@@ -128,12 +130,11 @@ def same_by_both(pool: Pool, folder: Path, count: int) -> None:
 
 
 @pytest.mark.clause("I1", "I2", "I3", "I4", "I5")
-@pytest.mark.clause("V1", "V4", "A4", "F4")
+@pytest.mark.clause("V1", "A4", "A7", "F4", "T1")
 def test_on_sqlite(pool: Pool, folder: Path) -> None:
     same_by_both(pool, folder, JOBS)
 
 
 @pytest.mark.clause("I1", "V1", "F4")
-def test_on_postgresql(folder: Path) -> None:
-    with database(folder / "postgres") as postgres, pooling(folder / "pool", postgres.url) as pool:
-        same_by_both(pool, folder, FEWER)
+def test_on_postgresql(on_postgresql: tuple[Postgres, Pool], folder: Path) -> None:
+    same_by_both(on_postgresql[1], folder, FEWER)

@@ -17,6 +17,8 @@ from flows import worker_check
 from flows.worker_check import Needs, examine
 from proxx.store import FileStore, init
 from proxx.toolchain import NAMES
+from tests.flows.door import door
+from tests.flows.pool import DEADLINE, Pool
 
 API = "http://127.0.0.1:4200/api"
 
@@ -63,7 +65,6 @@ def test_a_missing_share(store: FileStore, arguments: list[str], sentence: str) 
     assert store.children("") == before, "nothing is written to the store of a machine that is refused"
 
 
-@pytest.mark.clause("T7")
 def test_a_store_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """None named, the home's, an empty place, one that cannot be made: and one that is made when asked."""
     assert "NO  store: STORE_NOT_SHARED" in check("--toolchain", "static").output
@@ -159,6 +160,17 @@ def test_a_login_that_is_refused_ends_it(tmp_path: Path, store: FileStore) -> No
         said = start(tmp_path, server, "--store", store.uri)
         assert (said.returncode, "PREFECT_API_AUTH_STRING" in said.stderr) == (6, True), said.stderr
         assert "Traceback" not in said.stderr
+
+
+def test_a_login_that_is_taken_away_ends_it(pool: Pool) -> None:
+    """A worker that polls is refused from one moment on: it ends with 6 and a sentence, and systemd shows it."""
+    with door(pool.server.port) as between:
+        url = f"http://127.0.0.1:{between.port}/api"
+        worker = pool.start("shut-out", "--queue", "pipelines", PREFECT_API_URL=url)
+        worker.polls()
+        between.shut()
+        assert worker.process.wait(DEADLINE) == 6, worker.words
+    assert "proxx worker: the Prefect API refuses this worker now (HTTP 401)." in worker.words
 
 
 def test_a_name_prefect_does_not_take(store: FileStore) -> None:
