@@ -76,9 +76,10 @@ def test_the_first_set_up(pool: Pool, tmp_path: Path) -> None:
     pool.kill_all()  # this worker is to take the run
     lines = runbook.block("set-up")
     assert len(lines) == 10
-    assert lines[2] == "prefect server start --background"
+    start, _, wait = lines[2].partition(" && ")
+    assert (start, wait) == ("prefect server start --background", "prefect server status --wait")
     assert [line.split()[0] for line in lines[3:6]] == ["prefect"] * 3, "the session's set-up"
-    mine = [in_a_test(line, pool, tmp_path) for line in (lines[1], *lines[6:])]
+    mine = [in_a_test(line, pool, tmp_path) for line in (lines[1], wait, *lines[6:])]
     said = bash("\n".join((*mine, "kill %1", "wait %1")), pool)
     assert sorted(digests(tmp_path / "share" / "proxies")) == ["A001.mov"]
     assert "host-1" in said
