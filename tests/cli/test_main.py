@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxx.cli.lazy import VERBS
-from tests.cli.command import Answer, call, environment, proxx
+from tests.cli.command import ROOT, Answer, call, environment, proxx
 
 HEAVY = ("pydantic", "rich", "prefect", "ffmpeg", "timecode", "flows", "proxx.job", "proxx.process", "proxx.errors")
 
@@ -179,7 +179,7 @@ def demo():
 
 
 def _with(folder: Path, *args: str) -> Answer:
-    return proxx(*args, env=environment(PYTHONPATH=f"{Path.cwd()}:{folder}"))
+    return proxx(*args, env=environment(PYTHONPATH=f"{folder}:{ROOT}"), cwd=folder)
 
 
 def test_verbs_of_another_package(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of flows share: one Prefect server a session, and a process that talks to it alone."""
+"""What the tests of flows share: one Prefect server for all of them, and a process that talks to it alone."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tests.flows.postgres import Postgres, database
 from tests.flows.server import Server, serving, talking_to
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server on SQLite for the whole session. Runs are told apart by store and job."""
+    """A server on SQLite, gone when the last test of flows has ended. Runs are told apart by store and job."""
     with serving(tmp_path_factory.mktemp("prefect")) as running:
         yield running
 
@@ -26,14 +26,14 @@ def prefect(server: Server, tmp_path: Path) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     """A pool with a server of its own, on SQLite: its tests end the server, and its workers take what is there."""
     with pooling(tmp_path_factory.mktemp("pool")) as made:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def on_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Postgres, Pool]]:
     """The same on a PostgreSQL of the session's own."""
     folder = tmp_path_factory.mktemp("postgresql")
