@@ -31,7 +31,7 @@ from flows.form import (
 from flows.proxy_job import proxy_job
 from flows.recorded import Asked, RunEnd, asked_before, came_of, ended_before, refused
 from flows.reference import SHORT, JobReference, run_tags
-from flows.sharing import shared_store
+from flows.sharing import places_here, shared_store
 from flows.summary import JobSummary, Summary, failures_in_words, in_words, nothing_made, summarize
 from proxx.cli.words import many, safe
 from proxx.create import Created, CreateRequest, Looking, create_jobs
@@ -83,7 +83,7 @@ def make_proxies(
         pool = api.find_deployment(deployment) if deployment else None  # before hours of reading
         created = _look(
             CreateRequest(
-                sources=tuple(map(Path, sources)),
+                sources=tuple(sources),
                 profile=find_profile(profile),
                 toolchain=find_toolchain(toolchain).identity,
                 output=output,
@@ -93,6 +93,7 @@ def make_proxies(
                 leave_out_refused=leave_out_refused,
                 accept_damage=tuple(accept_damage),
                 date=datetime.date.today().isoformat(),
+                places=places_here(),
             ),
             toolchain,
         )

@@ -21,6 +21,7 @@ from flows.naming import name_of_run, tag_run
 from flows.ready import ready
 from flows.reference import JobReference
 from flows.report import refused_line
+from flows.sharing import places_here
 from flows.telling import Telling
 from flows.twice import ended_since, is_own
 from proxx.errors import AttemptClosed, Locked
@@ -88,6 +89,7 @@ def _execute(reference: JobReference, run_id: str, should_stop: Callable[[], boo
                 run_id=run_id,
                 attempt=reference.attempt,
                 store_uuid=reference.store_uuid,
+                places=places_here(),
                 should_stop=should_stop,
                 watch=telling,
             )

@@ -1,4 +1,4 @@
-"""Which store a pool works on: one that every machine reaches, never the one in a user's home."""
+"""Which store and which roots a pool's machine works on: the store is one that every machine reaches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 
 from flows.errors import StoreNotShared
 from flows.reference import JobReference
-from proxx.cli.settings import DEFAULT_STORE, VARIABLE
+from proxx.cli.settings import DEFAULT_STORE, ROOTS, VARIABLE
+from proxx.places import Places, require_apart
+from proxx.reach import parse_roots
 from proxx.store import MemoryStore, Store, admit, open_store
 
 
@@ -22,6 +24,13 @@ def shared_store(said: str | None) -> Store:
     if store.uri == _home_uri():
         raise StoreNotShared(message="The store named is the one in this user's home.", detail=store.uri)
     return store
+
+
+def places_here() -> Places:
+    """The roots of this machine by PROXX_ROOTS, and its way to object storage. Raises RootsInvalid."""
+    roots = parse_roots(os.environ.get(ROOTS, ""))
+    require_apart(roots)
+    return Places(roots=roots)
 
 
 def store_of(reference: JobReference) -> Store:

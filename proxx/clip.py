@@ -11,8 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxx import publish
+from proxx import deliver, publish
 from proxx.beside import beside
+from proxx.canonical import Json
 from proxx.command import Plan, bind, plan
 from proxx.errors import ClipFailure, Interrupted, OutputConflict, OutputExists, ProxxError
 from proxx.evidence import Encoded, encode_failure, read_evidence
@@ -20,11 +21,11 @@ from proxx.inspection import inspect
 from proxx.job import JobSpec
 from proxx.keeplog import keep_log
 from proxx.ledger import Ledger
+from proxx.places import Places
 from proxx.process import run
 from proxx.progress import Progress
-from proxx.reach import local_path
+from proxx.reach import InBucket
 from proxx.result import Check, ClipCompleted
-from proxx.source import SourceReader, admit_source, read_beside
 from proxx.steps import ClipProgress, ClipStage, Watcher
 from proxx.toolchain import Installed, prove_again
 from proxx.umid import write_umids
@@ -39,6 +40,7 @@ class Bench:
     installed: Installed
     work: Path
     ledger: Ledger
+    places: Places
     should_stop: Callable[[], bool]
     watch: Watcher
 
@@ -54,17 +56,21 @@ class ClipJob:
         self.log: str | None = None
         self.checks: tuple[Check, ...] = ()
         self._made = bench.work / f"{index:05d}.{spec.profile.container}"
+        self._copy = bench.work / f"{index:05d}.source{Path(self.source.uri).suffix}"
         self._words = bench.work / f"{index:05d}.log"
 
     def make(self) -> ClipCompleted:
         """Make and publish the clip. Raises ClipFailure, or what stops the job."""
-        path = admit_source(self.source)
+        places, stop = self.bench.places, self.bench.should_stop
+        spot = deliver.admit(places, self.source)
         self._refuse_foreign()
         self.plan = plan(self.spec.profile, self.clip)
         try:
             with used(self.bench.work):
-                with read_beside(path, self.source) as reader:
-                    encoded = self._encode(self.plan, path, reader)
+                if isinstance(spot, InBucket):
+                    self.bench.watch(ClipStage(self.index, "fetch"))
+                with deliver.supplied(places, spot, self.source, self._copy, stop) as (path, settle):
+                    encoded = self._encode(self.plan, path, settle)
                 content = self._verify(encoded)
             self._publish(content)
         finally:
@@ -86,7 +92,8 @@ class ClipJob:
 
     def _refuse_foreign(self) -> None:
         """Before any work: a file in the way that this job never announced is somebody's."""
-        match publish.existing(local_path(self.output)):
+        deliver.clear(self.bench.places, self.output, self.bench.ledger.earlier_uploads(self.output))
+        match deliver.standing(self.bench.places, self.output, self.bench.should_stop):
             case publish.Present(sha256=found) if not self._ours(found):
                 raise OutputExists(message="A file that is not this job's has the output's name.", stage="publish")
             case _:
@@ -95,7 +102,7 @@ class ClipJob:
     def _ours(self, found: str | None) -> bool:
         return found is not None and self.bench.ledger.ours(self.output, found)
 
-    def _encode(self, todo: Plan, path: Path, reader: SourceReader) -> Encoded:
+    def _encode(self, todo: Plan, path: Path, settle: deliver.Settle) -> Encoded:
         def progress(step: Progress) -> None:
             self.bench.watch(ClipProgress(self.index, step.frame, step.fps_milli, step.speed_milli))
 
@@ -114,7 +121,7 @@ class ClipJob:
             self.log = keep_log(self._words, self.index, self.bench.ledger)
         if finished.ending == "stopped":
             raise Interrupted(message="The job was stopped while this clip was encoded.", stage="encode")
-        reader.settle(stop)  # before the encoder is believed: a changed source explains everything else
+        settle(stop)  # before the encoder is believed: a changed source explains everything else
         encoded = read_evidence(self._words)
         if finished.exit != 0:
             prove_again(installed)  # what an upgrade in mid-job broke is not this clip's failure
@@ -144,15 +151,13 @@ class ClipJob:
 
     def _publish(self, content: publish.Content) -> None:
         self.bench.watch(ClipStage(self.index, "publish"))
-        target = local_path(self.output)
-        with publish.staged(self._made, target, content) as whole:
-            self.bench.ledger.append(
-                "clip.publishing", {"clip": self.index, "output": self.output, "sha256": whole.sha256}
-            )
-            self.bench.ledger.require_held("the publish")
-            there = publish.publish(whole, target)
+        ledger, places, stop = self.bench.ledger, self.bench.places, self.bench.should_stop
+        with deliver.sending(places, self.output, self._made, content, stop) as sent:
+            told: dict[str, Json] = {"clip": self.index, "output": self.output, "sha256": content.sha256}
+            ledger.append("clip.publishing", told, sent.notes)
+            there = sent.give(lambda: ledger.require_held("the publish"))
         match there:
-            case publish.Present(sha256=found) if found != whole.sha256:
+            case publish.Present(sha256=found) if found != content.sha256:
                 if self._ours(found):
                     raise OutputConflict(
                         message="An earlier attempt of this job published other bytes here.", stage="publish"
@@ -169,8 +174,9 @@ def make_clip(spec: JobSpec, index: int, bench: Bench) -> ClipCompleted:
         return work.make()
     except ProxxError as why:
         why.clip = index
-        why.argv = work.plan.argv if work.plan else ()
-        why.log = work.log
+        if why.stage != "source":  # another source explains all that the encoder did and said, if it was begun at all
+            why.argv = work.plan.argv if work.plan else ()
+            why.log = work.log
         if isinstance(why, ClipFailure):
             why.checks = tuple((check.name, check.expected, check.found) for check in work.checks)
         raise

@@ -9,33 +9,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from proxx.bring import at_hand
 from proxx.decide import Decided, decide_clip
-from proxx.discover import Candidate, Found, PassedOver, absolute, discover
-from proxx.errors import ClipFailure, OutputClaimed, OutputUnwritable, PreflightRefused, Problem
+from proxx.discover import Candidate, Found, PassedOver, discover
+from proxx.errors import (
+    ClipFailure,
+    OutputClaimed,
+    PreflightRefused,
+    Problem,
+    StorageRefused,
+)
 from proxx.estimate import NOTHING, Space, estimate
 from proxx.examine import examine
-from proxx.job import JobContent, JobSpec, LeftOut, Toolchain, seal
-from proxx.naming import BadTemplate, check_template, expand, normalized, place_fault
-from proxx.profile import ProfileSpec
-
-
-@dataclass(frozen=True, kw_only=True)
-class CreateRequest:
-    """What is asked for. output: the folder for the proxies. date: `YYYY-MM-DD`, for the template.
-
-    accept_damage: clips by name or path. name: None takes the first source's.
-    """
-
-    sources: tuple[Path, ...]
-    profile: ProfileSpec
-    toolchain: Toolchain
-    output: str
-    name: str | None
-    template: str
-    clips_per_job: int | None
-    leave_out_refused: bool
-    accept_damage: tuple[str, ...]
-    date: str
+from proxx.job import JobContent, JobSpec, LeftOut, seal
+from proxx.naming import normalized
+from proxx.preflight import problem
+from proxx.request import CreateRequest as CreateRequest
+from proxx.request import base_name, called, is_called, named, output_of, require_sensible
+from proxx.wirefault import WireFault
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +62,10 @@ class Created:
 
 @dataclass(frozen=True, kw_only=True)
 class _Made:
-    """A candidate that became a clip."""
+    """A candidate that became a clip. uri: its place in the spec."""
 
     candidate: Candidate
+    uri: str
     decided: Decided
 
     @property
@@ -89,12 +81,17 @@ def create_jobs(
     on_progress: Callable[[Looking], None] = lambda _: None,
 ) -> Created:
     """The jobs asked for. Raises PreflightRefused with every problem, one a file, before anything is written."""
-    folder = _require_sensible(request)
-    found = discover(request.sources, keep_out=folder)
+    folder = require_sensible(request)
+    try:
+        found = discover(request.sources, request.places.spot(folder), request.places)
+    except WireFault as fault:
+        raise StorageRefused(
+            message="The sources cannot be listed.", problems=(problem(fault.place, fault),)
+        ) from fault
     _require_candidates(request, found)
     made, refused = _look_at_all(request, folder, found.candidates, ffprobe, decoders, on_progress)
-    problems = [*found.problems, *_clashes(request, made, found.candidates)]
-    left_out = [LeftOut(source=str(c.path), code=p.code, message=p.message) for c, p in refused]
+    problems = [*found.problems, *_clashes(request, made)]
+    left_out = [LeftOut(source=called(request, c), code=p.code, message=p.message) for c, p in refused]
     if not request.leave_out_refused:
         problems += [problem for _, problem in refused]
     if problems or not made:
@@ -116,41 +113,10 @@ def create_jobs(
 # --- before any file is looked at ------------------------------------------------------------------------
 
 
-def _require_sensible(request: CreateRequest) -> Path:
-    """The output folder; raises PreflightRefused with all that is wrong with the request itself."""
-    problems = []
-    try:
-        check_template(request.template)
-    except BadTemplate as why:
-        problems.append(Problem("--template", PreflightRefused.code, f"{why}."))
-    if request.toolchain.name not in request.profile.toolchains:
-        offered = " or ".join(request.profile.toolchains)
-        message = f"profile {request.profile.name} is not made with the {request.toolchain.name} toolchain."
-        problems.append(Problem("--toolchain", PreflightRefused.code, message, f"Create with --toolchain {offered}."))
-    if request.clips_per_job is not None and request.clips_per_job < 1:
-        problems.append(Problem("--clips-per-job", PreflightRefused.code, "one clip a job is the least."))
-    if not 1 <= len(_base_name(request)) <= 190:  # a job's name holds 200 characters, with its number
-        problems.append(Problem("--name", PreflightRefused.code, "a name of 1 to 190 characters is needed."))
-    folder = absolute(Path(request.output))
-    fault = "only folders are supported" if "://" in request.output else place_fault(f"{folder}/x")
-    if fault is not None:
-        problems.append(Problem("--output", OutputUnwritable.code, f"{fault}.", "Name a folder."))
-    if problems:
-        raise PreflightRefused(message="The request cannot be met.", problems=tuple(problems))
-    return folder
-
-
-def _base_name(request: CreateRequest) -> str:
-    if request.name is not None:
-        return request.name
-    first = absolute(request.sources[0]) if request.sources else Path("/")
-    return (first.name if first.is_dir() else first.stem) or "root"
-
-
 def _require_candidates(request: CreateRequest, found: Found) -> None:
     problems = list(found.problems)
     for name in request.accept_damage:
-        if not any(_is_called(candidate, name) for candidate in found.candidates):
+        if not any(is_called(candidate, name) for candidate in found.candidates):
             problems.append(
                 Problem(
                     "--accept-damage", PreflightRefused.code, f"{name!r} is none of the clips.", "Check the name."
@@ -163,16 +129,12 @@ def _require_candidates(request: CreateRequest, found: Found) -> None:
         raise PreflightRefused(message="No job was made.", problems=tuple(problems))
 
 
-def _is_called(candidate: Candidate, name: str) -> bool:
-    return name in (candidate.given, str(candidate.path), candidate.path.name)
-
-
 # --- each file -------------------------------------------------------------------------------------------
 
 
 def _look_at_all(
     request: CreateRequest,
-    folder: Path,
+    folder: str,
     candidates: Sequence[Candidate],
     ffprobe: Path,
     decoders: frozenset[str],
@@ -185,18 +147,20 @@ def _look_at_all(
         def report(done: int, size: int, index: int = index, given: str = candidate.given) -> None:
             on_progress(Looking(index=index, count=len(candidates), path=given, done=done, size=size))
 
-        accepted = any(_is_called(candidate, name) for name in request.accept_damage)
+        accepted = any(is_called(candidate, name) for name in request.accept_damage)
         try:
-            output = _output(request, folder, candidate, index)
+            output = output_of(request, folder, candidate, index)
+            uri = named(request, candidate)
             sound = request.profile.audio.mode != "none"
-            facts = examine(candidate.path, ffprobe, decoders, accept_damage=accepted, sound=sound, on_read=report)
+            with at_hand(candidate, request.places, request.work, report) as path:
+                facts = examine(path, ffprobe, decoders, uri=uri, accept_damage=accepted, sound=sound, on_read=report)
             decided = decide_clip(request.profile, facts, output, decoders, accepted)
         except ClipFailure as why:
             decided = why
         if isinstance(decided, ClipFailure):
             refused.append((candidate, _problem(candidate, decided)))
         else:
-            made.append(_Made(candidate=candidate, decided=decided))
+            made.append(_Made(candidate=candidate, uri=uri, decided=decided))
     return made, refused
 
 
@@ -205,30 +169,13 @@ def _problem(candidate: Candidate, failure: ClipFailure) -> Problem:
     return Problem(candidate.given, failure.code, message, failure.remedy)
 
 
-def _output(request: CreateRequest, folder: Path, candidate: Candidate, index: int) -> str:
-    """The full place of a clip's proxy. index counts all candidates from 1: leaving one out renames no other."""
-    values = {
-        "source_name": candidate.path.stem,
-        "source_ext": candidate.path.suffix.removeprefix("."),
-        "source_dir": candidate.folder,
-        "index": f"{index + 1:04d}",
-        "profile": request.profile.name,
-        "job_name": _base_name(request),
-        "date": request.date,
-    }
-    try:
-        return f"{folder}/{expand(request.template, values, '.' + request.profile.container)}".replace("//", "/", 1)
-    except BadTemplate as why:
-        raise OutputUnwritable(message=f"It gives no name for a proxy: {why}.", stage="decide") from why
-
-
 # --- all of them together --------------------------------------------------------------------------------
 
 
-def _clashes(request: CreateRequest, made: Sequence[_Made], candidates: Sequence[Candidate]) -> list[Problem]:
+def _clashes(request: CreateRequest, made: Sequence[_Made]) -> list[Problem]:
     """Outputs that would be one file, across all jobs of this creation, or would replace a source."""
     problems = []
-    sources = {normalized(str(candidate.path)): candidate.given for candidate in candidates}
+    sources = {normalized(one.uri): one.candidate.given for one in made}
     taken: dict[str, _Made] = {}
     for one in made:
         key = normalized(one.output)
@@ -260,7 +207,7 @@ def _jobs(request: CreateRequest, made: Sequence[_Made], left_out: Sequence[Left
     """One job, or one for every so many clips in order. Files left out are recorded in the first."""
     step = request.clips_per_job or len(made)
     parts = [made[start : start + step] for start in range(0, len(made), step)]
-    base, digits = _base_name(request), max(3, len(str(len(parts))))
+    base, digits = base_name(request), max(3, len(str(len(parts))))
     return tuple(
         seal(
             JobContent(

@@ -1,7 +1,8 @@
 """Which files a card holds: a sorted list of candidates, and each file passed over with the reason.
 
-What stands in a folder is judged by name only, so that looking at a card of thousands of files reads none of
-them; whether a candidate is what its name says is for the probe. A file named by itself is always a candidate.
+What stands in a folder is judged by name only (`medianames`), so that looking at a card of thousands of files
+reads none of them; whether a candidate is what its name says is for the probe. A file named by itself is always a
+candidate.
 
 The order is natural and the same everywhere: by the parts of the path, numbers by value, letters without case,
 and by the exact characters where that leaves a tie. No locale takes part. Symbolic links found in a folder are
@@ -12,56 +13,37 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from natsort import natsort_keygen, ns
 
-from proxx.errors import Problem, SourceMissing, SourceUnreadable, SourceUnsupported
-
-MEDIA: Final = frozenset(
-    {"mov", "qt", "mp4", "m4v", "3gp", "3g2", "mxf", "mts", "m2ts", "m2t", "ts", "mkv", "webm", "insv", "360",
-     "avi", "wmv", "mpg", "mpeg", "m2v", "dv", "vob"}
-)  # fmt: skip
-"""Names of moving pictures, those included that the probe will refuse by name: none may be lost without a word."""
-
-CAMERA_RAW: Final = frozenset({"r3d", "braw", "crm", "nev", "arx", "cine"})
-"""Camera raw of one file a clip: candidates, so that each is refused by name and not passed over."""
-
-_REASONS: Final[dict[str, frozenset[str]]] = {
-    "frames of a picture sequence or stills; this version makes proxies of single files": frozenset(
-        {"dng", "dpx", "exr", "tif", "tiff", "ari", "jpg", "jpeg", "png", "heic", "arw", "cr2", "cr3", "nef", "gpr",
-         "insp", "raf", "bmp", "gif", "tga", "j2c", "jp2"}
-    ),
-    "sound without a picture": frozenset({"wav", "bwf", "aif", "aiff", "mp3", "m4a", "aac", "flac", "ac3"}),
-    "a small copy the camera made": frozenset({"lrv", "lrf", "glv"}),
-    "a sidecar": frozenset(
-        {"xml", "xmp", "rmd", "thm", "mhl", "md5", "sha1", "xxh", "xxhash", "txt", "log", "pdf", "csv", "json", "ale",
-         "edl", "fcpxml", "otio", "aaf", "cube", "3dl", "look", "aml", "cpi", "mpl", "bdm", "bim", "bin", "dat",
-         "cpf", "smi", "ppn", "html", "ini", "db", "idx", "ifo", "bup", "inp", "int", "tid", "tdt", "jdt", "cif",
-         "cont", "rtn", "rdc_xml", "sidecar", "srt", "vtt", "nmea", "gpx"}
-    ),
-}  # fmt: skip
+from proxx.errors import PlaceUnreachable, Problem, SourceMissing, SourceUnreadable, SourceUnsupported
+from proxx.medianames import own_proxy, proxy_folder, stem_key, why_not
+from proxx.naming import place_fault
+from proxx.places import Places
+from proxx.reach import InBucket, OnDisk, OutOfReach, Spot, in_bucket
 
 _HIDDEN: Final = "hidden"
 _LINK: Final = "a symbolic link; name its target to use it"
-_PROXY_FOLDERS: Final = frozenset({"proxy", "proxies"})
 _SYSTEM: Final = frozenset({"$recycle.bin", "system volume information", "lost+found"})
 _natural: Final = natsort_keygen(alg=ns.INT | ns.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One file to look at. path: absolute, symbolic links kept. given: what to call it to the user.
+    """One file to look at. path: absolute, symbolic links kept; of an object `/bucket/key`, for its name only.
 
-    folder: its folder below the source folder it was found in, `/` between the parts; `` for a named file.
+    given: what to call it to the user. folder: its folder below the source folder it was found in, `/` between the
+    parts; `` for a named file. spot: where it is.
     """
 
     path: Path
     given: str
     folder: str
+    spot: Spot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,16 +63,30 @@ class Found:
     problems: tuple[Problem, ...]
 
 
-def discover(sources: Sequence[Path], keep_out: Path | None = None) -> Found:
-    """Look through files and folders in the order given, each folder in natural order.
+def discover(sources: Sequence[Path | str], keep_out: Spot | None = None, places: Places | None = None) -> Found:
+    """Look through files, folders and prefixes in the order given, each folder in natural order.
 
     keep_out: the output folder, passed over where it stands inside a source folder. A file that several sources
-    name is taken once, where it comes first.
+    name is taken once, where it comes first. Raises WireFault where object storage cannot be listed.
     """
-    state = _Walk(keep_out=keep_out.stat() if keep_out is not None and keep_out.is_dir() else None)
+    state = _Walk(keep_out=keep_out, places=places or Places())
     for source in sources:
-        state.look_at(source)
+        state.look_at(str(source))
     return state.found()
+
+
+def given_spot(text: str, places: Places) -> Spot:
+    """The place that a person means: a path, `file:///path`, `s3://bucket/key`, or a name below a root.
+
+    Raises OutOfReach.
+    """
+    if text.startswith("s3://") or places.roots.is_below_a_root(text):
+        whole = text.rstrip("/")
+        bare = whole.count("/") < 3 if whole.startswith("s3://") else whole.endswith(":")
+        if not bare and (fault := place_fault(whole)):
+            raise OutOfReach(fault)
+        return in_bucket(whole) if whole.startswith("s3://") else places.spot(whole)
+    return OnDisk(absolute(Path(text.removeprefix("file://") if text.startswith("file:///") else text)))
 
 
 def absolute(path: Path) -> Path:
@@ -110,21 +106,34 @@ def natural_key(relative: str) -> tuple[object, ...]:
 
 @dataclass(kw_only=True)
 class _Walk:
-    keep_out: os.stat_result | None
+    keep_out: Spot | None
+    places: Places
 
     def __post_init__(self) -> None:
+        out = self.keep_out
+        self.no_folder = out.path.stat() if isinstance(out, OnDisk) and out.path.is_dir() else None
         self.candidates: list[Candidate] = []
         self.passed: list[PassedOver] = []
         self.problems: list[Problem] = []
-        self.seen: set[Path] = set()
+        self.seen: set[Spot] = set()
 
     def found(self) -> Found:
         return Found(candidates=tuple(self.candidates), passed_over=tuple(self.passed), problems=tuple(self.problems))
 
-    def look_at(self, source: Path) -> None:
-        path, given = absolute(source), str(source)
+    def look_at(self, given: str) -> None:
         if self._unnameable(given):
             return
+        try:
+            spot = given_spot(given, self.places)
+        except OutOfReach as why:
+            self._problem(given, PlaceUnreachable.code, f"{why}.", "Name a place of this machine.")
+            return
+        if isinstance(spot, InBucket):
+            self._objects(spot, given)
+        else:
+            self._on_disk(spot.path, given)
+
+    def _on_disk(self, path: Path, given: str) -> None:
         try:
             mode = path.stat().st_mode  # a named link is followed: it was named
         except FileNotFoundError:
@@ -135,21 +144,63 @@ class _Walk:
             if stat.S_ISDIR(mode):
                 self._folder(path, given)
             elif stat.S_ISREG(mode):
-                self._take(Candidate(path=path, given=given, folder=""))
+                self._take(Candidate(path=path, given=given, folder="", spot=OnDisk(path)))
             else:
                 self._problem(given, SourceUnreadable.code, "is not a regular file.", "Name a file or a folder.")
 
     def _folder(self, root: Path, given: str) -> None:
         files = sorted(self._files(root, given, ""), key=natural_key)
-        stems = {_stem_key(name) for name in files}
-        for name in files:
+        self._choose(files, lambda name: str(Path(given) / name), lambda name: (root / name, OnDisk(root / name)))
+
+    def _objects(self, spot: InBucket, given: str) -> None:
+        """An object of that key, or else those below it as below a folder."""
+        bucket = self.places.bucket(spot)
+        if spot.key and bucket.head(spot.key) is not None:
+            self._take(Candidate(path=Path("/", spot.bucket, spot.key), given=given, folder="", spot=spot))
+            return
+        prefix = f"{spot.key}/" if spot.key else ""
+        keys = [one.key for objects, _ in bucket.pages(prefix) for one in objects if not one.key.endswith("/")]
+        if not keys:
+            self._problem(given, SourceMissing.code, "there is no such object and nothing below it.", "Check it.")
+        names = [
+            key[len(prefix) :] for key in keys if self._open(InBucket(spot.bucket, key), key[len(prefix) :], given)
+        ]
+        base = given.rstrip("/")
+        self._choose(
+            sorted(names, key=natural_key),
+            lambda name: f"{base}/{name}",
+            lambda name: (Path("/", spot.bucket, prefix + name), InBucket(spot.bucket, prefix + name)),
+        )
+
+    def _open(self, spot: InBucket, name: str, given: str) -> bool:
+        """Whether a key is looked at by its name; why not is recorded."""
+        out, reason = self.keep_out, None
+        if isinstance(out, InBucket) and out.bucket == spot.bucket and spot.key.startswith(f"{out.key}/"):
+            reason = "the output folder"
+        parts = name.split("/")
+        if any(part.startswith(".") for part in parts):
+            reason = _HIDDEN
+        for place, part in enumerate(parts[:-1]):
+            reason = reason or proxy_folder(part, "/".join(parts[:place]))
+        if place_fault(f"s3://{spot.bucket}/{spot.key}"):
+            reason = "its key has an empty part, `.` or `..`"
+        if reason:
+            self.passed.append(PassedOver(path=_printable(f"{given.rstrip('/')}/{name}"), reason=reason))
+        return reason is None
+
+    def _choose(
+        self, names: Sequence[str], said_of: Callable[[str], str], place_of: Callable[[str], tuple[Path, Spot]]
+    ) -> None:
+        """Of the sorted names in one folder, those that may be clips."""
+        stems = {stem_key(name) for name in names}
+        for name in names:
             folder, _, last = name.rpartition("/")
-            said = str(Path(given) / name)
-            reason = _why_not(last) or _own_proxy(name, stems)
+            reason = why_not(last) or own_proxy(name, stems)
             if reason:
-                self.passed.append(PassedOver(path=said, reason=reason))
+                self.passed.append(PassedOver(path=said_of(name), reason=reason))
             else:
-                self._take(Candidate(path=root / name, given=said, folder=folder))
+                path, spot = place_of(name)
+                self._take(Candidate(path=path, given=said_of(name), folder=folder, spot=spot))
 
     def _files(self, root: Path, given: str, below: str) -> Iterator[str]:
         """The regular files under a folder by their relative names; everything else is recorded on the way."""
@@ -181,16 +232,16 @@ class _Walk:
         if entry.is_symlink():
             return _LINK
         if entry.is_dir(follow_symlinks=False):
-            if self.keep_out is not None and os.path.samestat(entry.stat(), self.keep_out):
+            if self.no_folder is not None and os.path.samestat(entry.stat(), self.no_folder):
                 return "the output folder"
             if name.casefold() in _SYSTEM:
                 return "a folder of the operating system"
-            return _proxy_folder(name, below)
+            return proxy_folder(name, below)
         return None if entry.is_file(follow_symlinks=False) else "not a regular file"
 
     def _take(self, candidate: Candidate) -> None:
-        if candidate.path not in self.seen:
-            self.seen.add(candidate.path)
+        if candidate.spot not in self.seen:
+            self.seen.add(candidate.spot)
             self.candidates.append(candidate)
 
     def _unnameable(self, said: str) -> bool:
@@ -206,37 +257,6 @@ class _Walk:
 
     def _problem(self, path: str, code: str, message: str, remedy: str) -> None:
         self.problems.append(Problem(path, code, message, remedy))
-
-
-def _why_not(name: str) -> str | None:
-    ending = name.rpartition(".")[2].casefold() if "." in name else ""
-    if ending in MEDIA or ending in CAMERA_RAW:
-        return None
-    for reason, endings in _REASONS.items():
-        if ending in endings:
-            return reason
-    return "not the name of a media file; name the file itself to try it"
-
-
-def _proxy_folder(name: str, below: str) -> str | None:
-    """Cameras' and editors' own proxies: `Proxy` (Premiere, Resolve, Panasonic), Sony's `SUB` beside `CLIP`."""
-    folded, parent = name.casefold(), below.rpartition("/")[2].casefold()
-    if folded in _PROXY_FOLDERS or (folded == "sub" and parent in ("m4root", "xdroot")):
-        return "a folder of existing proxies; name it itself to use it"
-    return None
-
-
-def _own_proxy(name: str, stems: set[str]) -> str | None:
-    """`A001_Proxy.mov` beside its original `A001.*`: what Premiere names a proxy."""
-    stem = _stem_key(name)
-    if stem.endswith("_proxy") and stem.removesuffix("_proxy") in stems:
-        return "an existing proxy of a file beside it"
-    return None
-
-
-def _stem_key(name: str) -> str:
-    folder, slash, last = name.rpartition("/")
-    return f"{folder}{slash}{last.rpartition('.')[0]}".casefold()
 
 
 def _printable(text: str) -> str:

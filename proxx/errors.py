@@ -159,7 +159,9 @@ class StoreMismatch(Refusal):
 class StoreRefused(Refusal):
     code = "STORE_REFUSED"
     status = 6
-    remedy = "Use a store proxx can prove exclusive: a local or shared folder, or memory: for tests."
+    remedy = (
+        "Use a store proxx can prove exclusive: a local or shared folder, object storage that honours If-None-Match."
+    )
 
 
 class StoreUnavailable(Refusal):
@@ -244,6 +246,24 @@ class SpecAltered(InvalidInput):
 class ProfileInvalid(InvalidInput):
     code = "PROFILE_INVALID"
     remedy = "Mend the fields named; `proxx profiles NAME` prints a complete example."
+
+
+class RootsInvalid(InvalidInput):
+    code = "ROOTS_INVALID"
+    status = 2
+    remedy = "Write roots as name=/folder or name=s3://bucket/prefix, with `;` between them in PROXX_ROOTS."
+
+
+class PlaceUnreachable(InvalidInput):
+    code = "PLACE_UNREACHABLE"
+    status = 6
+    remedy = "Run it on a machine that has these places, or set its roots."
+
+
+class StorageRefused(InvalidInput):
+    code = "STORAGE_REFUSED"
+    status = 6
+    remedy = "Nothing was begun. Mend what is named, then run the same attempt again."
 
 
 class PreflightRefused(InvalidInput):

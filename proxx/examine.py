@@ -29,11 +29,14 @@ def examine(
     ffprobe: Path,
     decoders: frozenset[str],
     *,
+    uri: str = "",
     accept_damage: bool,
     sound: bool,
     on_read: Callable[[int, int], None],
 ) -> Facts:
-    """The facts of one file. on_read is told (bytes hashed, size). Raises the ClipFailure that says why not.
+    """The facts of one file. Raises the ClipFailure that says why not.
+
+    uri: its full place, where that is not its path. on_read is told (bytes hashed, size).
 
     decoders: codecs the toolchain's ffmpeg decodes; what it cannot is refused before the file is read to its end.
     """
@@ -52,7 +55,7 @@ def examine(
     if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
         raise SourceChanged(message="It changed while it was read: is it still being copied?", stage="examine")
     return Facts(
-        uri=str(path),
+        uri=uri or str(path),
         size=before.st_size,
         digest=digest,
         probed=probed,

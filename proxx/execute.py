@@ -30,6 +30,8 @@ from proxx.event import Worker, stamp
 from proxx.job import JobSpec, read_spec
 from proxx.ledger import Ledger
 from proxx.lock import acquire, release
+from proxx.places import Places
+from proxx.preflight import admit_storage
 from proxx.reach import require_reachable
 from proxx.register import record_refusal, register
 from proxx.result import Check, ClipCompleted, ClipFailed, ClipNotRun, Envelope, ExecutionResult, Failure, make_result
@@ -46,8 +48,9 @@ Systemic: TypeAlias = JobStopped | ToolchainMismatch | ToolchainMissing
 class Site:
     """Where a job runs: what may differ from machine to machine and changes nothing of what is made.
 
-    store_uuid: the store the job was dispatched from, or None where a person names the store. work: the folder
-    that working directories are made in. launcher: put before the encoder's argv, for emulators in tests.
+    store_uuid: the store the job was dispatched from, or None where a person names the store. places: this machine's
+    roots and its way to object storage. work: the folder that working directories are made in. launcher: put before
+    the encoder's argv, for emulators in tests.
     """
 
     store: Store
@@ -55,6 +58,7 @@ class Site:
     run_id: str
     attempt: int = 1
     store_uuid: str | None = None
+    places: Places = field(default_factory=Places)
     work: Path | None = None
     should_stop: Callable[[], bool] = field(default=lambda: False)
     watch: Watcher = silent
@@ -74,7 +78,7 @@ def execute(data: bytes, site: Site) -> ExecutionResult:
     bug: BaseException | None = None
     try:
         with work_directory(site.work, spec.job_id, site.attempt) as work:
-            bench = Bench(installed, work, ledger, site.should_stop, site.watch)
+            bench = Bench(installed, work, ledger, site.places, site.should_stop, site.watch)
             for index in range(len(spec.clips)):
                 stopped = one_clip(spec, index, bench, made)
                 if stopped is not None:
@@ -94,12 +98,15 @@ def execute(data: bytes, site: Site) -> ExecutionResult:
 def begin(spec: JobSpec, data: bytes, site: Site) -> tuple[Installed, Ledger]:
     """Everything that can refuse the job; when it returns, this worker alone has the attempt."""
     try:
-        require_reachable(spec)
+        require_reachable(spec, site.places.roots)
         installed = admit(spec.toolchain, spec.profile.cpu_flags, site.launcher)
         if site.store_uuid is not None:
             stores.admit(site.store, site.store_uuid)
+        site.places.wire.resends = stores.init(site.store).resends
+        admit_storage(spec, site.places)
         register_job(spec, data, site.store, site.worker, site.run_id)
-        return installed, acquire(site.store, spec.job_id, site.attempt, site.worker, site.run_id)
+        journals = (site.places.wire.journal,)
+        return installed, acquire(site.store, spec.job_id, site.attempt, site.worker, site.run_id, journals=journals)
     except Refusal as refusal:
         note_refusal(site, spec.job_id, refusal)
         raise

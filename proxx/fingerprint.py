@@ -34,3 +34,19 @@ def digest_stream(stream: BinaryIO) -> Iterator[tuple[int, str | None]]:
         total += len(chunk)
         yield total, None
     yield total, f"sha256:{state.hexdigest()}"
+
+
+class Digester:
+    """The sha256 of bytes that come piece by piece. size: bytes so far."""
+
+    def __init__(self) -> None:
+        self._state, self.size = hashlib.sha256(), 0
+
+    def update(self, chunk: bytes) -> None:
+        self._state.update(chunk)
+        self.size += len(chunk)
+
+    @property
+    def digest(self) -> str:
+        """`sha256:<hex>` of all so far."""
+        return f"sha256:{self._state.hexdigest()}"

@@ -15,7 +15,17 @@ from proxx.fingerprint import digest_bytes
 from proxx.naming import normalized
 
 Kind: TypeAlias = Literal[
-    "store", "spec", "registered", "event", "clip_log", "result", "refusal", "claim", "index_open", "index_ended"
+    "store",
+    "spec",
+    "registered",
+    "event",
+    "clip_log",
+    "result",
+    "storage",
+    "refusal",
+    "claim",
+    "index_open",
+    "index_ended",
 ]
 
 STORE_KEY: Final = "store.json"
@@ -33,6 +43,7 @@ _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = (
     ("event", re.compile(rf"jobs/{_JOB}/attempts/{_ATTEMPT}/events/(?P<number>\d{{5}}|[1-9]\d{{5,}})\.json")),
     ("clip_log", re.compile(rf"jobs/{_JOB}/attempts/{_ATTEMPT}/clips/(?P<number>\d{{3}}|[1-9]\d{{3,}})\.log")),
     ("result", re.compile(rf"jobs/{_JOB}/attempts/{_ATTEMPT}/result\.json")),
+    ("storage", re.compile(rf"jobs/{_JOB}/attempts/{_ATTEMPT}/storage\.json")),
     ("refusal", re.compile(rf"jobs/{_JOB}/refusals/(?P<name>[0-9a-f-]{{36}})\.json")),
     ("claim", re.compile(r"claims/(?P<name>[0-9a-f]{64})/(?P<number>\d{4}|[1-9]\d{4,})")),
     ("index_open", re.compile(rf"index/open/{_JOB}")),
@@ -114,6 +125,11 @@ def clip_log_key(job_id: str, attempt: int, clip: int) -> str:
 
 def result_key(job_id: str, attempt: int) -> str:
     return f"{_attempt(job_id, attempt)}result.json"
+
+
+def storage_key(job_id: str, attempt: int) -> str:
+    """What storage did on the way after the last event that could tell it."""
+    return f"{_attempt(job_id, attempt)}storage.json"
 
 
 def refusals_folder(job_id: str) -> str:

@@ -1,19 +1,25 @@
-"""A job's events in the store, each created once: the attempts, their state, and the pen of the one who holds one.
+"""The pen of the one who holds an attempt: a job's events in the store, each created once.
 
 The event sequence of an attempt is its execution lock: event 00001 takes it, a terminal event closes it, and
-whoever finds its next number taken has lost it. State is derived from events and from nothing else.
+whoever finds its next number taken has lost it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, cast
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeVar
 
+from proxx.attempts import Absent as Absent
+from proxx.attempts import Attempt as Attempt
+from proxx.attempts import Closed as Closed
+from proxx.attempts import Open as Open
+from proxx.attempts import announcements, uploads, with_announcement
+from proxx.attempts import is_retired as is_retired
+from proxx.attempts import ours as ours
+from proxx.attempts import read_attempts as read_attempts
 from proxx.canonical import Json
 from proxx.errors import LedgerFailed, LockLost, StoreDamaged, StoreRefused, StoreUnavailable
 from proxx.event import (
-    OPENING,
     TERMINAL,
     Clock,
     Event,
@@ -25,58 +31,11 @@ from proxx.event import (
     stamp,
     utc_now,
 )
-from proxx.layout import attempts_folder, event_key, parse
-from proxx.store import Store
+from proxx.journal import Journal
+from proxx.layout import event_key
+from proxx.objects import Store
 
-
-@dataclass(frozen=True)
-class Absent:
-    """Nobody has taken the attempt."""
-
-
-@dataclass(frozen=True)
-class Open:
-    """Somebody has taken it; whether that worker still lives nobody can tell from here."""
-
-    acquired: Event
-
-
-@dataclass(frozen=True)
-class Closed:
-    """Ended by `last`: released with a result, or closed by an operator."""
-
-    last: Event
-    acquired: Event | None
-
-    @property
-    def result(self) -> dict[str, Json] | None:
-        """The ExecutionResult as it was recorded; None where an operator closed the attempt."""
-        core = self.last.data.get("result")
-        if not isinstance(core, dict):
-            return None
-        notes = self.last.envelope.notes
-        return cast("dict[str, Json]", {**core, **({"envelope": notes["result"]} if "result" in notes else {})})
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One attempt as the store has it. problems: what is missing or unreadable, never skipped silently."""
-
-    number: int
-    events: tuple[Event, ...]
-    problems: tuple[str, ...] = ()
-
-    @property
-    def state(self) -> Absent | Open | Closed:
-        """Raises StoreDamaged where the events do not tell."""
-        if self.problems:
-            raise StoreDamaged(message="; ".join(self.problems))
-        if not self.events:
-            return Absent()
-        first, last = self.events[0], self.events[-1]
-        if last.type in TERMINAL:
-            return Closed(last, first if first.type == "lock.acquired" else None)
-        return Open(first)
+T = TypeVar("T")
 
 
 def put_event(store: Store, job_id: str, attempt: int, event: Event) -> bytes | None:
@@ -90,9 +49,19 @@ class Ledger:
     """The pen of the one worker that holds an attempt. Not for several threads at once."""
 
     def __init__(
-        self, store: Store, job_id: str, attempt: int, worker: Worker, run_id: str, *, clock: Clock = utc_now
+        self,
+        store: Store,
+        job_id: str,
+        attempt: int,
+        worker: Worker,
+        run_id: str,
+        *,
+        clock: Clock = utc_now,
+        journals: tuple[Journal, ...] = (),
     ) -> None:
+        """journals: besides the store's own, whose incidents go along in the envelopes of events."""
         self.store, self.job_id, self.attempt = store, job_id, attempt
+        self._journals = (store.journal, *(one for one in journals if one is not store.journal))
         self.worker, self.run_id = worker, run_id
         self._clock = clock
         self._number = 1
@@ -101,6 +70,7 @@ class Ledger:
         self._failed = False
         self._ended: Literal["", "lost", "closed"] = ""
         self._announced: dict[str, frozenset[str]] | None = None
+        self._uploads: dict[str, tuple[str, ...]] | None = None
 
     def append(self, type_: EventType, data: Mapping[str, Json], notes: Mapping[str, Json] | None = None) -> Event:
         """Log one event; when this returns it is durable. notes: what belongs in the envelope.
@@ -116,7 +86,8 @@ class Ledger:
         if self._failed and type_ not in TERMINAL:
             raise LedgerFailed(message=f"the store failed before {type_}, which was not tried")
         while True:
-            event = make_event(self._number, type_, data, stamp(self.worker, self.run_id, notes, self._clock))
+            around = self._with_incidents(notes)
+            event = make_event(self._number, type_, data, stamp(self.worker, self.run_id, around, self._clock))
             self._sent.add(event.envelope.nonce)
             try:
                 there = put_event(self.store, self.job_id, self.attempt, event)
@@ -136,8 +107,16 @@ class Ledger:
                 return landed
             if landed is event:
                 if self._announced is not None:
-                    self._announced = _with_announcement(self._announced, event)
+                    self._announced = with_announcement(self._announced, event)
                 return event
+
+    def incidents(self) -> tuple[Mapping[str, Json], ...]:
+        """What storage and network did since the last event; each is given once."""
+        return tuple(incident for journal in self._journals for incident in journal.take())
+
+    def _with_incidents(self, notes: Mapping[str, Json] | None) -> Mapping[str, Json]:
+        incidents = self.incidents()
+        return {**(notes or {}), **({"storage": list(incidents)} if incidents else {})}
 
     def require_held(self, action: str) -> None:
         """Look, right before what cannot be undone, whether the attempt was closed since the last event.
@@ -159,13 +138,24 @@ class Ledger:
     def ours(self, output: str, sha256: str) -> bool:
         """`ours` for the holder: earlier attempts are closed, so they are read once. Raises LedgerFailed."""
         if self._announced is None:
-            try:
-                self._announced = announcements(self.store, self.job_id)
-            except (StoreUnavailable, StoreDamaged) as why:
-                raise LedgerFailed(
-                    message="the store did not tell what the job has published", detail=why.detail or why.message
-                ) from why
+            self._announced = self._told(announcements)
         return sha256 in self._announced.get(output, frozenset())
+
+    def earlier_uploads(self, output: str) -> tuple[str, ...]:
+        """Ids of uploads in parts that earlier attempts announced for an output. Raises LedgerFailed."""
+        if self.attempt == 1:
+            return ()
+        if self._uploads is None:
+            self._uploads = self._told(uploads)
+        return self._uploads.get(output, ())
+
+    def _told(self, ask: Callable[[Store, str], T]) -> T:
+        try:
+            return ask(self.store, self.job_id)
+        except (StoreUnavailable, StoreDamaged) as why:
+            raise LedgerFailed(
+                message="the store did not tell what the job has published", detail=why.detail or why.message
+            ) from why
 
     def _own(self, data: bytes) -> Event | None:
         """The event in `data` if it is one of ours whose create did not seem to end well."""
@@ -177,80 +167,3 @@ class Ledger:
 
     def _lost(self, type_: str) -> LockLost:
         return LockLost(message=f"the attempt was closed before {type_}")
-
-
-def read_attempts(store: Store, job_id: str) -> tuple[Attempt, ...]:
-    """All attempts in order, from the first. Reads on past the listing, which may be stale on shared storage."""
-    listed: dict[int, int] = {}
-    for key in store.list(attempts_folder(job_id)):
-        if (found := parse(key)) and found.kind == "event":
-            listed[found.attempt] = max(listed.get(found.attempt, 0), found.number)
-    attempts: list[Attempt] = []
-    last = max(listed, default=0)
-    while True:
-        number = len(attempts) + 1
-        attempt = _read_attempt(store, job_id, number, listed.get(number, 0))
-        if not attempt.events and not attempt.problems:
-            if number > last:
-                return tuple(attempts)
-            attempt = Attempt(number, (), (f"attempt {number} is missing",))
-        attempts.append(attempt)
-
-
-def _read_attempt(store: Store, job_id: str, attempt: int, listed: int) -> Attempt:
-    events: list[Event] = []
-    problems: list[str] = []
-    number = 0
-    while True:
-        number += 1
-        data = store.read(event_key(job_id, attempt, number))
-        if data is None and number > listed:
-            return Attempt(attempt, tuple(events), tuple(problems))
-        where = f"attempt {attempt} event {number}"
-        try:
-            event = parse_event(data) if data is not None else None
-        except StoreDamaged:
-            problems.append(f"{where} cannot be read")
-            continue
-        if event is None:
-            problems.append(f"{where} is missing")
-            continue
-        if event.number != number:
-            problems.append(f"{where} says it is {event.number}")
-        if (event.type in OPENING) != (number == 1):
-            problems.append(f"{where} is out of place: {event.type}")
-        elif events and events[-1].type in TERMINAL:
-            problems.append(f"{where} comes after the end")
-        events.append(event)
-
-
-def is_retired(store: Store, job_id: str) -> bool:
-    """Whether the job was ended for good: only then may another job have its outputs."""
-    attempt = 1
-    while (data := store.read(event_key(job_id, attempt, 1))) is not None:
-        if parse_event(data).type == "retired":
-            return True
-        attempt += 1
-    return False
-
-
-def announcements(store: Store, job_id: str) -> dict[str, frozenset[str]]:
-    """Output to every sha256 that the job's attempts, the current one included, announced before publishing."""
-    found: dict[str, frozenset[str]] = {}
-    for attempt in read_attempts(store, job_id):
-        _ = attempt.state  # an event that cannot be read may be the announcement: refuse to guess
-        for event in attempt.events:
-            found = _with_announcement(found, event)
-    return found
-
-
-def _with_announcement(known: dict[str, frozenset[str]], event: Event) -> dict[str, frozenset[str]]:
-    output, sha256 = event.data.get("output"), event.data.get("sha256")
-    if event.type != "clip.publishing" or not isinstance(output, str) or not isinstance(sha256, str):
-        return known
-    return {**known, output: known.get(output, frozenset()) | {sha256}}
-
-
-def ours(store: Store, job_id: str, output_uri: str, sha256: str) -> bool:
-    """Whether this job announced that it publishes these bytes there."""
-    return sha256 in announcements(store, job_id).get(output_uri, frozenset())

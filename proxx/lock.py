@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
-from proxx.canonical import Json, pretty_bytes
+from proxx.canonical import Json, canonical_bytes, pretty_bytes
 from proxx.errors import (
     AttemptClosed,
     AttemptOutOfOrder,
@@ -24,9 +24,10 @@ from proxx.errors import (
     StoreUnavailable,
 )
 from proxx.event import TERMINAL, Clock, Event, Worker, make_event, parse_event, stamp, utc_now
-from proxx.layout import index_ended_key, is_job_id, registered_key, result_key, spec_key
+from proxx.journal import Journal
+from proxx.layout import index_ended_key, is_job_id, registered_key, result_key, spec_key, storage_key
 from proxx.ledger import Absent, Attempt, Closed, Ledger, Open, put_event, read_attempts
-from proxx.store import Store
+from proxx.objects import Store
 
 TRIES: Final = 100  # numbers an operator's unlock goes after a worker that keeps writing; such a worker is alive
 
@@ -40,12 +41,13 @@ def acquire(
     *,
     notes: Mapping[str, Json] | None = None,
     clock: Clock = utc_now,
+    journals: tuple[Journal, ...] = (),
 ) -> Ledger:
     """Take the attempt. Raises refusals only (JobUnknown, Locked, AttemptClosed, AttemptOutOfOrder, JobRetired,
     StoreUnavailable): whoever gets a Ledger back holds the lock, and nobody else does.
     """
     _refuse_unless_free(store, job_id, attempt)
-    ledger = Ledger(store, job_id, attempt, worker, run_id, clock=clock)
+    ledger = Ledger(store, job_id, attempt, worker, run_id, clock=clock, journals=journals)
     try:
         ledger.append("lock.acquired", {"attempt": attempt, "job_id": job_id}, notes)
     except LockLost as lost:
@@ -61,8 +63,10 @@ def release(ledger: Ledger, result: Mapping[str, Json]) -> Event:
     core = {key: value for key, value in result.items() if key != "envelope"}
     notes = {"result": result["envelope"]} if "envelope" in result else None
     event = ledger.append("lock.released", {"result": core}, notes)
-    copies = ((result_key(ledger.job_id, ledger.attempt), pretty_bytes(result)),)
-    _after_the_end(ledger.store, ledger.job_id, ledger.attempt, event, copies)
+    copies = [(result_key(ledger.job_id, ledger.attempt), pretty_bytes(result))]
+    if incidents := ledger.incidents():  # of the last event itself, which no later one can tell
+        copies.append((storage_key(ledger.job_id, ledger.attempt), canonical_bytes({"storage": list(incidents)})))
+    _after_the_end(ledger.store, ledger.job_id, ledger.attempt, event, tuple(copies))
     return event
 
 

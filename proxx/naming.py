@@ -48,6 +48,17 @@ def _is_text(name: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
+_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_ADDRESS: Final = re.compile(r"\d+(\.\d+){3}")
+
+
+def bucket_fault(name: str) -> str | None:
+    """Why `name` is no bucket's (Amazon S3, "General purpose bucket naming rules"), or None."""
+    if not _BUCKET.fullmatch(name) or ".." in name or _ADDRESS.fullmatch(name):
+        return "a bucket's name has 3 to 63 small letters, digits, `-` and `.`"
+    return None
+
+
 def collisions(uris: Iterable[str]) -> tuple[str, ...]:
     """The uris that stand for the same file as an earlier one, in order."""
     seen: set[str] = set()

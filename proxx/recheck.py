@@ -5,19 +5,22 @@ What was recorded comes from the events alone, so it is known also of an attempt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from proxx.errors import Interrupted, Problem, VerifyMismatch
+from proxx.attempts import read_attempts
+from proxx.errors import Interrupted, Problem, SourceMissing, SourceUnreadable, VerifyMismatch
+from proxx.fetch import bring
 from proxx.fingerprint import digest_stream
 from proxx.job import JobSpec
-from proxx.ledger import read_attempts
+from proxx.objects import Store
+from proxx.places import Places
 from proxx.process import run
 from proxx.progress import Progress
-from proxx.reach import local_path, require_reachable
-from proxx.store import Store
+from proxx.reach import InBucket, OnDisk, require_reachable
 from proxx.toolchain import Installed
 
 MISSING: Final = "PROXY_MISSING"
@@ -89,13 +92,18 @@ def recheck(
     installed: Installed,
     work: Path,
     *,
+    places: Places | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[Reading], None] = lambda _: None,
 ) -> tuple[Rechecked, ...]:
-    """Every clip's proxy, looked at in order. work: a folder for ffmpeg's words. Raises Interrupted, SpecInvalid."""
-    require_reachable(spec)
+    """Every clip's proxy, looked at in order. work: a folder for ffmpeg's words, and for copies from object storage.
+
+    Raises Interrupted, PlaceUnreachable.
+    """
+    reach = places or Places()
+    require_reachable(spec, reach.roots)
     return tuple(
-        _Proxy(spec, index, known.get(index), installed, work, should_stop, on_progress).look()
+        _Proxy(spec, index, known.get(index), installed, work, reach, should_stop, on_progress).look()
         for index in range(len(spec.clips))
     )
 
@@ -115,6 +123,7 @@ class _Proxy:
     record: Record | None
     installed: Installed
     work: Path
+    places: Places
     should_stop: Callable[[], bool]
     on_progress: Callable[[Reading], None]
 
@@ -134,30 +143,47 @@ class _Proxy:
                 RECORDS_DIFFER, f"attempt {self.record.attempt} recorded other bytes than attempt {others}."
             )
         try:
-            found = self._digest()
-        except FileNotFoundError:
+            with self._at_hand() as (path, found):
+                if found != self.record.sha256:
+                    return self._said(CHANGED, f"the proxy is {found}, the job recorded {self.record.sha256}.")
+                fault = self._decode(path, self.record.frames)
+                return self._said(UNDECODABLE, fault) if fault else None
+        except (FileNotFoundError, SourceMissing):
             return self._said(MISSING, "the proxy is not there.")
+        except SourceUnreadable as why:
+            return self._said(UNREADABLE, f"the proxy cannot be read: {why.detail}.")
         except OSError as why:
             return self._said(UNREADABLE, f"the proxy cannot be read: {why.strerror or why}.")
-        if found != self.record.sha256:
-            return self._said(CHANGED, f"the proxy is {found}, the job recorded {self.record.sha256}.")
-        fault = self._decode(self.record.frames)
-        return self._said(UNDECODABLE, fault) if fault else None
 
     def _said(self, code: str, message: str) -> Problem:
         return Problem(f"clips[{self.index}] {self.output}", code, message)
 
-    def _digest(self) -> str:
-        path, digest = local_path(self.output), None
-        size = path.stat().st_size
+    @contextmanager
+    def _at_hand(self) -> Iterator[tuple[Path, str]]:
+        """The proxy as a file while the block runs, and its sha256."""
+        match self.places.spot(self.output):
+            case OnDisk(path=path):
+                yield path, self._digest(path)
+            case InBucket() as spot:
+                copy = self.work / f"{self.index:05d}.proxy"
+                try:
+                    yield copy, bring(self.places, spot, copy, self.should_stop, lambda done: self._hashed(done, 0))
+                finally:
+                    copy.unlink(missing_ok=True)
+
+    def _hashed(self, done: int, size: int) -> None:
+        self.on_progress(Reading(index=self.index, stage="hash", done=done, size=size))
+
+    def _digest(self, path: Path) -> str:
+        size, digest = path.stat().st_size, None
         with path.open("rb") as stream:
             for done, digest in digest_stream(stream):  # noqa: B007  (the last one is the whole file's)
                 if self.should_stop():
                     raise Interrupted(message="The verification was stopped.", clip=self.index, stage="verify")
-                self.on_progress(Reading(index=self.index, stage="hash", done=done, size=size))
+                self._hashed(done, size)
         return str(digest)
 
-    def _decode(self, frames: int) -> str | None:
+    def _decode(self, path: Path, frames: int) -> str | None:
         """Why a decode of picture and sound from end to end did not succeed, None where it did."""
         last = 0
 
@@ -167,7 +193,7 @@ class _Proxy:
             self.on_progress(Reading(index=self.index, stage="decode", done=step.frame, size=frames))
 
         words = self.work / f"{self.index:05d}.log"
-        argv = (*self.installed.ffmpeg_argv, *_DECODE_BEFORE, "-i", f"file:{self.output}", *_DECODE_AFTER)
+        argv = (*self.installed.ffmpeg_argv, *_DECODE_BEFORE, "-i", f"file:{path}", *_DECODE_AFTER)
         ended = run(argv, cwd=self.work, log=words, on_progress=progress, should_stop=self.should_stop)
         if ended.ending == "stopped":
             raise Interrupted(message="The verification was stopped.", clip=self.index, stage="verify")

@@ -28,7 +28,7 @@ from proxx.layout import (
     spec_key,
 )
 from proxx.ledger import is_retired
-from proxx.store import Store
+from proxx.objects import Store
 
 CLAIM_SCHEMA: Final = "proxx.claim/1"
 

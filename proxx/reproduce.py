@@ -7,23 +7,25 @@ into a folder of its own, so the job, its store and its outputs are not touched.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
 from typing import Final
 
 from proxx.clip import Bench, make_clip
+from proxx.deliver import standing
 from proxx.errors import ClipFailure, Interrupted, JobUnknown, Problem, ReproduceMismatch
 from proxx.event import Worker
 from proxx.execute import failed
 from proxx.job import Clip, JobSpec
 from proxx.ledger import Ledger
-from proxx.publish import Present, existing
-from proxx.reach import local_path, require_reachable
+from proxx.objects import MemoryStore
+from proxx.places import Places
+from proxx.publish import Present
+from proxx.reach import require_reachable
 from proxx.recheck import Record
 from proxx.steps import ClipEnded, ClipStarted, Watcher, silent
-from proxx.store import MemoryStore
 from proxx.toolchain import Installed
 
 OTHER_BYTES: Final = "OTHER_BYTES"
@@ -54,18 +56,20 @@ def choose(clips: Sequence[Clip], share: Fraction) -> tuple[int, ...]:
     return tuple(sorted(ranked[:count]))
 
 
-def expected_bytes(spec: JobSpec, chosen: Sequence[int], known: Mapping[int, Record]) -> Mapping[int, str]:
+def expected_bytes(
+    spec: JobSpec, chosen: Sequence[int], known: Mapping[int, Record], places: Places
+) -> Mapping[int, str]:
     """What each clip must come to.
 
-    Raises JobUnknown where a clip has neither record nor published file, SpecInvalid where it is out of reach.
+    Raises JobUnknown where a clip has neither record nor published file, PlaceUnreachable.
     """
-    require_reachable(spec)
+    require_reachable(spec, places.roots)
     expected: dict[int, str] = {}
     for index in chosen:
         if index in known:
             expected[index] = known[index].sha256
             continue
-        match existing(local_path(spec.clips[index].outputs[0].uri)):
+        match standing(places, spec.clips[index].outputs[0].uri):
             case Present(sha256=str(sha256)):
                 expected[index] = sha256
             case _:
@@ -84,6 +88,7 @@ class Workshop:
     installed: Installed
     folder: Path
     worker: Worker
+    places: Places = field(default_factory=Places)
     should_stop: Callable[[], bool] = lambda: False
     watch: Watcher = silent
 
@@ -113,7 +118,8 @@ def _again(spec: JobSpec, index: int, expected: str, shop: Workshop) -> Again:
     there = shop.folder / "made" / f"{index:05d}.{spec.profile.container}"
     ledger = Ledger(MemoryStore(), spec.job_id, 1, shop.worker, "reproduce")
     ledger.append("lock.acquired", {"attempt": 1, "job_id": spec.job_id})
-    bench = Bench(shop.installed, shop.folder / "work", ledger, shop.should_stop, shop.watch)
+    places = shop.places.allowing(shop.folder)
+    bench = Bench(shop.installed, shop.folder / "work", ledger, places, shop.should_stop, shop.watch)
     shop.watch(ClipStarted(index, len(spec.clips), clip.source.files[0].uri, clip.expect.output_frames))
     try:
         done = make_clip(_elsewhere(spec, index, there), index, bench)

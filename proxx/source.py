@@ -19,29 +19,36 @@ from typing import Final
 
 from proxx.errors import Interrupted, SourceChanged, SourceMissing, SourceUnreadable
 from proxx.fingerprint import digest_stream
-from proxx.reach import local_path
+from proxx.places import leads_out
+from proxx.reach import OnDisk
 from proxx.recipe import SourceFile
 
 TICK: Final = 0.2  # seconds between looks at whether to stop
 
+MISSING: Final = "The source is not where the spec says it is."
+UNOPENED: Final = "The source cannot be opened."
+UNREAD: Final = "The source could not be read to its end."
+OTHER_SIZE: Final = "The source has another size than the job was created for."
+OTHER_BYTES: Final = "The source is not the file the job was created for: its sha256 differs."
 
-def admit_source(file: SourceFile) -> Path:
+
+def admit_source(spot: OnDisk, file: SourceFile) -> Path:
     """The path of a source that is there with its size in bytes. Raises what the clip fails with."""
-    path = local_path(file.uri)
+    path = spot.path
     try:
+        if leads_out(spot):
+            raise SourceUnreadable(message="A link leads the source out of its root.", stage="source")
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for without end
             raise SourceUnreadable(message="The source is not a regular file.", stage="source")
         path.open("rb").close()
     except FileNotFoundError as why:
-        raise SourceMissing(message="The source is not where the spec says it is.", stage="source") from why
+        raise SourceMissing(message=MISSING, stage="source") from why
     except OSError as why:
-        raise SourceUnreadable(
-            message="The source cannot be opened.", stage="source", detail=why.strerror or str(why)
-        ) from why
+        raise SourceUnreadable(message=UNOPENED, stage="source", detail=why.strerror or str(why)) from why
     if found.st_size != file.size:
         raise SourceChanged(
-            message="The source has another size than the job was created for.",
+            message=OTHER_SIZE,
             stage="source",
             detail=f"{found.st_size} bytes, not {file.size}",
         )
@@ -78,16 +85,14 @@ class SourceReader:
                 self.cancel()
         if self._error is not None:
             raise SourceUnreadable(
-                message="The source could not be read to its end.",
+                message=UNREAD,
                 stage="source",
                 detail=self._error.strerror or str(self._error),
             )
         if self._digest is None:
             raise Interrupted(message="The job was stopped while the source was read.", stage="source")
         if self._digest != self._file.digest:
-            raise SourceChanged(
-                message="The source is not the file the job was created for: its sha256 differs.", stage="source"
-            )
+            raise SourceChanged(message=OTHER_BYTES, stage="source")
         if _written(self._path) != self._before:
             raise SourceChanged(message="The source was written to or replaced while it was read.", stage="source")
 

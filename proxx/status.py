@@ -16,8 +16,8 @@ from proxx.errors import JobUnknown, StoreDamaged
 from proxx.event import EventType, Worker
 from proxx.layout import JOBS, is_job_id, parse, refusals_folder, registered_key, spec_key
 from proxx.ledger import Absent, Attempt, Closed, Open, read_attempts
+from proxx.objects import Store
 from proxx.register import Refused, registration
-from proxx.store import Store
 
 
 class State(StrEnum):

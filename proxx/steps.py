@@ -33,7 +33,7 @@ class ClipProgress:
 
 @dataclass(frozen=True)
 class ClipStage:
-    """What happens to the clip now: `encode`, `verify`, `publish`."""
+    """What happens to the clip now: `fetch` (a source in object storage), `encode`, `verify`, `publish`."""
 
     index: int
     stage: str

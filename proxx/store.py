@@ -1,220 +1,33 @@
-"""The store of small objects that are created once and never replaced or deleted: the only coordination there is.
-
-Whoever creates a key first has it; everyone else is given the bytes that stand there. What was once seen stays
-true, so a stale listing on shared storage can only make a reader refuse, never let it go ahead.
-"""
+"""Which store: opened by its URL, known by its record, made at a writer's first use. Other kinds are refused."""
 
 from __future__ import annotations
 
-import errno
-import os
 import re
-import threading
 import uuid
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from proxx.canonical import Json, NotCanonical, canonical_bytes, read_json
-from proxx.errors import StoreDamaged, StoreMismatch, StoreRefused, StoreUnavailable
+from proxx.errors import StoreDamaged, StoreMismatch, StoreRefused
+from proxx.filestore import FileStore as FileStore
 from proxx.layout import STORE_KEY, is_key
+from proxx.naming import bucket_fault
+from proxx.objects import MemoryStore as MemoryStore
+from proxx.objects import Store as Store
+from proxx.s3store import S3Store
+from proxx.wire import RESENDS, Wire
 
 SCHEMA: Final = "proxx.store/1"
 LAYOUT: Final = 1
-RESENDS: Final = 0  # a file store has no requests to send again
-
-_NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
-_NO_FOLDER_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP})
 
 
-class Store(Protocol):
-    """What Proxx needs of storage. Folders end with `/`; "" is the whole store. Failures: StoreUnavailable."""
+def open_store(url: str, wire: Wire | None = None) -> Store:
+    """The store at a path, a `file:///` URL, `s3://bucket/prefix` or `memory:`. Touches nothing yet.
 
-    @property
-    def uri(self) -> str:
-        """How to open this store again."""
-
-    def create(self, key: str, data: bytes) -> bytes | None:
-        """Create exclusively and durably. None: this call created it; else the bytes that stand there."""
-
-    def read(self, key: str) -> bytes | None:
-        """The whole object, or None where there is none."""
-
-    def list(self, folder: str) -> tuple[str, ...]:
-        """All keys below `folder`, in full, sorted."""
-
-    def children(self, folder: str) -> tuple[str, ...]:
-        """The names directly below `folder`, of objects and folders, sorted."""
-
-
-class MemoryStore:
-    """A store that ends with its process: for tests and for trying things out."""
-
-    uri = "memory:"
-
-    def __init__(self) -> None:
-        self._objects: dict[str, bytes] = {}
-        self._lock = threading.Lock()
-
-    def create(self, key: str, data: bytes) -> bytes | None:
-        _check_key(key)
-        with self._lock:
-            there = self._objects.get(key)
-            if there is None:
-                self._objects[key] = bytes(data)
-            return there
-
-    def read(self, key: str) -> bytes | None:
-        _check_key(key)
-        with self._lock:
-            return self._objects.get(key)
-
-    def list(self, folder: str) -> tuple[str, ...]:
-        _check_folder(folder)
-        with self._lock:
-            return tuple(sorted(key for key in self._objects if key.startswith(folder)))
-
-    def children(self, folder: str) -> tuple[str, ...]:
-        return tuple(sorted({key[len(folder) :].split("/", 1)[0] for key in self.list(folder)}))
-
-
-class FileStore:
-    """A folder on a local or shared file system that has hard links.
-
-    An object is written whole to a dot file beside its place, synced, and linked to its name: the link is
-    exclusive on every such file system, and a killed writer leaves at most a dot file, which nobody lists.
-    The folder's own parent must exist: a share that is not mounted must not turn into a new, empty store.
+    wire: how object storage is reached, where not in the standard way. Raises StoreRefused.
     """
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._durable: set[Path] = set()  # folders whose entry in their parent this process has synced
-
-    @property
-    def uri(self) -> str:
-        return self.root.as_uri()
-
-    def create(self, key: str, data: bytes) -> bytes | None:
-        _check_key(key)
-        target = self.root / key
-        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-        try:
-            self._make(target.parent)
-            try:
-                _write(temporary, data)
-                there = _link(temporary, target)
-            finally:
-                with suppress(OSError):  # a leftover is harmless and never listed
-                    temporary.unlink()
-            # Also when it was there before: its writer may have been killed before this step, and the caller
-            # is about to build on it.
-            _sync_folder(target.parent)
-        except OSError as why:
-            raise StoreUnavailable(message="the store did not take an object", detail=f"{key}: {why}") from why
-        return there
-
-    def read(self, key: str) -> bytes | None:
-        _check_key(key)
-        try:
-            return (self.root / key).read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as why:
-            raise StoreUnavailable(message="the store did not give an object", detail=f"{key}: {why}") from why
-
-    def list(self, folder: str) -> tuple[str, ...]:
-        keys: list[str] = []
-        for name, is_folder in self._scan(folder):
-            keys.extend(self.list(f"{folder}{name}/") if is_folder else (f"{folder}{name}",))
-        return tuple(sorted(keys))
-
-    def children(self, folder: str) -> tuple[str, ...]:
-        return tuple(sorted(name for name, _ in self._scan(folder)))
-
-    def _scan(self, folder: str) -> tuple[tuple[str, bool], ...]:
-        _check_folder(folder)
-        try:
-            with os.scandir(self.root / folder) as entries:
-                return tuple((e.name, e.is_dir(follow_symlinks=False)) for e in entries if is_key(e.name))
-        except FileNotFoundError:
-            return ()
-        except OSError as why:
-            raise StoreUnavailable(message="the store did not list a folder", detail=f"{folder}: {why}") from why
-
-    def _make(self, folder: Path) -> None:
-        """Make `folder` and sync it into its parent, also where another process made it and was killed."""
-        if folder in self._durable:
-            return
-        if folder == self.root:
-            made = not folder.is_dir()
-            if made:
-                with suppress(FileExistsError):
-                    folder.mkdir()
-        else:
-            self._make(folder.parent)
-            made = True
-            with suppress(FileExistsError):
-                folder.mkdir()
-        if made:
-            _sync_folder(folder.parent)
-        self._durable.add(folder)
-
-
-def _write(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # the umask decides who may read
-    with open(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _link(temporary: Path, target: Path) -> bytes | None:
-    """Link without replacing. None: done by this call; else what stands there."""
-    try:
-        os.link(temporary, target)
-    except OSError as why:
-        # A lost answer hides a link that was made, and the resent request then says "exists" (NFS): one and the
-        # same inode is ours. Where inode numbers lie, the caller finds its own bytes returned.
-        try:
-            if temporary.samefile(target):
-                return None
-            return target.read_bytes()
-        except FileNotFoundError:
-            pass
-        if why.errno in _NO_LINKS:
-            raise StoreRefused(
-                message="this file system has no hard links, so a file store cannot create exclusively on it",
-                detail=str(why),
-            ) from why
-        raise
-    return None
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as why:
-        if why.errno not in _NO_FOLDER_SYNC:  # some network file systems leave this to their server
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _check_key(key: str) -> None:
-    if not is_key(key):
-        raise ValueError(f"{key!r} is not a key")
-
-
-def _check_folder(folder: str) -> None:
-    if folder and not (folder.endswith("/") and is_key(folder[:-1])):
-        raise ValueError(f"{folder!r} is not a folder of a store")
-
-
-def open_store(url: str) -> Store:
-    """The store at a path, a `file:///` URL or `memory:`. Touches nothing yet. Raises StoreRefused."""
     if url == "memory:":
         return MemoryStore()
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):", url)
@@ -229,7 +42,27 @@ def open_store(url: str) -> Store:
         if parts.netloc not in ("", "localhost") or parts.query or parts.fragment or not path.is_absolute():
             raise StoreRefused(message="a file: store is written file:///absolute/path", detail=url)
         return FileStore(path)
-    raise StoreRefused(message=f"a store of kind {name}: is not supported by this version", detail=url)
+    if name == "s3":
+        return _in_bucket(url, wire)
+    raise StoreRefused(message=f"a store of kind {name}: is not supported by this version", detail=_plain(url))
+
+
+def _in_bucket(url: str, wire: Wire | None) -> Store:
+    """Raises StoreRefused; the URL is not shown then, it may hold a password."""
+    bucket, _, prefix = url[len("s3://") :].partition("/")
+    prefix = prefix.rstrip("/")
+    if not url.startswith("s3://") or bucket_fault(bucket) or (prefix and not is_key(prefix)):
+        raise StoreRefused(
+            message="a store in object storage is written s3://bucket/prefix, the prefix in small letters, digits, "
+            "`.`, `_`, `-` and `/`; credentials and endpoint come from the environment, a profile or a role"
+        )
+    return S3Store(bucket, prefix, wire)
+
+
+def _plain(url: str) -> str:
+    """The URL without what may be a user and a password."""
+    kind, mark, rest = url.partition("://")
+    return f"{kind}{mark}{rest.rpartition('@')[2]}"
 
 
 @dataclass(frozen=True)
@@ -247,15 +80,17 @@ def identity(store: Store) -> StoreIdentity | None:
     return None if data is None else _parse_identity(data)
 
 
-def init(store: Store) -> StoreIdentity:
-    """Who the store is; makes it at a writer's first use."""
+def init(store: Store, *, resends: int = RESENDS) -> StoreIdentity:
+    """Who the store is; makes it at a writer's first use. resends: for a new one, how often a request may be sent
+    again; 0 is allowed, and what stands in the record of a store that is there is never changed.
+    """
     # The listing first: whoever makes jobs has made store.json before.
     inhabited = {"jobs", "claims", "index"} & set(store.children(""))
     if known := identity(store):
         return known
     if inhabited:
         raise StoreDamaged(message="the store has jobs but no store.json")
-    record: dict[str, Json] = {"schema": SCHEMA, "uuid": str(uuid.uuid4()), "layout": LAYOUT, "resends": RESENDS}
+    record: dict[str, Json] = {"schema": SCHEMA, "uuid": str(uuid.uuid4()), "layout": LAYOUT, "resends": resends}
     data = canonical_bytes(record)
     return _parse_identity(store.create(STORE_KEY, data) or data)
 

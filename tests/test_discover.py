@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxx.discover import absolute, discover, natural_key
+from proxx.reach import OnDisk
 
 
 def fill(root: Path, *names: str) -> Path:
@@ -21,7 +22,10 @@ def fill(root: Path, *names: str) -> Path:
 
 
 def relative(root: Path, *sources: Path, keep_out: Path | None = None) -> list[str]:
-    return [str(c.path.relative_to(root)) for c in discover(sources or (root,), keep_out).candidates]
+    return [
+        str(c.path.relative_to(root))
+        for c in discover(sources or (root,), OnDisk(keep_out) if keep_out else None).candidates
+    ]
 
 
 def reasons(root: Path) -> dict[str, str]:

@@ -11,10 +11,11 @@ import pytest
 
 from proxx import event as events
 from proxx import layout, ledger
+from proxx.attempts import Absent, Attempt, Closed, Open, announcements, is_retired, ours, read_attempts
 from proxx.canonical import NotCanonical
 from proxx.errors import LedgerFailed, LockLost, StoreDamaged, StoreUnavailable
 from proxx.event import Event, Worker, canonical_log, event_bytes, make_event, parse_event, stamp, this_worker
-from proxx.ledger import Absent, Attempt, Closed, Ledger, Open, announcements, is_retired, ours, read_attempts
+from proxx.ledger import Ledger
 from proxx.store import FileStore, MemoryStore
 
 JOB = "ab" * 32

@@ -13,6 +13,7 @@ from proxx.errors import Interrupted, JobUnknown, ReproduceMismatch
 from proxx.event import Worker
 from proxx.execute import Site, execute
 from proxx.job import JobSpec, spec_bytes
+from proxx.places import Places
 from proxx.recheck import records
 from proxx.reproduce import Workshop, choose, expected_bytes, reproduce, verdict
 from proxx.steps import ClipEnded, ClipStarted, Step
@@ -43,7 +44,7 @@ def test_the_same_bytes(profile: str, tmp_path: Path) -> None:
     job, store = made(tmp_path, profile)
     before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     objects = store.list("")
-    expected = expected_bytes(job, (0, 1), records(store, job.job_id))
+    expected = expected_bytes(job, (0, 1), records(store, job.job_id), Places())
     again = reproduce(job, expected, shop(tmp_path))
     assert verdict(again) is None
     assert [one.found for one in again] == [expected[0], expected[1]]
@@ -54,7 +55,7 @@ def test_the_same_bytes(profile: str, tmp_path: Path) -> None:
 
 def test_other_bytes_and_other_failures_are_all_told(tmp_path: Path) -> None:
     job, store = made(tmp_path, clips=3)
-    known = dict(expected_bytes(job, (0, 1, 2), records(store, job.job_id)))
+    known = dict(expected_bytes(job, (0, 1, 2), records(store, job.job_id), Places()))
     known[0] = "sha256:" + "0" * 64
     source = job.clips[1].source.files[0]
     gone = source.model_copy(update={"uri": "/nowhere/gone.mov"})
@@ -71,7 +72,7 @@ def test_other_bytes_and_other_failures_are_all_told(tmp_path: Path) -> None:
 
 def test_it_is_watched_and_can_be_stopped(tmp_path: Path) -> None:
     job, store = made(tmp_path)
-    expected = expected_bytes(job, (0, 1), records(store, job.job_id))
+    expected = expected_bytes(job, (0, 1), records(store, job.job_id), Places())
     steps: list[Step] = []
     place = shop(tmp_path)
     stopping = Workshop(
@@ -92,11 +93,11 @@ def test_it_is_watched_and_can_be_stopped(tmp_path: Path) -> None:
 def test_without_a_record_the_published_file_counts(tmp_path: Path) -> None:
     job, store = made(tmp_path)
     known = records(store, job.job_id)
-    assert expected_bytes(job, (0, 1), {}) == {index: known[index].sha256 for index in (0, 1)}
+    assert expected_bytes(job, (0, 1), {}, Places()) == {index: known[index].sha256 for index in (0, 1)}
     Path(job.clips[1].outputs[0].uri).unlink()
-    assert expected_bytes(job, (0, 1), known) == {index: known[index].sha256 for index in (0, 1)}
+    assert expected_bytes(job, (0, 1), known, Places()) == {index: known[index].sha256 for index in (0, 1)}
     with pytest.raises(JobUnknown) as refused:
-        expected_bytes(job, (0, 1), {})
+        expected_bytes(job, (0, 1), {}, Places())
     assert refused.value.clip == 1
 
 

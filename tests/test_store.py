@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import pytest
 
-from proxx import store as module
+from proxx import filestore as module
 from proxx.errors import StoreDamaged, StoreMismatch, StoreRefused, StoreUnavailable
 from proxx.store import FileStore, MemoryStore, Store, admit, identity, init, open_store
 
@@ -285,7 +285,9 @@ def test_open_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("s3://bucket/x", "a store of kind s3: is not supported by this version"),
+        ("s3://bucket/With Space", "a store in object storage is written"),
+        ("s3://key:secret@bucket/x", "a store in object storage is written"),
+        ("gs://bucket/x", "a store of kind gs: is not supported by this version"),
         ("https://host/x", "a store of kind https: is not supported by this version"),
         ("file://host/x", "file:///absolute/path"),
         ("file:x", "file:///absolute/path"),
@@ -305,13 +307,13 @@ def test_identity_is_made_once_by_a_writer_and_never_by_a_reader(store: Store) -
     assert (caught.value.code, caught.value.status) == ("STORE_MISMATCH", 6)
     assert store.list("") == ()
     made = init(store)
-    assert (made.layout, made.resends) == (1, 0)
+    assert (made.layout, made.resends) == (1, 5)
     assert init(store) == identity(store) == admit(store, made.uuid) == made
     assert json.loads(store.read("store.json") or b"") == {
         "schema": "proxx.store/1",
         "uuid": made.uuid,
         "layout": 1,
-        "resends": 0,
+        "resends": 5,
     }
     with pytest.raises(StoreMismatch):
         admit(store, "another")

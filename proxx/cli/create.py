@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proxx.cli.settings import current, json_option
+from proxx.cli.settings import current, json_option, roots_option, the_places
 from proxx.cli.words import many, name_of, out, out_json, safe, size
 from proxx.naming import DEFAULT_TEMPLATE
 
@@ -22,11 +22,14 @@ SHOWN = 20
 
 
 @click.command()
-@click.argument(
-    "sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False)
-)
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
 @click.option("--profile", required=True, metavar="NAME|FILE", help="A kind of proxy: `proxx profiles` lists them.")
-@click.option("--output", required=True, metavar="DIR", help="The folder the proxies will be in.")
+@click.option(
+    "--output",
+    required=True,
+    metavar="DIR|URL",
+    help="Where the proxies will be: a folder, s3://bucket/prefix, or a name below a root.",
+)
 @click.option(
     "--spec",
     "place",
@@ -62,9 +65,16 @@ SHOWN = 20
     metavar="CLIP",
     help="Take this clip although not all of it decodes; the spec says so. May be given several times.",
 )
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where sources in object storage are copied to be looked at, one at a time; else the system's place.",
+)
+@roots_option
 @json_option
 def create(
-    sources: tuple[Path, ...],
+    sources: tuple[str, ...],
     profile: str,
     output: str,
     place: str,
@@ -74,8 +84,11 @@ def create(
     toolchain: str,
     leave_out_refused: bool,
     accept_damage: tuple[str, ...],
+    work: Path | None,
 ) -> int:
     """Look at camera files and folders, and write the spec of a job that makes their proxies.
+
+    A SOURCE is a path, s3://bucket/key or s3://bucket/folder, or with roots a name below one: media:/A001.
 
     Every source is read to its end once. All that is wrong is said at once, and then nothing is written. The
     tokens of a template are {source_name} {source_ext} {source_dir} {index} {profile} {job_name} {date}.
@@ -99,10 +112,12 @@ def create(
         leave_out_refused=leave_out_refused,
         accept_damage=accept_damage,
         date=datetime.date.today().isoformat(),
+        places=the_places(),
+        work=work,
     )
     created = _look(request, installed)
     written = target.write(created.jobs)
-    free = _free(output)
+    free = _free(request)
     if current().json:
         out_json(_data(created, written, free))
     else:
@@ -123,13 +138,17 @@ def _look(request: CreateRequest, installed: Installed) -> Created:
         return create_jobs(request, ffprobe=installed.ffprobe, decoders=decoders(installed.ffmpeg), on_progress=tell)
 
 
-def _free(output: str) -> int | None:
+def _free(request: CreateRequest) -> int | None:
+    """Bytes; None where object storage does not tell, and where the run will say what is wrong with the folder."""
+    from proxx.discover import given_spot
+    from proxx.reach import OnDisk
     from proxx.workdir import free_bytes
 
+    spot = given_spot(request.output, request.places)
     try:
-        return free_bytes(Path(output))
+        return free_bytes(spot.path) if isinstance(spot, OnDisk) else None
     except OSError:
-        return None  # the run will say what is wrong with the folder
+        return None
 
 
 def _say(created: Created, written: tuple[Path, ...], free: int | None) -> None:

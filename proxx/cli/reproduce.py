@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proxx.cli.settings import current, json_option, spec_data, store_option, the_store
+from proxx.cli.settings import current, json_option, roots_option, spec_data, store_option, the_places, the_store
 from proxx.cli.words import many, name_of, out, out_json, safe, short
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def _share(_: click.Context, __: click.Parameter, value: str) -> Fraction:
     help="Where the second encodes go; else the system's place for temporary files. Kept where bytes differ.",
 )
 @store_option
+@roots_option
 @json_option
 def reproduce(spec: Path, sample: Fraction, work: Path | None) -> int:
     """Encode clips of SPEC again and compare them byte for byte with what the job recorded.
@@ -108,14 +109,22 @@ def _encode(job: JobSpec, sample: Fraction, folder: Path) -> tuple[Again, ...]:
     from proxx.toolchain import admit
 
     chosen = choose(job.clips, sample)
-    expected = expected_bytes(job, chosen, records(the_store(), job.job_id))
+    places = the_places()
+    expected = expected_bytes(job, chosen, records(the_store(), job.job_id), places)
     installed = admit(job.toolchain, job.profile.cpu_flags)
     if not current().json:
         numbers = ", ".join(str(index + 1) for index in chosen[:20]) + (" ..." if len(chosen) > 20 else "")
         of = f"{len(chosen)} of {many(len(job.clips), 'clip')}"
         out(f"Encoding {of} again, those whose fingerprints come first: {numbers}")
     with stop_requests() as asked, _watch(job, chosen) as watch:
-        shop = Workshop(installed=installed, folder=folder, worker=this_worker(), should_stop=asked, watch=watch)
+        shop = Workshop(
+            installed=installed,
+            folder=folder,
+            worker=this_worker(),
+            places=places,
+            should_stop=asked,
+            watch=watch,
+        )
         return encode_again(job, expected, shop)
 
 

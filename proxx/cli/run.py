@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from proxx.cli.interrupts import stop_requests
-from proxx.cli.settings import current, json_option, spec_data, store_option, the_store
+from proxx.cli.settings import current, json_option, roots_option, spec_data, store_option, the_places, the_store
 from proxx.cli.words import duration, err, many, name_of, out, out_json, safe, short, size
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     help="Where unfinished files are kept while they are made; else the system's place for temporary files.",
 )
 @store_option
+@roots_option
 @json_option
 def run(spec: Path, attempt: int, work: Path | None) -> int:
     """Make the proxies of SPEC, clip after clip.
@@ -55,7 +56,7 @@ def run(spec: Path, attempt: int, work: Path | None) -> int:
 
     data = spec_data(spec)
     about = About.of(read_spec(data))
-    store = the_store(make=True)
+    store, places = the_store(make=True), the_places()
     try:
         with stop_requests() as asked, watcher(about, attempt) as watch:
             site = Site(
@@ -63,6 +64,7 @@ def run(spec: Path, attempt: int, work: Path | None) -> int:
                 worker=this_worker(),
                 run_id=str(uuid.uuid4()),
                 attempt=attempt,
+                places=places,
                 work=work.absolute() if work else None,
                 should_stop=asked,
                 watch=watch,

@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from proxx.places import Places
     from proxx.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_STORE: Final = "~/.proxx/store"
 VARIABLE: Final = "PROXX_STORE"
+ROOTS: Final = "PROXX_ROOTS"
 
 
 @dataclass
 class Settings:
-    """Said on the command line. store: None where it was not."""
+    """Said on the command line. store: None where it was not. roots: `name=target` each."""
 
     store: str | None = None
     json: bool = False
+    roots: tuple[str, ...] = ()
 
 
 def current() -> Settings:
@@ -47,8 +50,39 @@ def store_option(verb: F) -> F:
         metavar="URL",
         expose_value=False,
         callback=_keep_store,
-        help=f"Where job files are: a folder or file:///folder. Else ${VARIABLE}, else {DEFAULT_STORE}.",
+        help="Where job files are: a folder, file:///folder or s3://bucket/prefix. "
+        f"Else ${VARIABLE}, else {DEFAULT_STORE}.",
     )(verb)
+
+
+def _keep_roots(context: click.Context, _: click.Parameter, value: tuple[str, ...]) -> None:
+    if value:
+        context.ensure_object(Settings).roots = value
+
+
+def roots_option(verb: F) -> F:
+    """`--root`, as often as there are roots; with it the variable does not count."""
+    return click.option(
+        "--root",
+        "roots",
+        multiple=True,
+        metavar="NAME=TARGET",
+        expose_value=False,
+        callback=_keep_roots,
+        help="What this machine calls a folder or s3://bucket/prefix, for places such as media:/A001/clip.mov. "
+        f"With roots, nothing outside them is read or written. Else ${ROOTS}, with `;` between them.",
+    )(verb)
+
+
+def the_places() -> Places:
+    """This machine's roots, and its way to object storage. Raises RootsInvalid."""
+    from proxx.places import Places, require_apart
+    from proxx.reach import make_roots, parse_roots
+
+    said = current().roots
+    roots = make_roots(said) if said else parse_roots(os.environ.get(ROOTS, ""))
+    require_apart(roots)
+    return Places(roots=roots)
 
 
 def json_option(verb: F) -> F:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proxx.cli.settings import current, json_option, spec_data, store_option, the_store
+from proxx.cli.settings import current, json_option, roots_option, spec_data, store_option, the_places, the_store
 from proxx.cli.words import many, name_of, out, out_json, safe, short
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("spec", type=click.Path(path_type=Path))
 @store_option
+@roots_option
 @json_option
 def verify(spec: Path) -> int:
     """Check every published proxy of SPEC: it is there, its sha256 is the recorded one, and it decodes whole.
@@ -33,7 +34,7 @@ def verify(spec: Path) -> int:
     from proxx.toolchain import admit
 
     job = read_spec(spec_data(spec))
-    store = the_store()
+    store, places = the_store(), the_places()
     job_status(store, job.job_id)  # raises JobUnknown
     known = records(store, job.job_id)
     installed = admit(job.toolchain, ())
@@ -44,7 +45,7 @@ def verify(spec: Path) -> int:
             name = name_of(job.clips[step.index].outputs[0].uri)
             show(f"[{step.index + 1}/{clips}] {name}: {step.stage}", step.done, step.size)
 
-        rechecked = recheck(job, known, installed, Path(work), should_stop=asked, on_progress=tell)
+        rechecked = recheck(job, known, installed, Path(work), places=places, should_stop=asked, on_progress=tell)
     mismatch = verdict(rechecked)
     if current().json:
         data: dict[str, Json] = {"job_id": job.job_id, "verified": mismatch is None}

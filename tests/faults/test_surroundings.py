@@ -16,6 +16,7 @@ from proxx.execute import Site, execute
 from proxx.job import JobContent, JobSpec, Toolchain, seal, spec_bytes
 from proxx.layout import refusals_folder
 from proxx.lock import unlock
+from proxx.reach import OnDisk
 from proxx.recipe import SourceFile
 from proxx.result import ExecutionResult
 from proxx.source import admit_source
@@ -93,7 +94,7 @@ def test_a_source_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -
     os.mkfifo(tmp_path / "a.mov")
     file = SourceFile(uri=str(tmp_path / "a.mov"), size=0, digest="sha256:" + "0" * 64, role="picture")
     with pytest.raises(SourceUnreadable, match="not a regular file"):
-        admit_source(file)
+        admit_source(OnDisk(Path(file.uri)), file)
 
 
 # --- while it runs ---------------------------------------------------------------------------------------

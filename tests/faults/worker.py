@@ -17,6 +17,7 @@ from proxx.canonical import pretty_bytes
 from proxx.errors import Refusal
 from proxx.event import this_worker
 from proxx.execute import Site, execute
+from proxx.journal import Journal
 from proxx.layout import parse
 from proxx.steps import ClipProgress, Step
 from proxx.store import Store, open_store
@@ -34,6 +35,10 @@ class FaultyStore:
     @property
     def uri(self) -> str:
         return self.real.uri
+
+    @property
+    def journal(self) -> Journal:
+        return self.real.journal
 
     def create(self, key: str, data: bytes) -> bytes | None:
         named = parse(key)

@@ -1,0 +1,49 @@
+"""A source as a file, for looking at it: where it is on disk, or a copy of an object that goes afterwards."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from proxx.discover import Candidate
+from proxx.errors import DiskFull, SourceMissing, SourceUnreadable
+from proxx.fetch import SPARE, bring
+from proxx.places import Places
+from proxx.reach import OnDisk
+from proxx.wire import never
+from proxx.wirefault import WireFault
+from proxx.workdir import default_parent, free_bytes
+
+
+@contextmanager
+def at_hand(
+    candidate: Candidate, places: Places, work: Path | None, on_read: Callable[[int, int], None]
+) -> Iterator[Path]:
+    """A file of the candidate's bytes and ending. work: the folder for copies. on_read: told (bytes come, size).
+
+    Raises SourceMissing, SourceUnreadable, and DiskFull where the copy would not fit.
+    """
+    spot = candidate.spot
+    if isinstance(spot, OnDisk):
+        yield candidate.path
+        return
+    folder = work or default_parent()
+    try:
+        found = places.bucket(spot).head(spot.key)
+    except WireFault as fault:
+        raise SourceUnreadable(message=f"It cannot be looked at: {fault.sentence}.", stage="examine") from fault
+    if found is None:
+        raise SourceMissing(message="There is no such object.", stage="examine")
+    size, room = found.size, free_bytes(folder)
+    if room < size + SPARE:
+        raise DiskFull(
+            message="There is no space for a copy of a source.",
+            stage="examine",
+            detail=f"{candidate.given} has {size} bytes, {room} are free: {folder}",
+        )
+    with tempfile.TemporaryDirectory(prefix="proxx-create-", dir=folder) as own:
+        copy = Path(own) / f"source{candidate.path.suffix}"
+        bring(places, spot, copy, never, lambda done: on_read(done, size))
+        yield copy

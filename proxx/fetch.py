@@ -1,0 +1,98 @@
+"""A source in object storage: copied to the job's own working directory, hashed on the way, refused on mismatch.
+
+The copy is the job's own and goes when the clip has ended. What it says in failing is what a file on disk says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from proxx.errors import DiskFull, Interrupted, SourceChanged, SourceMissing, SourceUnreadable
+from proxx.fingerprint import Digester
+from proxx.places import Places
+from proxx.reach import InBucket
+from proxx.recipe import SourceFile
+from proxx.source import MISSING, OTHER_BYTES, OTHER_SIZE, UNOPENED, UNREAD
+from proxx.wire import Stop
+from proxx.wirefault import Cause, WireFault
+from proxx.workdir import free_bytes
+
+SPARE: Final = 64 << 20  # bytes that have to stay free beside the copy: the proxy grows next to it
+
+
+def admit_object(places: Places, spot: InBucket, file: SourceFile) -> None:
+    """See that the object is there with its size in bytes. Raises what the clip fails with."""
+    try:
+        found = places.bucket(spot).head(spot.key)
+    except WireFault as fault:
+        raise SourceUnreadable(message=UNOPENED, stage="source", detail=fault.detail) from fault
+    if found is None:
+        raise SourceMissing(message=MISSING, stage="source")
+    if found.size != file.size:
+        raise SourceChanged(message=OTHER_SIZE, stage="source", detail=f"{found.size} bytes, not {file.size}")
+
+
+@contextmanager
+def fetched(places: Places, spot: InBucket, file: SourceFile, copy: Path, should_stop: Stop) -> Iterator[Path]:
+    """The object as the file `copy` while the block runs. Raises DiskFull, Interrupted, what the clip fails with."""
+    room = free_bytes(copy.parent)
+    if room < file.size + SPARE:
+        raise DiskFull(
+            message="There is no space left for the working directory.",
+            stage="work",
+            detail=f"the copy of the source needs {file.size} bytes, {room} are free: {copy.parent}",
+        )
+    try:
+        digest = bring(places, spot, copy, should_stop)
+        if digest != file.digest:
+            raise SourceChanged(message=OTHER_BYTES, stage="source")
+        yield copy
+    finally:
+        with suppress(OSError):
+            copy.unlink()
+
+
+def bring(
+    places: Places, spot: InBucket, copy: Path, should_stop: Stop, on_read: Callable[[int], None] = lambda _: None
+) -> str:
+    """Copy an object to a new file; returns the sha256 of what came. on_read: told bytes so far.
+
+    Raises Interrupted, SourceMissing, SourceUnreadable.
+    """
+    with copy.open("xb") as out:
+        sink = _Sink(out, on_read)
+        try:
+            there = places.bucket(spot).read(spot.key, sink.anew, should_stop)
+        except WireFault as fault:
+            if fault.cause is Cause.STOPPED:
+                raise Interrupted(message="The job was stopped while the source was read.", stage="source") from fault
+            raise SourceUnreadable(message=UNREAD, stage="source", detail=fault.detail) from fault
+    if not there:
+        raise SourceMissing(message=MISSING, stage="source")
+    return sink.digest
+
+
+class _Sink:
+    """Where an object goes: from the start again where it has to be sent again."""
+
+    def __init__(self, out: BinaryIO, on_read: Callable[[int], None]) -> None:
+        self._out, self._on_read = out, on_read
+        self._digester = Digester()
+
+    @property
+    def digest(self) -> str:
+        return self._digester.digest
+
+    def anew(self) -> Callable[[bytes], None]:
+        self._out.seek(0)
+        self._out.truncate()
+        self._digester = Digester()
+        return self._take
+
+    def _take(self, chunk: bytes) -> None:
+        self._out.write(chunk)
+        self._digester.update(chunk)
+        self._on_read(self._digester.size)

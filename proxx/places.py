@@ -1,0 +1,54 @@
+"""How this process reaches the places of a spec: its roots, and its connection to object storage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from proxx.bucket import Bucket
+from proxx.errors import Problem, RootsInvalid
+from proxx.multipart import PART
+from proxx.reach import InBucket, OnDisk, Roots, Spot
+from proxx.wire import Wire
+
+SINGLE: Final = 5 << 30  # bytes that one request may carry (Amazon S3 "Uploading objects")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """single, part: bytes above which an output is sent in parts, and of a part; tests make them small."""
+
+    roots: Roots = field(default_factory=Roots)
+    wire: Wire = field(default_factory=Wire)
+    single: int = SINGLE
+    part: int = PART
+
+    def spot(self, place: str) -> Spot:
+        """Raises OutOfReach."""
+        return self.roots.spot(place)
+
+    def bucket(self, spot: InBucket) -> Bucket:
+        return Bucket(self.wire, spot.bucket)
+
+    def allowing(self, folder: Path) -> Places:
+        """The same with a folder of one's own beside the roots."""
+        return replace(self, roots=self.roots.allowing(folder))
+
+
+def leads_out(spot: OnDisk) -> bool:
+    """Whether a link on the way takes the place out of its root. What is not there yet is where its folder is."""
+    return spot.within is not None and not spot.path.resolve().is_relative_to(spot.within.resolve())
+
+
+def require_apart(roots: Roots) -> None:
+    """Raises RootsInvalid where two roots are one place by way of a link: a file would have two names."""
+    on_disk = [(one.name, Path(one.target).resolve()) for one in roots.roots if one.target.startswith("/")]
+    problems = tuple(
+        Problem(name, RootsInvalid.code, f"and {other} are the same place by way of a link.")
+        for place, (name, real) in enumerate(on_disk)
+        for other, its in on_disk[:place]
+        if real.is_relative_to(its) or its.is_relative_to(real)
+    )
+    if problems:
+        raise RootsInvalid(message="The roots cannot be used.", problems=problems)

@@ -1,0 +1,80 @@
+"""Object storage looked at before a job begins: may it be read there, may it be written there, is nothing replaced?
+
+What can be known before an encode is said before it, for all buckets at once. A trial object of no bytes is created
+beside the outputs, a second one of its name has to be refused, and it is taken away again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
+from uuid import uuid4
+
+from proxx.bucket import Bucket
+from proxx.errors import Problem, StorageRefused
+from proxx.job import JobSpec
+from proxx.places import Places
+from proxx.reach import InBucket
+from proxx.wirefault import Cause, WireFault
+
+TRIAL: Final = ".proxx-trial-"
+REPLACES: Final = "this storage replaces an object although it was told not to (If-None-Match)"
+
+
+def admit_storage(spec: JobSpec, places: Places) -> None:
+    """Raises StorageRefused with every bucket of the job that cannot be used. Looks at none where there is none."""
+    problems: list[Problem] = []
+    for bucket, key in _first_of_each(spec, places, outputs=False):
+        problems += _readable(bucket, key)
+    for bucket, key in _first_of_each(spec, places, outputs=True):
+        problems += try_writing(bucket, key.rpartition("/")[0])
+    if problems:
+        raise StorageRefused(message="The job's storage cannot be used.", problems=tuple(problems))
+
+
+def _first_of_each(spec: JobSpec, places: Places, *, outputs: bool) -> Iterator[tuple[Bucket, str]]:
+    """One key of each bucket the job reads, or writes."""
+    seen: set[str] = set()
+    for clip in spec.clips:
+        uris = [output.uri for output in clip.outputs] if outputs else [file.uri for file in clip.source.files]
+        for uri in uris:
+            spot = places.spot(uri)
+            if isinstance(spot, InBucket) and spot.bucket not in seen:
+                seen.add(spot.bucket)
+                yield places.bucket(spot), spot.key
+
+
+def _readable(bucket: Bucket, key: str) -> Iterator[Problem]:
+    """Whether anything can be asked there. A source that is missing, or may not be read, is its clip's failure."""
+    try:
+        bucket.touch(key)
+    except WireFault as fault:
+        if fault.cause is not Cause.DENIED:
+            yield problem(bucket.place(), fault)
+
+
+def try_writing(bucket: Bucket, folder: str) -> Iterator[Problem]:
+    """What is wrong with publishing below `folder`, by doing it."""
+    key = f"{folder}/{TRIAL}{uuid4().hex}".lstrip("/")
+    try:
+        bucket.create(key, b"-", uuid4().hex)
+    except WireFault as fault:
+        yield problem(bucket.place(folder), fault)
+        return
+    try:
+        bucket.create(key, b"-", uuid4().hex)
+        yield Problem(bucket.place(), StorageRefused.code, f"{REPLACES}.", "Publish to storage that honours it.")
+    except WireFault as fault:
+        if fault.cause is not Cause.EXISTS:
+            yield problem(bucket.place(folder), fault)
+    finally:
+        with suppress(WireFault):  # who may not delete leaves a trial of one byte, named so that anyone knows it
+            bucket.remove_own(key)
+
+
+def problem(place: str, fault: WireFault) -> Problem:
+    """One bucket's trouble, in words without any credential."""
+    said = fault.sentence[:1].upper() + fault.sentence[1:]
+    code = f" ({fault.code})" if fault.code else ""
+    return Problem(place, fault.cause.value, f"{said}{code}.", fault.remedy)

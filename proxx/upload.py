@@ -1,0 +1,133 @@
+"""From a verified file to its final key in object storage: one conditional request, or parts that are completed last.
+
+A reader sees nothing under the key, or the whole object. What stands at the key is never replaced: a single PUT is
+refused by the server, an upload in parts looks before it completes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from proxx import multipart
+from proxx.bucket import Bucket
+from proxx.errors import DiskFull, Interrupted, OutputUnwritable, ProxxError
+from proxx.fingerprint import Digester
+from proxx.journal import Incident
+from proxx.places import Places
+from proxx.publish import Absent, Content, Present, Published, Standing
+from proxx.reach import InBucket
+from proxx.wire import Stop, is_uncertain, never
+from proxx.wirefault import Cause, WireFault
+
+
+def existing(places: Places, spot: InBucket, should_stop: Stop = never) -> Standing:
+    """What stands at the key. Raises OutputUnwritable where that cannot be found out, Interrupted."""
+    digester = Digester()
+
+    def anew() -> Callable[[bytes], None]:
+        nonlocal digester
+        digester = Digester()
+        return digester.update
+
+    try:
+        if not places.bucket(spot).read(spot.key, anew, should_stop):
+            return Absent()
+    except WireFault as fault:
+        raise refused(fault, "What stands at the output's place cannot be looked at.") from fault
+    return Present(digester.digest)
+
+
+class Parcel:
+    """A file on its way to a key. notes: for the envelope of its announcement."""
+
+    def __init__(self, places: Places, spot: InBucket, made: Path, content: Content, should_stop: Stop) -> None:
+        self._places, self._spot, self._made, self._stop = places, spot, made, should_stop
+        self._bucket: Bucket = places.bucket(spot)
+        self._nonce = uuid4().hex
+        self._upload = ""
+        if content.size > places.single:
+            try:
+                self._upload = multipart.begin(self._bucket, spot.key, self._nonce)
+            except WireFault as fault:
+                raise refused(fault, "The output cannot be written.") from fault
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        return {"upload": self._upload} if self._upload else {}
+
+    def publish(self, fence: Callable[[], None]) -> Published | Present:
+        """Give the file its key. fence: called at the last moment at which nothing is visible yet."""
+        try:
+            if self._upload:
+                return self._in_parts(fence)
+            self._bucket.create_from(self._spot.key, self._made, self._nonce, fence, self._stop)
+        except WireFault as fault:
+            return self._settle(fault)
+        return Published()
+
+    def _in_parts(self, fence: Callable[[], None]) -> Published | Present:
+        key, upload = self._spot.key, self._upload
+        tags = multipart.send(self._bucket, key, upload, self._made, self._places.part, self._stop)
+        if self._bucket.head(key) is not None:
+            there = existing(self._places, self._spot, self._stop)
+            return there if isinstance(there, Present) else Present(None)
+        fence()
+        multipart.complete(self._bucket, key, upload, tags)
+        self._upload = ""
+        return Published()
+
+    def _settle(self, fault: WireFault) -> Published | Present:
+        """The key was taken, or an answer was lost: whose object stands there tells its nonce."""
+        if fault.cause is Cause.EXISTS or is_uncertain(fault):
+            try:
+                there = self._bucket.head(self._spot.key)
+            except WireFault as worse:
+                raise refused(worse, "The output cannot be given its name.") from worse
+            if there is not None and there.nonce == self._nonce:
+                place = self._bucket.place(self._spot.key)
+                self._places.wire.journal.note(
+                    Incident(kind="settled", action=fault.action, place=place, cause=fault.cause)
+                )
+                self._upload = ""
+                return Published()
+            if there is not None:
+                found = existing(self._places, self._spot, self._stop)
+                return found if isinstance(found, Present) else Present(None)
+        raise refused(fault, "The output cannot be given its name.") from fault
+
+    def give_up(self) -> None:
+        """Leave nothing of an upload that was not completed."""
+        if self._upload:
+            with suppress(WireFault):  # `proxx doctor` lists it, and the next attempt aborts it
+                multipart.abort(self._bucket, self._spot.key, self._upload)
+
+
+@contextmanager
+def parcel(places: Places, spot: InBucket, made: Path, content: Content, should_stop: Stop) -> Iterator[Parcel]:
+    """A parcel for the key; afterwards nothing unfinished is left there. Raises OutputUnwritable, DiskFull."""
+    sent = Parcel(places, spot, made, content, should_stop)
+    try:
+        yield sent
+    finally:
+        sent.give_up()
+
+
+def abort_earlier(places: Places, spot: InBucket, uploads: tuple[str, ...]) -> None:
+    """Abort uploads that earlier attempts began and did not end. Raises OutputUnwritable."""
+    for upload in uploads:
+        try:
+            multipart.abort(places.bucket(spot), spot.key, upload)
+        except WireFault as fault:
+            raise refused(fault, "An upload of an earlier attempt cannot be aborted.") from fault
+
+
+def refused(fault: WireFault, message: str) -> ProxxError:
+    """The failure for a fault: the same that a full or unwritable disk gives."""
+    if fault.cause is Cause.STOPPED:
+        return Interrupted(message="The job was stopped while this clip was published.", stage="publish")
+    if fault.cause is Cause.FULL:
+        return DiskFull(message="There is no space left for the output.", stage="publish", detail=fault.detail)
+    return OutputUnwritable(message=message, stage="publish", detail=fault.detail)

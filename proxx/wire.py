@@ -1,0 +1,198 @@
+"""Requests to object storage: one client, one way of sending again, one limit of patience. `bucket` has the verbs.
+
+Credentials and endpoint come from the standard chain (environment, profile, role) and from nowhere else. The
+libraries' own ways of sending again are off: s3fs decides by message text and reports one's own object as another's
+(measured). A request is sent again for the causes of `wirefault.RESENT`, a fixed number of times, each time noted.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Final, TypeVar
+
+from proxx.journal import Incident, Journal
+from proxx.wirefault import RESENT as RESENT
+from proxx.wirefault import UNCERTAIN, Cause, WireFault, cause_of_error
+
+RESENDS: Final = 5  # what a new store's record says, where nobody says otherwise
+PAUSES: Final = (0.25, 0.5, 1.0, 2.0, 4.0)  # seconds before each resend, the last one for all that follow
+CONNECT_SECONDS: Final = 10
+PATIENCE_SECONDS: Final = 60  # without one byte in either direction
+SLOW_MS: Final = 10_000  # a request without a large body that took longer is worth a note
+CONNECTIONS: Final = 10
+_TICK: Final = 0.2  # seconds between looks whether to stop
+
+T = TypeVar("T")
+Stop = Callable[[], bool]
+
+
+def never() -> bool:
+    return False
+
+
+class Pulse:
+    """When the last byte of a request went or came: what tells a slow transfer from a dead one."""
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+
+    def beat(self) -> None:
+        self.last = time.monotonic()
+
+    @property
+    def silence(self) -> float:
+        """Seconds since."""
+        return time.monotonic() - self.last
+
+
+Action = Callable[[Any, Pulse], Awaitable[T]]
+"""What a request does with the client (aiobotocore's, which has no types). Called anew for each resend."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How long things may take, for tests to shorten: seconds."""
+
+    patience: float = PATIENCE_SECONDS
+    pauses: tuple[float, ...] = PAUSES
+
+
+class _Stopped(Exception):
+    pass
+
+
+class Wire:
+    """One object storage as this process reaches it. For several threads at once; good on both sides of a fork.
+
+    resends: how often a request may be sent again. sent: requests so far, resends among them.
+    """
+
+    def __init__(self, *, resends: int = RESENDS, journal: Journal | None = None, pace: Pace | None = None) -> None:
+        self.resends = resends
+        self.journal = journal or Journal()
+        self.sent = 0
+        self._pace = pace or Pace()
+        self._lock = threading.Lock()
+        self._files: Any = None
+        self._pid = 0
+
+    def call(self, action: str, place: str, do: Action[T], *, should_stop: Stop = never, large: bool = False) -> T:
+        """The answer to one request. action: S3's name of it. place: for records. Raises WireFault.
+
+        large: it has a body of any length, so that a long time is no news.
+        """
+        uncertain = False
+        for number in count(1):
+            since = time.monotonic()
+            try:
+                answer = self._once(action, place, do, should_stop)
+            except WireFault as fault:
+                uncertain = fault.uncertain = uncertain or fault.uncertain
+                if fault.cause not in RESENT or number > self.resends:
+                    raise
+                took = round((time.monotonic() - since) * 1000)
+                self.journal.note(
+                    Incident(
+                        kind="resent",
+                        action=action,
+                        place=place,
+                        cause=fault.cause,
+                        number=number,
+                        milliseconds=took,
+                    )
+                )
+                self._pause(number, fault, should_stop)
+            else:
+                took = round((time.monotonic() - since) * 1000)
+                if took > SLOW_MS and not large:
+                    self.journal.note(Incident(kind="slow", action=action, place=place, milliseconds=took))
+                return answer
+        raise AssertionError("counting does not end")
+
+    def _pause(self, number: int, fault: WireFault, should_stop: Stop) -> None:
+        pauses = self._pace.pauses
+        end = time.monotonic() + pauses[min(number, len(pauses)) - 1]
+        while (left := end - time.monotonic()) > 0:
+            if should_stop():
+                raise WireFault(Cause.STOPPED, fault.action, fault.place) from fault
+            time.sleep(min(left, _TICK))
+
+    def _once(self, action: str, place: str, do: Action[T], should_stop: Stop) -> T:
+        from fsspec.asyn import sync
+
+        self.sent += 1
+        try:
+            files = self._connected()
+            answer: T = sync(files.loop, self._attend, files, do, should_stop)
+        except _Stopped as why:
+            raise WireFault(Cause.STOPPED, action, place) from why
+        except Exception as why:
+            known = cause_of_error(why)
+            if known is None:
+                raise
+            cause, code, status = known
+            fault = WireFault(cause, action, place, code, status)
+            raise fault from None  # what the libraries say can hold key ids and signatures
+        return answer
+
+    async def _attend(self, files: Any, do: Action[T], should_stop: Stop) -> T:  # noqa: ANN401  (s3fs has no types)
+        """The request, watched: ended when told to stop, or when nothing moves for too long."""
+        import asyncio
+
+        pulse = Pulse()
+
+        async def request() -> T:
+            return await do(await files.set_session(), pulse)
+
+        task = asyncio.ensure_future(request())
+        try:
+            while not (await asyncio.wait({task}, timeout=_TICK))[0]:
+                if should_stop():
+                    raise _Stopped
+                if pulse.silence > self._pace.patience:
+                    raise TimeoutError
+            return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+
+    def _connected(self) -> Any:  # noqa: ANN401  (s3fs has no types)
+        """The client's session of this process. Of its parent's nothing is used: a fork copies no threads."""
+        with self._lock:
+            if self._pid != os.getpid():
+                self._files, self._pid = _session(self._pace), os.getpid()
+            return self._files
+
+
+def _session(pace: Pace) -> Any:  # noqa: ANN401  (s3fs has no types)
+    from s3fs import S3FileSystem
+
+    files = S3FileSystem(
+        skip_instance_cache=True,
+        use_listings_cache=False,
+        config_kwargs={
+            "connect_timeout": CONNECT_SECONDS,
+            "read_timeout": pace.patience,
+            "max_pool_connections": CONNECTIONS,
+            "retries": {"total_max_attempts": 1, "mode": "standard"},
+            "signature_version": "s3v4",
+            # The hash of what is sent is part of the signature: a server that received other bytes refuses them.
+            "s3": {"payload_signing_enabled": True},
+            # Newer checksums go as trailers, which older Ceph and others do not understand.
+            "request_checksum_calculation": "when_required",
+            "response_checksum_validation": "when_required",
+        },
+    )
+    files.retries = 1
+    return files
+
+
+def is_uncertain(fault: WireFault) -> bool:
+    """Whether what was asked for may have been done after all."""
+    return fault.uncertain or fault.cause in UNCERTAIN

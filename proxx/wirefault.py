@@ -1,0 +1,195 @@
+"""Why a request to object storage failed: one of a fixed list of causes, by status and code, never by words.
+
+AWS, Ceph RGW and moto name some things differently; each name stands here once. No message of a server or a library
+goes further than this module: they can hold key ids, signatures and host names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class Cause(StrEnum):
+    """What went wrong. Names are stable; they stand in records."""
+
+    UNREACHABLE = "UNREACHABLE"  # no connection: name, address, port
+    CUT = "CUT"  # the connection ended before the answer did
+    SILENT = "SILENT"  # nothing was sent or received for too long
+    SERVER_FAULT = "SERVER_FAULT"  # 500, 502, 503, 504
+    TOO_MANY = "TOO_MANY"  # 429, SlowDown
+    CONFLICT = "CONFLICT"  # 409: another request is changing the same key just now, nobody has won yet
+    GARBLED = "GARBLED"  # the server, or we, received other bytes than were sent
+    EXISTS = "EXISTS"  # 412: the key is taken
+    NO_KEY = "NO_KEY"
+    NO_BUCKET = "NO_BUCKET"
+    NO_UPLOAD = "NO_UPLOAD"
+    NO_CREDENTIALS = "NO_CREDENTIALS"
+    CREDENTIALS_REFUSED = "CREDENTIALS_REFUSED"
+    CREDENTIALS_EXPIRED = "CREDENTIALS_EXPIRED"
+    CLOCK = "CLOCK"  # signatures hold for 15 minutes: one of the two clocks is wrong
+    DENIED = "DENIED"
+    FULL = "FULL"
+    TOO_LARGE = "TOO_LARGE"
+    NOT_S3 = "NOT_S3"  # an answer that no S3 server gives
+    REFUSED = "REFUSED"  # any other refusal
+    STOPPED = "STOPPED"  # by us, on request
+
+
+RESENT: Final = frozenset(
+    {Cause.UNREACHABLE, Cause.CUT, Cause.SILENT, Cause.SERVER_FAULT, Cause.TOO_MANY, Cause.CONFLICT, Cause.GARBLED}
+)
+"""The causes for which a request is sent again, as often as the store's record says. Nothing else ever is."""
+
+UNCERTAIN: Final = frozenset({Cause.CUT, Cause.SILENT, Cause.SERVER_FAULT, Cause.CONFLICT, Cause.GARBLED})
+"""After these a write may have happened all the same."""
+
+SENTENCES: Final[Mapping[Cause, tuple[str, str]]] = {
+    Cause.UNREACHABLE: ("the storage server cannot be reached", "Check the endpoint and the network."),
+    Cause.CUT: ("the connection to the storage server was cut", "Check the network and the storage server."),
+    Cause.SILENT: ("the storage server does not answer", "Check the network and the storage server."),
+    Cause.SERVER_FAULT: ("the storage server has a fault", "Look at the storage server's own log."),
+    Cause.TOO_MANY: ("the storage server asks for fewer requests", "Run fewer workers, or enlarge the server."),
+    Cause.CONFLICT: ("the storage server reports another write of the same object", "Try again when it is over."),
+    Cause.GARBLED: ("data was changed on its way", "Check the network: memory, cables, proxies between."),
+    Cause.EXISTS: ("the object exists already", "Nothing is ever replaced: choose another name."),
+    Cause.NO_KEY: ("there is no such object", "Check the place."),
+    Cause.NO_BUCKET: ("there is no such bucket", "Make the bucket, or correct its name."),
+    Cause.NO_UPLOAD: ("there is no such upload any more", "Run the next attempt."),
+    Cause.NO_CREDENTIALS: (
+        "no credentials were found",
+        "Give them by environment, profile or role (AWS_ACCESS_KEY_ID, AWS_PROFILE, …).",
+    ),
+    Cause.CREDENTIALS_REFUSED: ("the credentials are refused", "Check the key, its secret and the endpoint."),
+    Cause.CREDENTIALS_EXPIRED: ("the credentials have expired", "Renew them, then try again."),
+    Cause.CLOCK: ("this machine's clock and the storage server's differ too much", "Set both by NTP."),
+    Cause.DENIED: ("these credentials may not do that", "Allow it in the bucket's policy or the key's."),
+    Cause.FULL: ("the quota is used up, or the storage is full", "Free space, or raise the quota."),
+    Cause.TOO_LARGE: ("the object is larger than the storage takes", "Choose a smaller kind of proxy."),
+    Cause.NOT_S3: ("what answers there does not speak S3", "Check the endpoint's address and port."),
+    Cause.REFUSED: ("the storage server refuses the request", "Check bucket, region and endpoint."),
+    Cause.STOPPED: ("it was stopped on request", "Run it again when wanted."),
+}
+"""What each cause is called, and what to do about it."""
+
+_BY_CODE: Final[Mapping[str, Cause]] = {
+    "PreconditionFailed": Cause.EXISTS,
+    "ConditionalRequestConflict": Cause.CONFLICT,
+    "OperationAborted": Cause.CONFLICT,
+    "NoSuchKey": Cause.NO_KEY,
+    "NoSuchBucket": Cause.NO_BUCKET,
+    "NoSuchUpload": Cause.NO_UPLOAD,
+    "InvalidAccessKeyId": Cause.CREDENTIALS_REFUSED,
+    "SignatureDoesNotMatch": Cause.CREDENTIALS_REFUSED,
+    "InvalidToken": Cause.CREDENTIALS_REFUSED,
+    "InvalidClientTokenId": Cause.CREDENTIALS_REFUSED,
+    "UnrecognizedClientException": Cause.CREDENTIALS_REFUSED,
+    "ExpiredToken": Cause.CREDENTIALS_EXPIRED,
+    "ExpiredTokenException": Cause.CREDENTIALS_EXPIRED,
+    "RequestExpired": Cause.CREDENTIALS_EXPIRED,
+    "TokenRefreshRequired": Cause.CREDENTIALS_EXPIRED,
+    "RequestTimeTooSkewed": Cause.CLOCK,
+    "AccessDenied": Cause.DENIED,
+    "AllAccessDisabled": Cause.DENIED,
+    "AccountProblem": Cause.DENIED,
+    "UserSuspended": Cause.DENIED,
+    "QuotaExceeded": Cause.FULL,
+    "InsufficientCapacity": Cause.FULL,
+    "XMinioStorageFull": Cause.FULL,
+    "XMinioAdminBucketQuotaExceeded": Cause.FULL,
+    "EntityTooLarge": Cause.TOO_LARGE,
+    "SlowDown": Cause.TOO_MANY,
+    "TooManyRequests": Cause.TOO_MANY,
+    "RequestTimeout": Cause.SILENT,
+    "RequestTimeoutException": Cause.SILENT,
+    "InternalError": Cause.SERVER_FAULT,
+    "ServiceUnavailable": Cause.SERVER_FAULT,
+    "BadDigest": Cause.GARBLED,
+    "XAmzContentSHA256Mismatch": Cause.GARBLED,
+    "XAmzContentChecksumMismatch": Cause.GARBLED,
+    "IncompleteBody": Cause.CUT,
+}
+_BY_STATUS: Final[Mapping[int, Cause]] = {
+    # For answers without a body (HEAD), and codes that are not known here.
+    403: Cause.DENIED,
+    404: Cause.NO_KEY,
+    409: Cause.CONFLICT,
+    412: Cause.EXISTS,
+    413: Cause.TOO_LARGE,
+    429: Cause.TOO_MANY,
+    500: Cause.SERVER_FAULT,
+    502: Cause.SERVER_FAULT,
+    503: Cause.SERVER_FAULT,
+    504: Cause.SERVER_FAULT,
+    507: Cause.FULL,
+}
+
+
+class WireFault(Exception):
+    """A request failed, after all resends. Never leaves the modules that speak of storage.
+
+    code, status: the server's own, "" and 0 where no answer came. uncertain: a write may have happened; after a
+    resend also where the last refusal was plain.
+    """
+
+    def __init__(self, cause: Cause, action: str, place: str, code: str = "", status: int = 0) -> None:
+        super().__init__(f"{action} {place}: {cause}")
+        self.cause, self.action, self.place = cause, action, place
+        self.code, self.status = code, status
+        self.uncertain = cause in UNCERTAIN
+
+    @property
+    def sentence(self) -> str:
+        return SENTENCES[self.cause][0]
+
+    @property
+    def remedy(self) -> str:
+        return SENTENCES[self.cause][1]
+
+    @property
+    def detail(self) -> str:
+        """For people: the request, its place, and the server's own code."""
+        said = ", ".join(filter(None, (self.code, f"HTTP {self.status}" if self.status else "")))
+        return f"{self.action} {self.place}: {self.sentence}" + (f" ({said})" if said else "")
+
+
+def cause_of_answer(code: str, status: int) -> Cause:
+    """Of an answer that is an error. code: of its body, or the status in digits where it has none."""
+    return _BY_CODE.get(code) or _BY_STATUS.get(status) or Cause.REFUSED
+
+
+def cause_of_error(why: BaseException) -> tuple[Cause, str, int] | None:
+    """(cause, code, status) of what the libraries raised; None for what is no fault of a request."""
+    from aiohttp import ClientError as TransportError
+    from botocore import exceptions as known
+
+    match why:
+        case known.ClientError():
+            code = str(why.response.get("Error", {}).get("Code", ""))
+            status = int(why.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+            return cause_of_answer(code, status), code, status
+        case known.NoCredentialsError() | known.PartialCredentialsError() | known.ProfileNotFound():
+            return Cause.NO_CREDENTIALS, "", 0
+        case known.CredentialRetrievalError() | known.TokenRetrievalError() | known.SSOTokenLoadError():
+            return Cause.NO_CREDENTIALS, "", 0
+        case known.UnauthorizedSSOTokenError():
+            return Cause.CREDENTIALS_EXPIRED, "", 0
+        case known.ConnectTimeoutError() | known.EndpointConnectionError() | known.ProxyConnectionError():
+            return Cause.UNREACHABLE, "", 0
+        case known.InvalidEndpointDiscoveryConfigurationError() | known.SSLError():
+            return Cause.UNREACHABLE, "", 0
+        case known.ReadTimeoutError():
+            return Cause.SILENT, "", 0
+        case known.ResponseParserError():
+            return Cause.NOT_S3, "", 0
+        case known.ConnectionError() | known.HTTPClientError() | known.IncompleteReadError():
+            return Cause.CUT, "", 0
+        case TransportError() | ConnectionError() | EOFError():
+            return Cause.CUT, "", 0
+        case TimeoutError():
+            return Cause.SILENT, "", 0
+        case known.ParamValidationError() | known.BotoCoreError() | ValueError():
+            return Cause.REFUSED, "", 0
+        case _:
+            return None
