@@ -11,6 +11,8 @@ from hypothesis import settings
 
 from tests.clauses.walk import Verdict, judge, load
 
+pytest_plugins = ["tests.objects.fixtures"]
+
 WALK: Final = "tests/clauses/test_clauses.py::test_every_clause_has_a_test_that_ran"
 NARROWING: Final = ("keyword", "deselect", "ignore", "ignore_glob", "lf", "stepwise", "collectonly")
 WHOLE: Final = ("", "not bench")  # benchmarks show no clause

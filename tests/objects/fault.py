@@ -1,0 +1,275 @@
+"""A way to an object store that breaks on request: it acts on chosen requests and passes all others on unchanged."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from tests.objects.rules import (
+    Action,
+    Answer,
+    Before,
+    Cut,
+    Drip,
+    LoseAnswer,
+    Request,
+    Reset,
+    ResetMidway,
+    Rule,
+    Stall,
+    StallAnswer,
+)
+from tests.objects.wire import Body, Broken, Head, Line, body_of_answer, body_of_request, readable
+
+
+class Proxy:
+    """Listens at a port and passes requests on, each on a line of its own to the server."""
+
+    def __init__(self, to: str, address: str = "127.0.0.1") -> None:
+        target = urlsplit(to)
+        assert target.hostname is not None and target.port is not None, to
+        self._to = (target.hostname, target.port)
+        self._address = address
+        self._lock = threading.Lock()
+        self._rules: list[Rule] = []
+        self._requests: list[Request] = []
+        self._clients: set[Line] = set()
+        self._listener: socket.socket | None = None
+        self.port = 0
+        self.up()
+
+    @property
+    def url(self) -> str:
+        return f"http://{self._address}:{self.port}"
+
+    def on(
+        self,
+        action: Action,
+        *,
+        method: str | None = None,
+        path: str | None = None,
+        query: str | None = None,
+        when: Callable[[Request], bool] = lambda _: True,
+        nth: int = 1,
+        times: int | None = 1,
+    ) -> Rule:
+        """Add a rule. path: a regular expression found in "/bucket/key"; query: a parameter that must be there."""
+        rule = Rule(action, method, path, query, when, nth, times)
+        with self._lock:
+            self._rules.append(rule)
+        return rule
+
+    def requests(self, method: str | None = None, path: str = "") -> list[Request]:
+        """Those that arrived so far, in order. path: a regular expression."""
+        with self._lock:
+            found = list(self._requests)
+        return [one for one in found if method in (None, one.method) and re.search(path, one.path)]
+
+    def forget(self) -> None:
+        """No rules and no requests any more; what is stalled goes on."""
+        with self._lock:
+            rules, self._rules, self._requests = self._rules, [], []
+        for rule in rules:
+            rule.release()
+
+    def up(self) -> None:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((self._address, self.port))
+        listener.listen(128)
+        self.port, self._listener = int(listener.getsockname()[1]), listener
+        threading.Thread(target=self._listen, args=(listener,), daemon=True).start()
+
+    def down(self) -> None:
+        """Take no connections and drop all."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+            listener.close()
+        with self._lock:
+            clients = list(self._clients)
+        for client in clients:
+            with suppress(OSError):
+                client.socket.shutdown(socket.SHUT_RDWR)  # its thread closes it
+
+    def _listen(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                connected, _ = listener.accept()
+                client = Line(connected)
+                with self._lock:
+                    if self._listener is not listener:
+                        client.reset()
+                        return
+                    self._clients.add(client)
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: Line) -> None:
+        try:
+            keeps = True
+            while keeps and (head := client.head()) is not None:
+                request = _request(head)
+                rule = self._note(request)
+                keeps = self._exchange(client, head, request, rule)
+            client.close()
+        except (OSError, Broken):
+            client.reset()
+        finally:
+            with self._lock:
+                self._clients.discard(client)
+
+    def _note(self, request: Request) -> Rule | None:
+        """Every rule counts what fits it; the first that acts is the one."""
+        with self._lock:
+            self._requests.append(request)
+            acting = [rule for rule in self._rules if rule.fits(request) and rule.acts()]
+        if acting:
+            request.fault = type(acting[0].action).__name__
+        return acting[0] if acting else None
+
+    def _exchange(self, client: Line, head: Head, request: Request, rule: Rule | None) -> bool:
+        """One request. Whether the client's line can take another."""
+        body = body_of_request(head)
+        match rule:
+            case Rule(action=Reset()):
+                rule.act()
+                raise Broken
+            case Rule(action=Answer(status, code)):
+                rule.act()
+                return _answer_oneself(client, head, body, request, status, code)
+            case Rule(action=Stall(late)):
+                rule.hold()
+                if client.gone and not late:
+                    raise Broken
+                if client.gone:
+                    client.hold(body_of_request(head))
+            case Rule(action=Before(do)):
+                do()
+                rule.act()
+        server = Line(socket.create_connection(self._to))
+        try:
+            server.send(head.raw)
+            answer, may_send = _ask(client, server, head, body, rule)
+            request.status = answer.status
+            endless = _pass_on(client, server, answer, request, rule)
+            if not body.done and may_send:
+                client.drain(body)  # the client reads no answer before it has sent everything
+            return body.done and not (endless or answer.closes or head.closes)
+        except (OSError, Broken):
+            server.reset()
+            raise
+        finally:
+            server.close()
+
+
+def _request(head: Head) -> Request:
+    method, target, _ = head.first.split()
+    parts = urlsplit(target)
+    size = head.headers.get("content-length")
+    return Request(
+        method,
+        unquote(parts.path),
+        dict(parse_qsl(parts.query, keep_blank_values=True)),
+        {name: value for name, value in head.headers.items() if name.startswith("if-")},
+        None if size is None else int(size),
+    )
+
+
+def _answer_oneself(client: Line, head: Head, body: Body, request: Request, status: int, code: str) -> bool:
+    request.status = status
+    text = f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code><Message>{code}</Message></Error>"
+    if head.expects:
+        closing = "Connection: close\r\n"  # its body will not come
+    else:
+        closing = ""
+        client.drain(body)
+    start = (
+        f"HTTP/1.1 {status} {code}\r\nContent-Type: application/xml\r\nContent-Length: {len(text)}\r\n{closing}\r\n"
+    )
+    client.send((start + ("" if request.method == "HEAD" else text)).encode())
+    return not closing and not head.closes
+
+
+def _ask(client: Line, server: Line, head: Head, body: Body, rule: Rule | None) -> tuple[Head, bool]:
+    """Pass the body on until the server answers. The answer, and whether the client may still send of its body."""
+    limit = rule.action.after if rule and isinstance(rule.action, ResetMidway) else None
+    passed, may_send = 0, not head.expects
+    while True:
+        ready = readable(server, *(() if body.done else (client,)), wait=True)
+        if server in ready or readable(server):
+            answer = server.head()
+            if answer is None:
+                raise Broken
+            if answer.status >= 200:
+                return answer, may_send
+            with suppress(OSError):  # gone: then nothing more is to be had from it either
+                client.send(answer.raw)
+            may_send = True
+            continue
+        piece = client.some(body)
+        if not piece:
+            raise Broken
+        may_send = True  # who has waited for leave long enough sends without
+        if rule is not None and limit is not None and passed + len(piece) >= limit:
+            server.send_unless_told(piece[: limit - passed])
+            rule.act()
+            raise Broken
+        server.send_unless_told(piece)
+        passed += len(piece)
+
+
+def _pass_on(client: Line, server: Line, answer: Head, request: Request, rule: Rule | None) -> bool:
+    """Pass the answer on, or what is to become of it. Whether only the line's end tells where it ends."""
+    body = body_of_answer(request.method, answer)
+    action = rule.action if rule else None
+    if rule is not None and isinstance(action, StallAnswer):
+        rule.hold()
+    elif rule is not None and isinstance(action, LoseAnswer):
+        server.drain(body)
+        rule.act()
+        raise Broken
+    send = _dripping(client, action.pause) if isinstance(action, Drip) else client.send
+    send(answer.raw)
+    passed = 0
+    while not body.done:
+        piece = server.some(body)
+        if not piece:
+            if body.endless:
+                break
+            raise Broken
+        if isinstance(action, Cut) and rule is not None and passed + len(piece) > action.after:
+            send(piece[: action.after - passed])
+            rule.act()
+            client.close()
+            raise Broken
+        send(piece)
+        passed += len(piece)
+    if rule is not None and isinstance(action, Drip):
+        rule.act()
+    return body.endless
+
+
+def _dripping(client: Line, pause: float) -> Callable[[bytes], None]:
+    def send(data: bytes) -> None:
+        for byte in data:
+            client.send(bytes((byte,)))
+            time.sleep(pause)
+
+    return send
+
+
+@contextmanager
+def proxying(to: str, address: str = "127.0.0.1") -> Iterator[Proxy]:
+    """A proxy to the URL while the block runs."""
+    proxy = Proxy(to, address)
+    try:
+        yield proxy
+    finally:
+        proxy.forget()
+        proxy.down()

@@ -1,0 +1,189 @@
+"""A Ceph RGW of the session's own: a monitor, one OSD that keeps all in memory, and the gateway that speaks S3."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from tests.objects.endpoint import Endpoint, Keys
+from tests.objects.process import Daemon, free_port, listens, program, run
+
+CLASSES: Final = "/usr/lib/*/rados-classes"
+INSIDE: Final = "127.0.0.1"  # where monitor and OSD listen, whatever the gateway's address is
+
+CONF: Final = """\
+[global]
+fsid = {fsid}
+mon_host = v2:{inside}:{monitor}
+mon_initial_members = a
+public_addr = {inside}
+ms_bind_msgr1 = false
+keyring = {folder}/keyring
+run_dir = {folder}
+admin_socket =
+pid_file =
+log_file = {folder}/$name.log
+log_to_stderr = false
+err_to_stderr = true
+crash_dir = {folder}
+mon_data = {folder}/mon
+osd_data = {folder}/osd
+rgw_data = {folder}/rgw
+osd_class_dir = {classes}
+# One copy in one placement group a pool: the least to create and to wait for.
+osd_pool_default_size = 1
+osd_pool_default_min_size = 1
+osd_pool_default_pg_num = 1
+osd_pool_default_pgp_num = 1
+osd_pool_default_pg_autoscale_mode = off
+rgw_rados_pool_pg_num_min = 1
+osd_crush_chooseleaf_type = 0
+mon_allow_pool_size_one = true
+# Each change of the cluster's map waits a second otherwise.
+paxos_propose_interval = 0.02
+paxos_min_wait = 0.01
+osd_objectstore = memstore
+memstore_device_bytes = 17179869184
+rgw_frontends = beast endpoint={address}:{port}
+rgw_thread_pool_size = 64
+# What is deleted frees its memory soon, not after hours.
+rgw_gc_obj_min_wait = 2
+rgw_gc_processor_period = 5
+# A quota counts what is there, not what was there minutes ago.
+rgw_bucket_quota_ttl = 0
+"""
+
+
+class Rgw:
+    """One cluster and its gateway. `stop`, `kill` and `start` act on the gateway: the objects stay."""
+
+    def __init__(self, folder: Path, address: str = INSIDE) -> None:
+        self._programs = {
+            name: program(name, "radosgw ceph-mon ceph-osd ceph-common")
+            for name in ("radosgw", "radosgw-admin", "ceph", "ceph-mon", "ceph-osd", "ceph-authtool", "monmaptool")
+        }
+        self.folder = folder
+        self.address = address
+        self.port = free_port(address)
+        self.endpoint = f"http://{address}:{self.port}"
+        self._users: set[str] = set()
+        self._cluster: list[Daemon] = []
+        self._gateway: Daemon | None = None
+
+    def start_cluster(self) -> None:
+        """Monitor and OSD. They are asked for nothing before the gateway starts: it waits for them itself."""
+        self.folder.mkdir(parents=True)
+        for name in ("mon", "osd", "rgw"):
+            (self.folder / name).mkdir()
+        fsid, disk, monitor = str(uuid.uuid4()), str(uuid.uuid4()), free_port(INSIDE)
+        self._conf.write_text(
+            CONF.format(
+                fsid=fsid, folder=self.folder, inside=INSIDE, monitor=monitor, address=self.address, port=self.port,
+                classes=next(iter(sorted(Path("/").glob(CLASSES.lstrip("/")))), ""),
+            )
+        )  # fmt: skip
+        self._make_keyring()
+        self._do("monmaptool", "--create", "--fsid", fsid, "--addv", "a", f"[v2:{INSIDE}:{monitor}]", "monmap")
+        self._do("ceph-mon", "--mkfs", "-i", "a", "--monmap", "monmap", "--keyring", "keyring")
+        self._cluster.append(self._run("ceph-mon", "-f", "-i", "a"))
+        self._do("ceph", "osd", "new", disk)
+        self._do("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", disk)
+        self._cluster.append(self._run("ceph-osd", "-f", "-i", "0"))
+
+    def start(self) -> None:
+        """Returns when the gateway takes requests."""
+        self._gateway = self._run("radosgw", "-f", "-n", "client.rgw")
+        self._gateway.until(lambda: listens(self.address, self.port), "the gateway listens")
+
+    def stop(self) -> None:
+        """End the gateway in order."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the gateway as in a crash."""
+        self._end(signal.SIGKILL)
+
+    def end(self) -> None:
+        self.kill()
+        for daemon in reversed(self._cluster):
+            daemon.end()
+
+    @property
+    def pid(self) -> int:
+        """The gateway's."""
+        assert self._gateway is not None, "the gateway does not run"
+        return self._gateway.pid
+
+    def user(
+        self, name: str, *, read_only: bool = False, quota_bytes: int | None = None, quota_objects: int | None = None
+    ) -> Keys:
+        """Keys of the user, who is made where there is none. Each call gives new keys.
+
+        read_only: keys that see all the user sees and may write nothing. Quotas hold for each bucket of the user.
+        """
+        keys = Keys(f"AK{secrets.token_hex(9).upper()}", secrets.token_urlsafe(30).replace("-", "x"))
+        chosen = (f"--access-key={keys.access}", f"--secret-key={keys.secret}")
+        uid = f"--uid={name}"
+        if name not in self._users:
+            self._admin("user", "create", uid, f"--display-name={name}", *(() if read_only else chosen))
+            self._users.add(name)
+        elif not read_only:
+            self._admin("key", "create", uid, "--key-type=s3", *chosen)
+        if read_only:
+            subuser = f"--subuser={name}:{keys.access.lower()}"
+            self._admin("subuser", "create", uid, subuser, "--access=read", "--key-type=s3", *chosen)
+        self._limit(uid, quota_bytes, quota_objects)
+        return keys
+
+    def as_user(self, keys: Keys) -> Endpoint:
+        return Endpoint("rgw", self.endpoint, keys)
+
+    @property
+    def _conf(self) -> Path:
+        return self.folder / "ceph.conf"
+
+    def _limit(self, uid: str, size: int | None, objects: int | None) -> None:
+        if size is None and objects is None:
+            return
+        limits = [f"--max-size={size}" if size is not None else "", f"--max-objects={objects}" if objects else ""]
+        self._admin("quota", "set", "--quota-scope=bucket", uid, *filter(None, limits))
+        self._admin("quota", "enable", "--quota-scope=bucket", uid)
+
+    def _admin(self, *arguments: str) -> None:
+        self._do("radosgw-admin", *arguments)
+
+    def _make_keyring(self) -> None:
+        """One file with everybody's key; the monitor takes the users from it when it is made."""
+        everything = ("--cap", "mon", "allow *", "--cap", "osd", "allow *")
+        for name in ("mon.", "client.admin", "client.rgw", "osd.0"):
+            create = ("--create-keyring",) if name == "mon." else ()
+            self._do("ceph-authtool", "keyring", *create, "--gen-key", "-n", name, *everything)
+
+    def _do(self, name: str, *arguments: str) -> str:
+        plain = name in ("monmaptool", "ceph-authtool")
+        return run([self._programs[name], *(() if plain else ("-c", str(self._conf))), *arguments], self.folder)
+
+    def _run(self, name: str, *arguments: str) -> Daemon:
+        return Daemon([self._programs[name], "-c", str(self._conf), *arguments], self.folder / f"{name}.said")
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._gateway is not None:
+            self._gateway.end(how)
+            self._gateway = None
+
+
+@contextmanager
+def running_rgw(folder: Path, address: str = INSIDE) -> Iterator[Rgw]:
+    """A gateway at the address while the block runs. The folder must not be there yet."""
+    rgw = Rgw(folder, address)
+    try:
+        rgw.start_cluster()
+        rgw.start()
+        yield rgw
+    finally:
+        rgw.end()
