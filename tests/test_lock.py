@@ -66,7 +66,9 @@ def test_taking_and_giving_back_are_logged(store: Store) -> None:
     assert ended.envelope.notes == {"result": {"elapsed_ms": 3}}
     assert isinstance(attempt.state, Closed) and attempt.state.result == RESULT
     assert json.loads(store.read(f"jobs/{JOB}/attempts/0001/result.json") or b"") == RESULT
-    assert store.list("index/ended/") == (f"index/ended/{ended.envelope.time[:10]}/{JOB}/0001",)
+    day, clock = ended.envelope.time[:10], ended.envelope.time[11:19].replace(":", "")
+    assert store.list("index/ended/") == (f"index/ended/{day}/{JOB}/0001.{clock}.completed.run-1",)
+    assert f"index/open/{day}/{JOB}/0001" in store.list("index/open/")
 
 
 @pytest.mark.clause("P5")
