@@ -78,8 +78,9 @@ def session(folder: Path, body: str, *arguments: str) -> tuple[int, str]:
         '[tool.pytest.ini_options]\ntestpaths = ["tests"]\naddopts = "-ra"\nmarkers = ["clause(id): shows"]\n'
     )
     only = ["-o", "python_functions=test_every_clause* test_same test_alone", "-o", f"cache_dir={folder}/cache"]
+    without = ["-p", "no:tests.objects.fixtures"]  # conftest.py asks for them; they are not copied
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *only, *arguments],
+        [sys.executable, "-m", "pytest", *only, *without, *arguments],
         cwd=folder,
         env={key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")} | {"PYTHONPATH": ""},
         capture_output=True,
