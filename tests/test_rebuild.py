@@ -115,7 +115,7 @@ def begun(fleet: Fleet) -> list[str]:
     return sorted(job.job_id for name, job in fleet.jobs.items() if name != "waiting")
 
 
-@pytest.mark.clause("V5")
+@pytest.mark.clause("V5", lead=True)
 def test_every_result_comes_out_of_the_events_byte_for_byte(fleet: Fleet) -> None:
     """Only the event objects of a store were copied: each result.json is rebuilt from them, FAILED ones too."""
     kinds = {named.kind for key in fleet.bare.list("") if (named := parse(key))}
@@ -196,7 +196,8 @@ def test_what_a_killed_worker_had_made_until_then(fleet: Fleet) -> None:
     ]
 
 
-@pytest.mark.clause("V5", "A7")
+@pytest.mark.clause("V5")
+@pytest.mark.clause("A7", lead=True)
 def test_the_fleets_timeline(fleet: Fleet) -> None:
     """Every event of every job once, by time, with the worker who wrote it; the same from the events alone."""
     full = answer(fleet.full, "history", "--all")

@@ -260,9 +260,10 @@ def race(store: Store, jobs: dict[str, list[str]]) -> dict[str, str]:
     return said
 
 
-@pytest.mark.clause("A2")
+@pytest.mark.clause("A2", lead=True)
 @pytest.mark.parametrize("kind", ["memory", "file"])
 def test_two_jobs_racing_for_the_same_outputs_in_other_spellings(kind: str, tmp_path: Path) -> None:
+    """Two jobs race for the same outputs in other case and Unicode form: one has them all, the other nothing."""
     mine = ["/p/Été.mov", "/p/b.mov"]
     theirs = ["/P/B.MOV", unicodedata.normalize("NFD", "/p/ÉTÉ.mov")]
     for turn in range(100 if kind == "memory" else 15):
