@@ -33,7 +33,7 @@ AHEAD: Final = (1, 1, 1, 1, 1, 1, 0, 2)
 ACTS: Final = ("look", "look", "take away", "take away", "put")
 SELDOM: Final = (*[False] * 9, True)
 LENGTHS: Final = (2, 6, 12, 20, 20, 20, 20, 20)
-TURNS: Final = (*["worker"] * 10, *["operator"] * 8, *["disturb"] * 3, "else")
+TURNS: Final = (*["worker"] * 10, *["operator"] * 6, *["overtake"] * 3, *["disturb"] * 3, "else")
 
 
 class Protocol(RuleBasedStateMachine):
@@ -60,6 +60,8 @@ class Protocol(RuleBasedStateMachine):
                     self.a_worker_goes_on(pick((0, 1)), pick(FAR), pick(JOBS), pick(AHEAD), pick((0, 0, 1)))
                 case "operator":
                     self.an_operator_goes_on(pick(SOON), pick((0, 1, 2)), pick(SELDOM))
+                case "overtake":
+                    self.a_holder_is_unlocked(pick((0, 1)), pick(FAR))
                 case "disturb":
                     self.one_is_disturbed(pick((0, 1, 2)), pick(FAULTS), pick(FAR))
                 case "else":
@@ -87,6 +89,16 @@ class Protocol(RuleBasedStateMachine):
                 return
             self.operator = self.world.operator(choice[job % len(choice)], "retire" if retire else "unlock")
         self.world.go(self.operator, far)
+
+    @rule(who=st.integers(0, 1), far=st.sampled_from(FAR))
+    def a_holder_is_unlocked(self, who: int, far: Far) -> None:
+        """A whole unlock while a living worker has come `far` in its attempt."""
+        worker = self.workers[who]
+        if worker.at is not None:
+            self.world.go(worker, far)
+        for job in self.world.open:
+            if (job.job_id, self.world.promises.attempts(job.job_id)) == (worker.job_id, worker.attempt):
+                self.world.go(self.world.operator(job, "unlock"), "end")
 
     @rule(who=st.integers(0, 2), fault=st.sampled_from(FAULTS), far=st.sampled_from(FAR))
     def one_is_disturbed(self, who: int, fault: Order, far: Far) -> None:
