@@ -106,7 +106,10 @@ class DiskFull(JobStopped):
 
 class LockLost(JobStopped):
     code = "LOCK_LOST"
-    remedy = "An operator unlocked this attempt while it ran. It published nothing after that. See `proxx history`."
+    remedy = (
+        "An operator unlocked this attempt while it ran. At most one output, announced before, can have appeared "
+        "since, whole and verified. See `proxx history`, then run the next attempt."
+    )
 
 
 class LedgerFailed(JobStopped):
