@@ -18,13 +18,14 @@ from unittest.mock import patch
 
 from proxx import execute as engine
 from proxx.clip import ClipJob
+from proxx.deliver import Settle
 from proxx.errors import StoreUnavailable
 from proxx.evidence import Encoded
 from proxx.fingerprint import digest_bytes
 from proxx.job import JobContent, JobSpec, Toolchain, read_spec, seal
+from proxx.journal import Journal
 from proxx.keeplog import keep_log
 from proxx.publish import Content, content_of
-from proxx.source import SourceReader
 from proxx.store import Store
 from proxx.toolchain import Installed
 from tests import specs
@@ -115,6 +116,10 @@ class Door:
     def uri(self) -> str:
         return self._inner.uri
 
+    @property
+    def journal(self) -> Journal:
+        return self._inner.journal
+
     def create(self, key: str, data: bytes) -> bytes | None:
         return self._request(Stop("asks", "create", key, data), functools.partial(self._inner.create, key, data))
 
@@ -123,6 +128,9 @@ class Door:
 
     def list(self, folder: str) -> tuple[str, ...]:
         return self._request(Stop("asks", "list", folder), functools.partial(self._inner.list, folder))
+
+    def walk(self, folder: str, after: str = "") -> Iterator[str]:
+        return (key for key in self.list(folder) if key > after)
 
     def children(self, folder: str) -> tuple[str, ...]:
         return self._request(Stop("asks", "children", folder), functools.partial(self._inner.children, folder))
@@ -170,12 +178,12 @@ def _admit(wanted: Toolchain, _flags: tuple[str, ...], _launcher: tuple[str, ...
     return Installed(identity=wanted, ffmpeg=Path("/no/ffmpeg"), ffprobe=Path("/no/ffprobe"))
 
 
-def _encode(clip: ClipJob, _todo: object, _path: Path, reader: SourceReader) -> Encoded | None:
+def _encode(clip: ClipJob, _todo: object, _path: Path, settle: Settle) -> Encoded | None:
     """A few bytes for the clip; another shade is what an encoder that cannot repeat itself would make."""
     clip._made.write_bytes(f"{clip.spec.name} {clip.output} {whoever().shade}".encode())
     clip._words.write_bytes(b"words")
     clip.log = keep_log(clip._words, clip.index, clip.bench.ledger)
-    reader.settle(clip.bench.should_stop)
+    settle(clip.bench.should_stop)
     return None
 
 
