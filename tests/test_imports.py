@@ -23,7 +23,7 @@ PURE = (
     "fingerprint.py", "fit.py", "job.py", "layout.py", "media.py", "naming.py", "options.py", "outcome.py",
     "packets.py", "probed.py",
     "progress.py",
-    "reach.py", "reading.py", "recipe.py", "result.py",
+    "reach.py", "reading.py", "recipe.py", "relink.py", "result.py",
 )  # fmt: skip
 WORLD = {"os", "time", "random", "secrets", "socket", "platform", "locale", "getpass", "tempfile", "shutil", "uuid",
          "signal", "threading", "io", "glob", "asyncio", "urllib", "http"}  # fmt: skip
