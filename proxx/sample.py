@@ -13,7 +13,7 @@ from datetime import date
 from fractions import Fraction
 from typing import TypeAlias
 
-from proxx.errors import Problem, ProxxError, SpecAltered, StoreDamaged
+from proxx.errors import Interrupted, Problem, ProxxError, SpecAltered, StoreDamaged
 from proxx.event import Worker, parse_event
 from proxx.glance import glances
 from proxx.job import JobSpec, read_spec
@@ -21,6 +21,7 @@ from proxx.layout import event_key, spec_key
 from proxx.objects import Store
 from proxx.recheck import Record, records
 from proxx.status import State
+from proxx.wire import Stop, never
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,14 +71,14 @@ class Tally:
     passed_over: Counter[State] = field(default_factory=Counter)
 
 
-def sample(store: Store, wanted: Wanted, tally: Tally) -> Iterator[Found]:
+def sample(store: Store, wanted: Wanted, tally: Tally, should_stop: Stop = never) -> Iterator[Found]:
     """The clips, job after job by id: at least one, the first by fingerprint, where the share comes to none.
 
-    Raises StoreUnavailable.
+    Raises StoreUnavailable, Interrupted.
     """
     least: _Job | None = None
     chosen = 0
-    for job in _finished(store, wanted, tally):
+    for job in _finished(store, wanted, tally, should_stop):
         if isinstance(job, Unreadable):
             yield job
             continue
@@ -111,9 +112,11 @@ class _Job:
         return min(self.spec.seals.clips)
 
 
-def _finished(store: Store, wanted: Wanted, tally: Tally) -> Iterator[_Job | Unreadable]:
-    """One after the other; told from listings, and read only where they are."""
+def _finished(store: Store, wanted: Wanted, tally: Tally, should_stop: Stop) -> Iterator[_Job | Unreadable]:
+    """One after the other; told from listings, and read only where they are finished."""
     for seen in glances(store, wanted.since):
+        if should_stop():
+            raise Interrupted(message="It was stopped between jobs.", stage="job")
         latest = seen.latest
         if seen.state == State.DAMAGED:
             yield _unreadable(seen.job_id, StoreDamaged.code, "; ".join(seen.problems))

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxx.canonical import Json
+from proxx.errors import Interrupted
 from proxx.event import Clock, Worker, stamp, utc_now
 from proxx.job import JobContent, JobSpec, seal, spec_bytes
 from proxx.layout import spec_key
@@ -207,12 +208,17 @@ def test_recorded_bytes_that_differ_are_told() -> None:
     assert (found.attempt, found.differing) == (2, (1,))
 
 
+def test_it_is_stopped_between_jobs_of_which_none_is_chosen() -> None:
+    asked = iter([False, False, True])
+    with pytest.raises(Interrupted):
+        list(sample(fleet(*JOBS), Wanted(share=ALL, profile="another"), Tally(), lambda: next(asked)))
+
+
 def test_no_more_than_two_specs_are_held_whatever_there_is() -> None:
-    store = fleet(*(job(number) for number in range(60)))
+    store = fleet(*(job(number) for number in range(30)))
 
     def held() -> Iterator[int]:
-        for _ in sample(store, Wanted(share=Fraction(1, 10)), Tally()):
-            gc.collect()
+        for _ in sample(store, Wanted(share=Fraction(1, 4)), Tally()):
             yield sum(isinstance(one, JobSpec) for one in gc.get_objects())
 
     before = sum(isinstance(one, JobSpec) for one in gc.get_objects())
