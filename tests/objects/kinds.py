@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import pytest
 
@@ -23,6 +23,7 @@ from proxx.store import init, open_store
 from proxx.wire import Pace, Wire
 from tests.objects.endpoint import Bucket, Endpoint
 
+NewStore: TypeAlias = Callable[[], Store]
 KINDS: Final = ("memory", "file", "moto", "rgw")
 SHORT: Final = Pace(patience=2.0, pauses=(0.01,))  # tests that break the way wait no longer than they must
 _NUMBERS: Final = itertools.count(1)
