@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.objects.endpoint import Bucket, Endpoint
 from tests.objects.fault import Proxy, proxying
+from tests.objects.ground import KINDS, Ground
 from tests.objects.moto import Moto, running_moto
 from tests.objects.rgw import Rgw, running_rgw
 
@@ -52,6 +54,34 @@ def object_proxy(object_server: Endpoint) -> Iterator[Proxy]:
     """A way to the server that can be broken: `object_server.at(object_proxy.url)`."""
     with proxying(object_server.url) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def rgw_owner(rgw: Rgw) -> Endpoint:
+    """A user who has the buckets of all grounds: making one takes longer than a test's own requests."""
+    return rgw.as_user(rgw.user(_fresh("owner")))
+
+
+@pytest.fixture(params=KINDS)
+def ground(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
+    """Folders, then a bucket of moto, then one of Ceph; this process finds them as any process does."""
+    made = new_ground(request, request.param, tmp_path)
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    return made
+
+
+def new_ground(request: pytest.FixtureRequest, kind: str, root: Path) -> Ground:
+    if kind == "file":
+        for name in ("media", "proxies", "store"):
+            (root / name).mkdir()
+        return Ground(kind, root)
+    if kind == "moto":
+        moto: Moto = request.getfixturevalue("moto")
+        endpoint = moto.as_user()
+    else:
+        endpoint = request.getfixturevalue("rgw_owner")
+    return Ground(kind, root, endpoint.bucket(_fresh("ground")).make())
 
 
 def _fresh(what: str) -> str:
