@@ -51,10 +51,15 @@ class Ground:
 
     def places(self, wire: Wire | None = None, **sizes: int) -> Places:
         """sizes: `single`, `part`."""
-        return Places(roots=self.roots, wire=wire or Wire(pace=QUICK), **sizes)
+        return Places(roots=self.roots, wire=wire or self.wire, **sizes)
 
     def store(self, wire: Wire | None = None, name: str = "store") -> Store:
-        return open_store(self.target(name), wire or Wire(pace=QUICK))
+        return open_store(self.target(name), wire or self.wire)
+
+    @property
+    def wire(self) -> Wire:
+        """One for all tests by the same way as the same user: a client takes longer to make than a job's requests."""
+        return _wire(self.endpoint if self.bucket else None)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -128,6 +133,11 @@ class Ground:
         for source in _clips(clips):
             self.put(f"media:/{source.name}", source.read_bytes())
         return _spec(profile, clips, name)
+
+
+@cache
+def _wire(_: Endpoint | None) -> Wire:
+    return Wire(pace=QUICK)
 
 
 def _clips(clips: int) -> tuple[Path, ...]:
