@@ -163,6 +163,7 @@ def cause_of_error(why: BaseException) -> tuple[Cause, str, int] | None:
     """(cause, code, status) of what the libraries raised; None for what is no fault of a request."""
     from aiohttp import ClientError as TransportError
     from botocore import exceptions as known
+    from botocore.parsers import ResponseParserError
 
     match why:
         case known.ClientError():
@@ -181,7 +182,7 @@ def cause_of_error(why: BaseException) -> tuple[Cause, str, int] | None:
             return Cause.UNREACHABLE, "", 0
         case known.ReadTimeoutError():
             return Cause.SILENT, "", 0
-        case known.ResponseParserError():
+        case ResponseParserError():
             return Cause.NOT_S3, "", 0
         case known.ConnectionError() | known.HTTPClientError() | known.IncompleteReadError():
             return Cause.CUT, "", 0
