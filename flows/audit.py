@@ -20,6 +20,7 @@ from flows.run_index import RunIndex
 from flows.seen import Named, SeenRun, named, seen
 from flows.verdict import judge, unknown
 from proxx.errors import JobUnknown, StoreUnavailable
+from proxx.glance import glances
 from proxx.layout import JOBS, is_job_id, spec_key
 from proxx.status import JobStatus, State, job_status
 from proxx.store import FileStore, Store, StoreIdentity, identity
@@ -29,7 +30,7 @@ UNNAMED = "(not said: started by hand)"
 
 @dataclass
 class Tally:
-    """How many jobs there are of each kind; it adds up. left_out: jobs nothing happened to since the day asked for.
+    """How many jobs there are of each kind; it adds up. With a day asked for, older ones are not in it.
 
     states: verdict and what the ledger says. elsewhere: runs of other stores, by store; nameless: runs whose
     parameters name no job.
@@ -39,7 +40,6 @@ class Tally:
     states: Counter[tuple[Verdict, State | None]] = field(default_factory=Counter)
     decide: int = 0
     differs: int = 0
-    left_out: int = 0
     elsewhere: Counter[str] = field(default_factory=Counter)
     nameless: int = 0
 
@@ -74,20 +74,27 @@ class Audit:
                 yield found
 
     def _all(self, index: RunIndex, tally: Tally) -> Iterator[Finding]:
-        for job_id in self.store.children(JOBS):
-            runs = index.of(job_id)
+        for status in glances(self.store, self.since):
+            runs = index.of(status.job_id)
             with suppress(JobUnknown):
-                status = self._status(job_id)
-                if self.since is not None and not runs and _older(status, self.since):
-                    tally.left_out += 1
-                    continue
-                found = self._judge(status, runs)
-                if found.decide or found.differs or self._out_of_sight(status, runs):
-                    runs = self._runs_now(job_id, runs, status)
-                    found = self._judge(self._status(job_id), runs)
-                yield found
+                yield self._found(status, runs)
         for job_id, foreign_to, runs in index.unseen():
-            yield self._unknown(job_id, foreign_to, runs)
+            older = None if foreign_to or self.since is None else self._older(job_id)
+            yield self._unknown(job_id, foreign_to, runs) if older is None else self._found(older, runs)
+
+    def _found(self, status: JobStatus, runs: tuple[SeenRun, ...]) -> Finding:
+        """The verdict; where it is not that all is well, of the whole of what is known, looked at once more."""
+        found = self._judge(status, runs)
+        if found.decide or found.differs or self._out_of_sight(status, runs):
+            runs = self._runs_now(status.job_id, runs, self._status(status.job_id) if status.brief else status)
+            found = self._judge(self._status(status.job_id), runs)
+        return found
+
+    def _older(self, job_id: str) -> JobStatus | None:
+        """A job that only runs have seen since the day asked for; None where the store has nothing of it."""
+        with suppress(JobUnknown):
+            return self._status(job_id)
+        return None
 
     def _out_of_sight(self, status: JobStatus, runs: tuple[SeenRun, ...]) -> bool:
         """Whether the run that took the latest attempt may be one from before the day asked for."""
@@ -161,11 +168,3 @@ def look(store: Store, *, since: date | None = None, say_store: str | None = Non
 def spec_place(store: Store, job_id: str) -> str:
     """Where the job's spec can be read from by its path: the store's own copy."""
     return str(store.root / spec_key(job_id)) if isinstance(store, FileStore) and is_job_id(job_id) else "SPEC"
-
-
-def _older(status: JobStatus, since: date) -> bool:
-    """Whether all that the store knows of the job happened before the day. A damaged or cut short one never is."""
-    times = [status.registered_at or "", *(refused.envelope.time for refused in status.refusals)]
-    for attempt in status.attempts:
-        times += [attempt.since, attempt.ended or ""]
-    return status.state != State.DAMAGED and "" < max(times) < since.isoformat()

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import click
 
 from flows.sharing import shared_store
-from proxx import doctor
+from proxx import doctor, doctor_storage
 from proxx.cli.words import err, out, safe
 from proxx.doctor import Finding
 from proxx.errors import ProxxError
@@ -52,7 +52,7 @@ def examine(needs: Needs) -> tuple[Finding, ...]:
     for folder in needs.reads:
         findings.append(readable(folder))
     for folder in needs.writes:
-        findings += (finding for finding in doctor.output(folder) if finding.area != "leftovers")
+        findings += (finding for finding in doctor_storage.folder_output(folder) if finding.area != "leftovers")
     findings += job_files(needs.store, trial=doctor.healthy(tuple(findings)))
     return tuple(findings)
 
@@ -115,7 +115,7 @@ def job_files(said: str | None, *, trial: bool) -> Iterator[Finding]:
             "Mount the share it is on; for the first one ever: `python -m flows.worker_check --make-store`.",
         )
     elif trial:
-        yield from doctor.store(lambda: chosen)
+        yield from doctor_storage.store(lambda: chosen)
     else:
         yield Finding("store", True, f"{chosen.uri}: store {known.uuid}.")
 

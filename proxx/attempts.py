@@ -5,7 +5,8 @@ State is derived from events and from nothing else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import cast
 
 from proxx.canonical import Json
@@ -80,6 +81,11 @@ def read_attempts(store: Store, job_id: str) -> tuple[Attempt, ...]:
             if number > last:
                 return tuple(attempts)
             attempt = Attempt(number, (), (f"attempt {number} is missing",))
+        if attempts and attempts[-1].events and attempts[-1].events[-1].type not in TERMINAL:
+            before = attempts[-1]  # the next one could not have been opened, so its last event was lost
+            attempts[-1] = replace(
+                before, problems=(*before.problems, f"attempt {before.number}: its end is missing")
+            )
         attempts.append(attempt)
 
 
@@ -151,3 +157,13 @@ def with_announcement(known: dict[str, frozenset[str]], event: Event) -> dict[st
 def ours(store: Store, job_id: str, output_uri: str, sha256: str) -> bool:
     """Whether this job announced that it publishes these bytes there."""
     return sha256 in announcements(store, job_id).get(output_uri, frozenset())
+
+
+def first_code(result: Mapping[str, Json]) -> str | None:
+    """The code of the first failed clip, else of what stopped the job."""
+    clips = result.get("clips")
+    failures = [clip.get("failure") for clip in clips if isinstance(clip, dict)] if isinstance(clips, list) else []
+    for failure in (*failures, result.get("stopped")):
+        if isinstance(failure, dict) and isinstance(code := failure.get("code"), str):
+            return code
+    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -64,10 +65,17 @@ class FileStore:
             raise StoreUnavailable(message="the store did not give an object", detail=f"{key}: {why}") from why
 
     def list(self, folder: str) -> tuple[str, ...]:
-        keys: list[str] = []
-        for name, is_folder in self._scan(folder):
-            keys.extend(self.list(f"{folder}{name}/") if is_folder else (f"{folder}{name}",))
-        return tuple(sorted(keys))
+        return tuple(self.walk(folder))
+
+    def walk(self, folder: str, after: str = "") -> Iterator[str]:
+        # A folder's name with its slash sorts as its keys do.
+        found = self._scan(folder)
+        for name in sorted(f"{folder}{name}/" if is_folder else f"{folder}{name}" for name, is_folder in found):
+            if name.endswith("/"):
+                if name > after or after.startswith(name):
+                    yield from self.walk(name, after)
+            elif name > after:
+                yield name
 
     def children(self, folder: str) -> tuple[str, ...]:
         return tuple(sorted(name for name, _ in self._scan(folder)))

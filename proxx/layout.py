@@ -24,18 +24,27 @@ Kind: TypeAlias = Literal[
     "storage",
     "refusal",
     "claim",
-    "index_open",
+    "index_begun",
+    "index_registered",
+    "index_taken",
     "index_ended",
 ]
 
 STORE_KEY: Final = "store.json"
 JOBS: Final = "jobs/"
+OPEN: Final = "index/open/"
+ENDED: Final = "index/ended/"
 
 _NAME: Final = r"[a-z0-9][a-z0-9._-]*"
 _KEY: Final = re.compile(rf"{_NAME}(/{_NAME})*")
 _JOB: Final = r"(?P<job>[0-9a-z][0-9a-z-]{0,127})"
 _JOB_ID: Final = re.compile(_JOB)
 _ATTEMPT: Final = r"(?P<attempt>\d{4}|[1-9]\d{4,})"
+_DAY: Final = r"(?P<name>\d{4}-\d\d-\d\d)"
+_TIME: Final = r"(?P<time>\d{6})"  # of that day, UTC
+_RUN: Final = r"[a-z0-9][a-z0-9-]{0,63}"
+_RUN_ID: Final = re.compile(_RUN)
+_OPEN: Final = rf"index/open/{_DAY}/{_JOB}"
 _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = (
     ("store", re.compile(r"store\.json")),
     ("spec", re.compile(rf"jobs/{_JOB}/spec\.json")),
@@ -46,21 +55,34 @@ _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = (
     ("storage", re.compile(rf"jobs/{_JOB}/attempts/{_ATTEMPT}/storage\.json")),
     ("refusal", re.compile(rf"jobs/{_JOB}/refusals/(?P<name>[0-9a-f-]{{36}})\.json")),
     ("claim", re.compile(r"claims/(?P<name>[0-9a-f]{64})/(?P<number>\d{4}|[1-9]\d{4,})")),
-    ("index_open", re.compile(rf"index/open/{_JOB}")),
-    ("index_ended", re.compile(rf"index/ended/(?P<name>\d{{4}}-\d\d-\d\d)/{_JOB}/{_ATTEMPT}")),
+    ("index_begun", re.compile(rf"{_OPEN}/begun\.{_TIME}")),
+    ("index_registered", re.compile(rf"{_OPEN}/registered\.{_TIME}")),
+    ("index_taken", re.compile(rf"{_OPEN}/{_ATTEMPT}\.{_TIME}")),
+    (
+        "index_ended",
+        re.compile(
+            rf"index/ended/{_DAY}/{_JOB}/{_ATTEMPT}\.{_TIME}\.(?P<outcome>completed|failed-[a-z0-9_]*|unlocked|retired)(\.(?P<run>{_RUN}))?"
+        ),
+    ),
 )
 _FROM_ZERO: Final = frozenset({"clip_log"})  # clips are counted from 0, everything else from 1
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a key names. name: a claim's digest, a refusal's uuid or an index day; number: event, clip, generation."""
+    """What a key names. name: a claim's digest, a refusal's uuid or an index day; number: event, clip, generation.
+
+    time, outcome, run: of an index key, "" where it does not say.
+    """
 
     kind: Kind
     job_id: str = ""
     attempt: int = 0
     number: int = 0
     name: str = ""
+    time: str = ""
+    outcome: str = ""
+    run: str = ""
 
 
 def parse(key: str) -> Parsed | None:
@@ -73,7 +95,14 @@ def parse(key: str) -> Parsed | None:
                 return None
             if number is not None and int(number) < 1 and kind not in _FROM_ZERO:
                 return None
-            return Parsed(kind, part.get("job") or "", int(attempt or 0), int(number or 0), part.get("name") or "")
+            return Parsed(
+                kind,
+                part.get("job") or "",
+                int(attempt or 0),
+                int(number or 0),
+                part.get("name") or "",
+                *(part.get(rest) or "" for rest in ("time", "outcome", "run")),
+            )
     return None
 
 
@@ -140,15 +169,39 @@ def refusal_key(job_id: str, uuid: str) -> str:
     return f"{refusals_folder(job_id)}{uuid}.json"
 
 
-def index_open_key(job_id: str) -> str:
-    _job(job_id)
-    return f"index/open/{job_id}"
+# --- the index: empty keys for listings, which decide nothing ------------------------------------------------
+# `time` is that of the record's envelope, `2026-01-31T12:00:00.000000Z`.
 
 
-def index_ended_key(day: str, job_id: str, attempt: int) -> str:
-    """`day`: the UTC date of the last event, `2026-01-31`."""
+def index_begun_key(time: str, job_id: str) -> str:
+    """Before a registration is committed: no registered job is without one."""
+    return f"{_open(time, job_id)}begun.{_clock(time)}"
+
+
+def index_registered_key(time: str, job_id: str) -> str:
+    """After it was."""
+    return f"{_open(time, job_id)}registered.{_clock(time)}"
+
+
+def index_taken_key(time: str, job_id: str, attempt: int) -> str:
+    """Before an attempt is taken: no attempt is without one."""
+    return f"{_open(time, job_id)}{_number(attempt, 4)}.{_clock(time)}"
+
+
+def index_ended_key(time: str, job_id: str, attempt: int, outcome: str, run_id: str) -> str:
+    """After an attempt was closed. outcome: `completed`, `failed-<code>`, `unlocked`, `retired`."""
     _job(job_id)
-    return f"index/ended/{day}/{job_id}/{_number(attempt, 4)}"
+    run = f".{run_id}" if _RUN_ID.fullmatch(run_id) else ""
+    return f"{ENDED}{time[:10]}/{job_id}/{_number(attempt, 4)}.{_clock(time)}.{outcome.lower()}{run}"
+
+
+def _open(time: str, job_id: str) -> str:
+    _job(job_id)
+    return f"{OPEN}{time[:10]}/{job_id}/"
+
+
+def _clock(time: str) -> str:
+    return time[11:19].replace(":", "")
 
 
 def claim_digest(uri: str) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Final, cast
 
+from proxx.attempts import first_code
 from proxx.canonical import Json, canonical_bytes, pretty_bytes
 from proxx.errors import (
     AttemptClosed,
@@ -25,7 +26,15 @@ from proxx.errors import (
 )
 from proxx.event import TERMINAL, Clock, Event, Worker, make_event, parse_event, stamp, utc_now
 from proxx.journal import Journal
-from proxx.layout import index_ended_key, is_job_id, registered_key, result_key, spec_key, storage_key
+from proxx.layout import (
+    index_ended_key,
+    index_taken_key,
+    is_job_id,
+    registered_key,
+    result_key,
+    spec_key,
+    storage_key,
+)
 from proxx.ledger import Absent, Attempt, Closed, Ledger, Open, put_event, read_attempts
 from proxx.objects import Store
 
@@ -47,6 +56,7 @@ def acquire(
     StoreUnavailable): whoever gets a Ledger back holds the lock, and nobody else does.
     """
     _refuse_unless_free(store, job_id, attempt)
+    store.create(index_taken_key(stamp(worker, run_id, clock=clock).time, job_id, attempt), b"")
     ledger = Ledger(store, job_id, attempt, worker, run_id, clock=clock, journals=journals)
     try:
         ledger.append("lock.acquired", {"attempt": attempt, "job_id": job_id}, notes)
@@ -168,10 +178,18 @@ def _after_the_end(
     store: Store, job_id: str, attempt: int, event: Event, copies: tuple[tuple[str, bytes], ...] = ()
 ) -> None:
     """What readers like to find. The attempt is closed whether or not these can be written: the event says all."""
-    day = event.envelope.time[:10]
-    for key, data in (*copies, (index_ended_key(day, job_id, attempt), b"")):
+    told = index_ended_key(event.envelope.time, job_id, attempt, _outcome(event), event.envelope.run_id)
+    for key, data in (*copies, (told, b"")):
         with suppress(StoreUnavailable, StoreRefused):
             store.create(key, data)
+
+
+def _outcome(event: Event) -> str:
+    """`completed`, `failed-<code>`, `unlocked` or `retired`."""
+    result = cast("Mapping[str, Json] | None", event.data.get("result"))
+    if event.type != "lock.released" or not isinstance(result, Mapping):
+        return event.type
+    return "completed" if result.get("status") == "COMPLETED" else f"failed-{first_code(result) or ''}"
 
 
 def _locked(attempt: int, acquired: Event) -> Locked:

@@ -7,6 +7,7 @@ true, so a stale listing on shared storage can only make a reader refuse, never 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from typing import Protocol
 
 from proxx.journal import Journal
@@ -32,6 +33,9 @@ class Store(Protocol):
 
     def list(self, folder: str) -> tuple[str, ...]:
         """All keys below `folder`, in full, sorted."""
+
+    def walk(self, folder: str, after: str = "") -> Iterator[str]:
+        """The same one by one, in the same order, without holding all. after: only those behind this text."""
 
     def children(self, folder: str) -> tuple[str, ...]:
         """The names directly below `folder`, of objects and folders, sorted."""
@@ -64,6 +68,9 @@ class MemoryStore:
         check_folder(folder)
         with self._lock:
             return tuple(sorted(key for key in self._objects if key.startswith(folder)))
+
+    def walk(self, folder: str, after: str = "") -> Iterator[str]:
+        return (key for key in self.list(folder) if key > after)
 
     def children(self, folder: str) -> tuple[str, ...]:
         return tuple(sorted({key[len(folder) :].split("/", 1)[0] for key in self.list(folder)}))

@@ -9,19 +9,31 @@ first, before anything is written, leaves that to true races.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final, Literal
 
 from pydantic import Field, ValidationError
 
 from proxx.canonical import Json, NotCanonical, canonical_bytes, read_json
 from proxx.contract import Contract
-from proxx.errors import JobRetired, OutputClaimed, Problem, ProxxError, SpecAltered, SpecInvalid, StoreDamaged
+from proxx.errors import (
+    JobRetired,
+    OutputClaimed,
+    Problem,
+    ProxxError,
+    SpecAltered,
+    SpecInvalid,
+    StoreDamaged,
+    StoreRefused,
+    StoreUnavailable,
+)
 from proxx.event import Stamp
 from proxx.layout import (
     JOBS,
     claim_digest,
     claim_key,
-    index_open_key,
+    index_begun_key,
+    index_registered_key,
     is_job_id,
     refusal_key,
     registered_key,
@@ -74,9 +86,11 @@ def register(store: Store, spec_bytes: bytes, job_id: str, outputs: Sequence[str
         _same_spec(there, spec_bytes)
     for output in claims:
         _claim(store, job_id, output, retired, take=True)
-    store.create(index_open_key(job_id), b"")
+    store.create(index_begun_key(registrar.time, job_id), b"")
     record = Registration(schema_="proxx.registered/1", job_id=job_id, outputs=tuple(outputs), envelope=registrar)
     store.create(registered_key(job_id), canonical_bytes(record.to_json()))
+    with suppress(StoreUnavailable, StoreRefused):  # only listings miss it, and then they read the record
+        store.create(index_registered_key(registrar.time, job_id), b"")
 
 
 def is_registered(store: Store, job_id: str) -> bool:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Iterator
 from typing import Final
 
 from proxx.bucket import Bucket
 from proxx.canonical import NotCanonical, read_json
 from proxx.errors import StoreRefused, StoreUnavailable
 from proxx.journal import Incident, Journal
-from proxx.layout import STORE_KEY
+from proxx.layout import STORE_KEY, is_key
 from proxx.objects import check_folder, check_key
 from proxx.wire import Wire, is_uncertain
 from proxx.wirefault import Cause, WireFault
@@ -63,12 +64,17 @@ class S3Store:
         return None if found is None else found[0]
 
     def list(self, folder: str) -> tuple[str, ...]:
+        return tuple(self.walk(folder))
+
+    def walk(self, folder: str, after: str = "") -> Iterator[str]:
         check_folder(folder)
         self._learn()
-        cut = len(self._prefix)
+        behind = self._prefix + after if after else ""
         try:
-            pages = self._bucket.pages(self._prefix + folder)
-            return tuple(sorted(one.key[cut:] for objects, _ in pages for one in objects))
+            for objects, _ in self._bucket.pages(self._prefix + folder, after=behind):
+                for one in objects:
+                    if is_key(key := one.key[len(self._prefix) :]):
+                        yield key
         except WireFault as fault:
             raise _failed("the store did not list a folder", fault) from fault
 
@@ -77,15 +83,14 @@ class S3Store:
         self._learn()
         whole = self._prefix + folder
         try:
-            return tuple(
-                sorted(
-                    name[len(whole) :].rstrip("/")
-                    for objects, folders in self._bucket.pages(whole, folders=True)
-                    for name in (*(one.key for one in objects), *folders)
-                )
-            )
+            names = [
+                name[len(whole) :].rstrip("/")
+                for objects, folders in self._bucket.pages(whole, folders=True)
+                for name in (*(one.key for one in objects), *folders)
+            ]
         except WireFault as fault:
             raise _failed("the store did not list a folder", fault) from fault
+        return tuple(sorted(filter(is_key, names)))
 
     def _create(self, key: str, data: bytes) -> bytes | None:
         """One conditional PUT. Where it was refused or its answer lost, what stands there tells by its nonce."""

@@ -10,12 +10,12 @@ from enum import StrEnum
 
 from pydantic import JsonValue, ValidationError
 
+from proxx.attempts import Absent, Attempt, Closed, Open, first_code, read_attempts
 from proxx.canonical import Json
 from proxx.contract import Contract
 from proxx.errors import JobUnknown, StoreDamaged
 from proxx.event import EventType, Worker
 from proxx.layout import JOBS, is_job_id, parse, refusals_folder, registered_key, spec_key
-from proxx.ledger import Absent, Attempt, Closed, Open, read_attempts
 from proxx.objects import Store
 from proxx.register import Refused, registration
 
@@ -47,10 +47,14 @@ class AttemptStatus(Contract):
 
 
 class JobStatus(Contract):
-    """One job: its state is that of its latest attempt. problems: what is missing or cannot be read."""
+    """One job: its state is that of its latest attempt. problems: what is missing or cannot be read.
+
+    brief: told from listings alone, so that outputs and who took an attempt are not in it.
+    """
 
     job_id: str
     state: State
+    brief: bool = False
     registered: bool
     registered_at: str | None = None
     outputs: tuple[str, ...] = ()
@@ -201,7 +205,7 @@ def _closed(number: int, count: int, closed: Closed) -> AttemptStatus:
         run_id=first.run_id,
         since=first.time,
         ended=closed.last.envelope.time,
-        code=_first_code(result) if result else None,
+        code=first_code(result) if result else None,
         reason=reason if isinstance(reason, str) else None,
         fingerprint=fingerprint if isinstance(fingerprint, str) else None,
         events=count,
@@ -214,13 +218,3 @@ def _end(closed: Closed, result: dict[str, Json] | None) -> State:
     if closed.last.type == "unlocked":
         return State.UNLOCKED
     return State.COMPLETED if result and result.get("status") == "COMPLETED" else State.FAILED
-
-
-def _first_code(result: dict[str, Json]) -> str | None:
-    """The code of the first failed clip, else of what stopped the job."""
-    clips = result.get("clips")
-    failures = [clip.get("failure") for clip in clips if isinstance(clip, dict)] if isinstance(clips, list) else []
-    for failure in (*failures, result.get("stopped")):
-        if isinstance(failure, dict) and isinstance(code := failure.get("code"), str):
-            return code
-    return None

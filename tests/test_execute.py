@@ -86,9 +86,10 @@ def test_a_job_is_made_clip_after_clip(ground: Ground, store: Store, job: JobSpe
     assert all(check.equal for clip in result.clips for check in clip.checks)
 
 
-@pytest.mark.clause("F4")
+@pytest.mark.clause("F4", lead=True)
 @pytest.mark.clause("V2")
 def test_the_same_attempt_is_never_run_again(ground: Ground, store: Store, job: JobSpec) -> None:
+    """An attempt that ended is refused with its result, and none is begun out of turn."""
     first = execute(spec_bytes(job), site(store, ground))
     with pytest.raises(AttemptClosed) as caught:
         execute(spec_bytes(job), site(store, ground))

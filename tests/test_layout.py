@@ -9,6 +9,7 @@ import pytest
 from proxx import layout
 
 JOB = "ab" * 32
+TIME = "2026-01-31T12:05:00.123456Z"
 UUID = "12345678-1234-5678-1234-567812345678"
 
 
@@ -21,8 +22,14 @@ def test_the_keys_of_layout_1() -> None:
     assert layout.clip_log_key(JOB, 1, 3) == f"jobs/{JOB}/attempts/0001/clips/003.log"
     assert layout.result_key(JOB, 2) == f"jobs/{JOB}/attempts/0002/result.json"
     assert layout.refusal_key(JOB, UUID) == f"jobs/{JOB}/refusals/{UUID}.json"
-    assert layout.index_open_key(JOB) == f"index/open/{JOB}"
-    assert layout.index_ended_key("2026-01-31", JOB, 1) == f"index/ended/2026-01-31/{JOB}/0001"
+    assert layout.storage_key(JOB, 2) == f"jobs/{JOB}/attempts/0002/storage.json"
+    assert layout.index_begun_key(TIME, JOB) == f"index/open/2026-01-31/{JOB}/begun.120500"
+    assert layout.index_registered_key(TIME, JOB) == f"index/open/2026-01-31/{JOB}/registered.120500"
+    assert layout.index_taken_key(TIME, JOB, 1) == f"index/open/2026-01-31/{JOB}/0001.120500"
+    assert layout.index_ended_key(TIME, JOB, 1, "failed-SOURCE_MISSING", UUID) == (
+        f"index/ended/2026-01-31/{JOB}/0001.120500.failed-source_missing.{UUID}"
+    )
+    assert layout.index_ended_key(TIME, JOB, 1, "unlocked", "A run!").endswith("/0001.120500.unlocked")
 
 
 def test_a_claim_key_is_frozen() -> None:

@@ -24,7 +24,7 @@ from proxx.errors import (
     StoreUnavailable,
 )
 from proxx.event import Worker, stamp
-from proxx.layout import claim_key
+from proxx.layout import claim_key, parse
 from proxx.lock import acquire, retire
 from proxx.register import (
     Refused,
@@ -74,7 +74,11 @@ def test_what_a_registration_writes_and_in_which_order() -> None:
     outputs = ["/p/b.mov", "/p/A.mov"]
     enter(store, A, outputs)
     claims = sorted(claim_key(output, 1) for output in outputs)
-    assert order == [f"jobs/{A}/spec.json", *claims, f"index/open/{A}", f"jobs/{A}/registered.json"]
+    *written, last = order
+    day, begun = last.split("/")[2], written[-2]
+    assert written == [f"jobs/{A}/spec.json", *claims, begun, f"jobs/{A}/registered.json"]
+    assert begun.startswith(f"index/open/{day}/{A}/begun.")
+    assert last.startswith(f"index/open/{day}/{A}/registered.")
     assert json.loads(store.read(claim_key("/p/a.MOV", 1)) or b"") == {
         "schema": "proxx.claim/1",
         "job_id": A,
@@ -106,7 +110,11 @@ def test_cut_short_anywhere_it_can_be_resumed(at: int, landed: bool) -> None:
     committed = landed and at == 5
     assert is_registered(dying, A) == committed
     enter(dying, A, outputs)
-    assert is_registered(dying, A) and dying.list("") == whole.list("")
+    assert is_registered(dying, A)
+    kinds = [[found.kind for key in one.list("") if (found := parse(key))] for one in (whole, dying)]
+    if committed:  # what only listings would like to find is not written later
+        kinds[0].remove("index_registered")
+    assert kinds[0] == kinds[1]
     assert {dying.read(key) for key in dying.list("claims/")} == {whole.read(key) for key in whole.list("claims/")}
 
 
@@ -260,9 +268,10 @@ def race(store: Store, jobs: dict[str, list[str]]) -> dict[str, str]:
     return said
 
 
-@pytest.mark.clause("A2")
+@pytest.mark.clause("A2", lead=True)
 @pytest.mark.parametrize("kind", ["memory", "file"])
 def test_two_jobs_racing_for_the_same_outputs_in_other_spellings(kind: str, tmp_path: Path) -> None:
+    """Two jobs race for the same outputs in other case and Unicode form: one has them all, the other nothing."""
     mine = ["/p/Été.mov", "/p/b.mov"]
     theirs = ["/P/B.MOV", unicodedata.normalize("NFD", "/p/ÉTÉ.mov")]
     for turn in range(100 if kind == "memory" else 15):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from flows.cli.quiet import prefect_quiet
-from proxx.cli.settings import current, json_option, store_option
+from proxx.cli.settings import current, json_option, since_option, store_option
 from proxx.cli.words import many, out, safe, short
 from proxx.status import State
 
@@ -25,18 +25,8 @@ TOLD: Final = (State.DAMAGED, State.UNLOCKED, State.RETIRED)
 """States of the ledger that no verdict has the name of."""
 
 
-def _day(_: click.Context, __: click.Parameter, value: datetime | None) -> date | None:
-    return value.date() if value is not None else None
-
-
 @click.command()
-@click.option(
-    "--since",
-    type=click.DateTime(("%Y-%m-%d",)),
-    callback=_day,
-    metavar="DAY",
-    help="Leave out jobs that nothing happened to since DAY (2026-01-31, UTC).",
-)
+@since_option
 @click.option("--all", "everything", is_flag=True, help="Show also the jobs that need nothing.")
 @store_option
 @json_option
@@ -93,8 +83,8 @@ def _counts(tally: Tally, looking: Audit) -> Iterator[str]:
         inner = ", ".join(f"{n} {state.lower()}" for state, n in told if n)
         kinds.append(f"{count:,} {verdict}" + (f" ({inner})" if inner else ""))
     yield f"{many(tally.jobs, 'job')} in {safe(looking.store.uri)}" + (f" = {' + '.join(kinds)}" if kinds else "")
-    if tally.left_out:
-        yield f"Left out: {many(tally.left_out, 'job')} nothing happened to since {looking.since}."
+    if looking.since is not None:
+        yield f"Left out: jobs nothing happened to since {looking.since}."
     for store, count in sorted(tally.elsewhere.items()):
         yield f"Not of this store: {many(count, 'run')} of {safe(store)}"
     if tally.nameless:
@@ -149,7 +139,6 @@ def counts_as_data(tally: Tally) -> dict[str, Json]:
         "verdicts": {verdict.value: tally.verdicts[verdict] for verdict in Verdict},
         "need_decision": tally.decide,
         "differ": tally.differs,
-        "left_out": tally.left_out,
         "runs_of_other_stores": dict(sorted(tally.elsewhere.items())),
         "runs_without_a_job": tally.nameless,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -93,6 +94,21 @@ def json_option(verb: F) -> F:
         expose_value=False,
         callback=_keep_json,
         help="Answer in JSON on standard output, failures too.",
+    )(verb)
+
+
+def _day(_: click.Context, __: click.Parameter, value: datetime | None) -> date | None:
+    return value.date() if value is not None else None
+
+
+def since_option(verb: F) -> F:
+    """`--since`: jobs that something happened to on the day or later; the parameter is a date or None."""
+    return click.option(
+        "--since",
+        type=click.DateTime(("%Y-%m-%d",)),
+        callback=_day,
+        metavar="DAY",
+        help="Leave out jobs that nothing happened to since DAY (2026-01-31, UTC): of many jobs that is quicker.",
     )(verb)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING
 
 import click
 
-from proxx.cli.settings import current, json_option, store_option, the_store, which_job
+from proxx.cli.settings import current, json_option, since_option, store_option, the_store, which_job
 from proxx.cli.words import facts, many, out, out_json, safe, short, table
 
 if TYPE_CHECKING:
@@ -15,15 +16,17 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("job", required=False)
+@since_option
 @store_option
 @json_option
-def status(job: str | None) -> int:
+def status(job: str | None, since: date | None) -> int:
     """Show all jobs of the store, or JOB: an id, the beginning of one, or a spec file.
 
     HELD means that an attempt is open: its worker runs, or died. Nothing in the store can tell which, so it is
     shown who it is and since when.
     """
-    from proxx.status import all_jobs, job_status
+    from proxx.glance import glances
+    from proxx.status import job_status
 
     store = the_store()
     if job is not None:
@@ -33,13 +36,13 @@ def status(job: str | None) -> int:
         else:
             _one(found)
         return 0
-    jobs = all_jobs(store)
+    jobs = tuple(glances(store, since))
     if current().json:
         out_json({"store": store.uri, "jobs": [each.to_json() for each in jobs]})
     elif not jobs:
-        out(f"No jobs in {safe(store.uri)}")
+        out(f"No jobs in {safe(store.uri)}" + (f" since {since}" if since else ""))
     else:
-        table(("JOB", "STATE", "ATTEMPT", "OUTPUTS", "SINCE", "SAID"), [_row(each) for each in jobs])
+        table(("JOB", "STATE", "ATTEMPT", "SINCE", "SAID"), [_row(each) for each in jobs])
     return 0
 
 
@@ -50,7 +53,6 @@ def _row(job: JobStatus) -> tuple[str, ...]:
         short(job.job_id),
         job.state,
         str(latest.attempt) if latest else "-",
-        str(len(job.outputs)),
         moment(since),
         _said(job, latest),
     )

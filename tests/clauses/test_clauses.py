@@ -15,6 +15,7 @@ from tests.clauses.walk import Clauses, judge, load
 from tests.conftest import ClauseCount
 
 TESTS = Path(__file__).parents[1]
+MODULES = ("__init__.py", "record.py", "walk.py", "test_clauses.py")
 
 
 def test_every_clause_has_a_test_that_ran(clause_count: ClauseCount) -> None:
@@ -70,7 +71,7 @@ def session(folder: Path, body: str, *arguments: str) -> tuple[int, str]:
     """A small project of its own with this walk in it: exit status and output of its pytest."""
     tests = folder / "tests"
     (tests / "clauses").mkdir(parents=True)
-    for name in ("__init__.py", "conftest.py", "clauses/__init__.py", "clauses/walk.py", "clauses/test_clauses.py"):
+    for name in ("__init__.py", "conftest.py", *(f"clauses/{name}" for name in MODULES)):
         shutil.copy(TESTS / name, tests / name)
     (tests / "clauses.toml").write_text(LIST)
     (tests / "test_shown.py").write_text(SHOWN.format(body=body))
@@ -78,8 +79,9 @@ def session(folder: Path, body: str, *arguments: str) -> tuple[int, str]:
         '[tool.pytest.ini_options]\ntestpaths = ["tests"]\naddopts = "-ra"\nmarkers = ["clause(id): shows"]\n'
     )
     only = ["-o", "python_functions=test_every_clause* test_same test_alone", "-o", f"cache_dir={folder}/cache"]
+    without = ["-p", "no:tests.objects.fixtures"]  # conftest.py asks for them; they are not copied
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *only, *arguments],
+        [sys.executable, "-m", "pytest", *only, *without, *arguments],
         cwd=folder,
         env={key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")} | {"PYTHONPATH": ""},
         capture_output=True,

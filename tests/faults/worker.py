@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,9 @@ class FaultyStore:
 
     def list(self, folder: str) -> tuple[str, ...]:
         return self.real.list(folder)
+
+    def walk(self, folder: str, after: str = "") -> Iterator[str]:
+        return self.real.walk(folder, after)
 
     def children(self, folder: str) -> tuple[str, ...]:
         return self.real.children(folder)

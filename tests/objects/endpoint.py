@@ -57,7 +57,7 @@ class Endpoint:
         return Bucket(self, name)
 
 
-def client(endpoint: Endpoint, read_timeout: float = 60) -> Any:  # noqa: ANN401
+def client(endpoint: Endpoint, service: str = "s3", *, read_timeout: float = 60) -> Any:  # noqa: ANN401
     """A client of botocore that asks once. read_timeout: seconds it waits for an answer."""
     config = botocore.config.Config(
         retries={"max_attempts": 0, "mode": "standard", "total_max_attempts": 1},
@@ -68,7 +68,7 @@ def client(endpoint: Endpoint, read_timeout: float = 60) -> Any:  # noqa: ANN401
     )
     with _SESSION_LOCK:
         return _SESSION.create_client(
-            "s3",
+            service,
             region_name=REGION,
             endpoint_url=endpoint.url,
             aws_access_key_id=endpoint.keys.access,

@@ -6,7 +6,7 @@ The roots `media` and `proxies` are set on all of them, so one spec, with one jo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -182,6 +182,9 @@ class Around:
 
     def list(self, folder: str) -> tuple[str, ...]:
         return self.real.list(folder)
+
+    def walk(self, folder: str, after: str = "") -> Iterator[str]:
+        return self.real.walk(folder, after)
 
     def children(self, folder: str) -> tuple[str, ...]:
         return self.real.children(folder)

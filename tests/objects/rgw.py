@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import signal
 import uuid
@@ -10,10 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.objects.endpoint import Endpoint, Keys
+from tests.objects.endpoint import Endpoint, Keys, client
 from tests.objects.process import Daemon, free_port, listens, program, run
 
-CLASSES: Final = "/usr/lib/*/rados-classes"
 INSIDE: Final = "127.0.0.1"  # where monitor and OSD listen, whatever the gateway's address is
 
 CONF: Final = """\
@@ -56,13 +56,24 @@ rgw_gc_obj_min_wait = 2
 rgw_gc_processor_period = 5
 # A quota counts what is there, not what was there minutes ago.
 rgw_bucket_quota_ttl = 0
+# A killed gateway is forgotten soon: whoever makes a user waits for that.
+objecter_tick_interval = 0.5
+osd_client_watch_timeout = 3
 """
+TOKENS: Final = """\
+rgw_s3_auth_use_sts = true
+rgw_sts_key = {key}
+"""
+ALL_OF_S3: Final = {"Effect": "Allow", "Action": ["s3:*", "sts:*"], "Resource": "*"}
 
 
 class Rgw:
-    """One cluster and its gateway. `stop`, `kill` and `start` act on the gateway: the objects stay."""
+    """One cluster and its gateway. `stop`, `kill` and `start` act on the gateway: the objects stay.
 
-    def __init__(self, folder: Path, address: str = INSIDE) -> None:
+    tokens: it gives session tokens and looks at them. Then it calls a key that it does not know AccessDenied.
+    """
+
+    def __init__(self, folder: Path, address: str = INSIDE, *, tokens: bool = False) -> None:
         self._programs = {
             name: program(name, "radosgw ceph-mon ceph-osd ceph-common")
             for name in ("radosgw", "radosgw-admin", "ceph", "ceph-mon", "ceph-osd", "ceph-authtool", "monmaptool")
@@ -71,6 +82,7 @@ class Rgw:
         self.address = address
         self.port = free_port(address)
         self.endpoint = f"http://{address}:{self.port}"
+        self._tokens = tokens
         self._users: set[str] = set()
         self._cluster: list[Daemon] = []
         self._gateway: Daemon | None = None
@@ -81,12 +93,12 @@ class Rgw:
         for name in ("mon", "osd", "rgw"):
             (self.folder / name).mkdir()
         fsid, disk, monitor = str(uuid.uuid4()), str(uuid.uuid4()), free_port(INSIDE)
-        self._conf.write_text(
-            CONF.format(
-                fsid=fsid, folder=self.folder, inside=INSIDE, monitor=monitor, address=self.address, port=self.port,
-                classes=next(iter(sorted(Path("/").glob(CLASSES.lstrip("/")))), ""),
-            )
+        classes = next(iter(sorted(Path("/usr/lib").glob("*/rados-classes"))), "")
+        text = CONF.format(
+            fsid=fsid, folder=self.folder, inside=INSIDE, monitor=monitor, address=self.address, port=self.port,
+            classes=classes,
         )  # fmt: skip
+        self._conf.write_text(text + (TOKENS.format(key=secrets.token_hex(8)) if self._tokens else ""))
         self._make_keyring()
         self._do("monmaptool", "--create", "--fsid", fsid, "--addv", "a", f"[v2:{INSIDE}:{monitor}]", "monmap")
         self._do("ceph-mon", "--mkfs", "-i", "a", "--monmap", "monmap", "--keyring", "keyring")
@@ -140,6 +152,15 @@ class Rgw:
         self._limit(uid, quota_bytes, quota_objects)
         return keys
 
+    def temporary(self, name: str) -> Keys:
+        """Keys of the user that need a session token with them, for 15 minutes at least. For a server with tokens."""
+        user = self.as_user(self.user(name))
+        self._admin("caps", "add", f"--uid={name}", "--caps=user-policy=*")
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [ALL_OF_S3]})
+        client(user, "iam").put_user_policy(UserName=name, PolicyName="all", PolicyDocument=policy)
+        got = client(user, "sts").get_session_token()["Credentials"]
+        return Keys(got["AccessKeyId"], got["SecretAccessKey"], got["SessionToken"])
+
     def as_user(self, keys: Keys) -> Endpoint:
         return Endpoint("rgw", self.endpoint, keys)
 
@@ -178,9 +199,9 @@ class Rgw:
 
 
 @contextmanager
-def running_rgw(folder: Path, address: str = INSIDE) -> Iterator[Rgw]:
+def running_rgw(folder: Path, address: str = INSIDE, *, tokens: bool = False) -> Iterator[Rgw]:
     """A gateway at the address while the block runs. The folder must not be there yet."""
-    rgw = Rgw(folder, address)
+    rgw = Rgw(folder, address, tokens=tokens)
     try:
         rgw.start_cluster()
         rgw.start()

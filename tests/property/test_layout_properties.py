@@ -14,6 +14,8 @@ job_ids = st.from_regex(r"[0-9a-z][0-9a-z-]{0,127}", fullmatch=True).filter(layo
 numbers = st.integers(1, 10**9)
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 
+TIME = "2026-01-31T12:05:00.000001Z"
+
 
 @given(job_ids, numbers, numbers, st.uuids(), texts)
 def test_every_key_is_parsed_back(job: str, attempt: int, number: int, name: object, uri: str) -> None:
@@ -27,12 +29,24 @@ def test_every_key_is_parsed_back(job: str, attempt: int, number: int, name: obj
         layout.result_key(job, attempt): layout.Parsed("result", job, attempt),
         layout.refusal_key(job, str(name)): layout.Parsed("refusal", job, name=str(name)),
         layout.claim_key(uri, number): layout.Parsed("claim", number=number, name=digest),
-        layout.index_open_key(job): layout.Parsed("index_open", job),
-        layout.index_ended_key("2026-01-31", job, attempt): layout.Parsed(
-            "index_ended", job, attempt, name="2026-01-31"
+        layout.index_begun_key(TIME, job): layout.Parsed("index_begun", job, name="2026-01-31", time="120500"),
+        layout.index_registered_key(TIME, job): layout.Parsed(
+            "index_registered", job, name="2026-01-31", time="120500"
+        ),
+        layout.index_taken_key(TIME, job, attempt): layout.Parsed(
+            "index_taken", job, attempt, name="2026-01-31", time="120500"
+        ),
+        layout.index_ended_key(TIME, job, attempt, "failed-NO_VIDEO", "run-1"): layout.Parsed(
+            "index_ended",
+            job,
+            attempt,
+            name="2026-01-31",
+            time="120500",
+            outcome="failed-no_video",
+            run="run-1",
         ),
     }
-    assert len(expected) == 10
+    assert len(expected) == 12
     for key, parsed in expected.items():
         assert layout.is_key(key)
         assert layout.parse(key) == parsed
