@@ -20,6 +20,7 @@ from proxx.reach import InBucket, OnDisk, Root, Roots
 from proxx.store import Store, open_store
 from proxx.wire import Pace, Wire
 from tests.jobs import create, half_second
+from tests.makemedia import make
 from tests.objects.endpoint import Bucket, Endpoint
 
 KINDS: Final = ("file", "moto", "rgw")
@@ -130,9 +131,16 @@ class Ground:
 
     def job(self, profile: str = "prores_proxy_half", clips: int = 1, *, name: str = "test") -> JobSpec:
         """A job of half-second clips, the same on every kind, with its sources in place."""
-        for source in _clips(clips):
+        return self._with(_clips(clips), profile, name)
+
+    def noisy_job(self, size: str = "640x360", seconds: str = "0.48") -> JobSpec:
+        """One clip whose proxy is large for its picture: 2 MB; of 1280x720 and 0.72 seconds three parts of 5 MiB."""
+        return self._with((_noise(size, seconds),), "prores_proxy", "noisy")
+
+    def _with(self, sources: tuple[Path, ...], profile: str, name: str) -> JobSpec:
+        for source in sources:
             self.put(f"media:/{source.name}", source.read_bytes())
-        return _spec(profile, clips, name)
+        return _spec(profile, sources, name)
 
 
 @cache
@@ -145,19 +153,24 @@ def _clips(clips: int) -> tuple[Path, ...]:
 
 
 @cache
-def _spec(profile: str, clips: int, name: str) -> JobSpec:
+def _noise(size: str, seconds: str) -> Path:
+    """No encoder makes it small."""
+    return make(
+        "clip0.mov",
+        *("-f", "lavfi", "-i", f"color=gray:s={size}:r=25:d={seconds},noise=alls=100:allf=t:all_seed=1"),
+        *("-c:v", "libx264", "-preset", "ultrafast", "-crf", "35", "-threads", "1", "-pix_fmt", "yuv420p"),
+    )
+
+
+@cache
+def _spec(profile: str, sources: tuple[Path, ...], name: str) -> JobSpec:
     """Made by creation, of folders: that creation gives the same of a bucket has a test of its own."""
     with TemporaryDirectory() as folder:
         ground = Ground("file", Path(folder))
-        for source in _clips(clips):
+        for source in sources:
             ground.put(f"media:/{source.name}", source.read_bytes())
-        return create(
-            tuple(f"media:/{source.name}" for source in _clips(clips)),
-            "proxies:/",
-            profile,
-            name=name,
-            places=ground.places(),
-        )
+        names = tuple(f"media:/{source.name}" for source in sources)
+        return create(names, "proxies:/", profile, name=name, places=ground.places())
 
 
 @dataclass
