@@ -1,9 +1,9 @@
 """A real worker process that runs one attempt and is killed or put to sleep at a chosen step. For fault tests.
 
 `python -m tests.faults.worker SPEC STORE ATTEMPT WORK FAULT [SINGLE]`, FAULT being `none`, `progress` (while ffmpeg
-writes) or `before:N` / `after:N` (event N), with `stop:` in front for SIGSTOP instead of SIGKILL. The seam is the store
-and the watcher that `execute` is given: nothing in the product knows of faults. Prints the ExecutionResult.
-Roots come from PROXX_ROOTS. SINGLE: bytes above which an output is sent in parts.
+writes) or `before:N` / `after:N` (event N), with `stop:` in front for SIGSTOP instead of SIGKILL. SINGLE: bytes above
+which an output is sent in parts. Roots come from PROXX_ROOTS. The seam is the store and the watcher that `execute` is
+given: nothing in the product knows of faults. Prints the ExecutionResult.
 """
 
 from __future__ import annotations
