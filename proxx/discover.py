@@ -96,7 +96,7 @@ def absolute(path: Path) -> Path:
     if ".." not in parts:
         return whole
     last = len(parts) - 1 - parts[::-1].index("..")
-    return Path(*parts[: last + 1]).resolve().joinpath(*parts[last + 1 :])
+    return Path(os.path.realpath(Path(*parts[: last + 1]))).joinpath(*parts[last + 1 :])
 
 
 def natural_key(relative: str) -> tuple[object, ...]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from proxx import store as stores
+from proxx.canonical import Json
 from proxx.clip import Bench, make_clip
 from proxx.errors import (
     ClipFailure,
@@ -144,7 +145,8 @@ def one_clip(spec: JobSpec, index: int, bench: Bench, made: list[Made]) -> Syste
     except (ClipFailure, JobStopped, ToolchainMismatch, ToolchainMissing) as why:
         result = failed(spec, index, why)
         try:
-            ledger.append("clip.failed", {"clip": index, "failure": result.failure.to_json()})
+            notes: dict[str, Json] = {"detail": why.detail} if why.detail else {}
+            ledger.append("clip.failed", {"clip": index, "failure": result.failure.to_json()}, notes)
         except (LockLost, LedgerFailed) as worse:
             made.append(failed(spec, index, worse))
             return worse

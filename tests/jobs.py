@@ -6,6 +6,7 @@ from pathlib import Path
 
 from proxx.create import CreateRequest, create_jobs
 from proxx.job import JobSpec, spec_bytes
+from proxx.places import Places
 from proxx.probe import decoders
 from proxx.profile import find_profile
 from proxx.toolchain import Name, find_toolchain
@@ -30,7 +31,14 @@ def make_job(output: Path, profile: str, clips: int = 1, *, name: str = "test") 
 
 
 def create(
-    sources: tuple[Path, ...], output: Path, profile: str, *, name: str = "test", build: Name = "static"
+    sources: tuple[Path | str, ...],
+    output: Path | str,
+    profile: str,
+    *,
+    name: str = "test",
+    build: Name = "static",
+    places: Places | None = None,
+    template: str = "{source_name}",
 ) -> JobSpec:
     """One job of these sources, by creation itself."""
     toolchain = find_toolchain(build)
@@ -41,11 +49,12 @@ def create(
             toolchain=toolchain.identity,
             output=str(output),
             name=name,
-            template="{source_name}",
+            template=template,
             clips_per_job=None,
             leave_out_refused=False,
             accept_damage=(),
             date="2026-01-02",
+            places=places or Places(),
         ),
         ffprobe=toolchain.ffprobe,
         decoders=decoders(toolchain.ffmpeg),

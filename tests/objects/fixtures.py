@@ -14,6 +14,8 @@ import pytest
 from proxx.objects import Store
 from tests.objects.endpoint import Bucket, Endpoint
 from tests.objects.fault import Proxy, proxying
+from tests.objects.ground import KINDS as GROUNDS
+from tests.objects.ground import Ground
 from tests.objects.kinds import KINDS, Kind, connected, speaking_to
 from tests.objects.moto import Moto, running_moto
 from tests.objects.rgw import Rgw, running_rgw
@@ -95,6 +97,34 @@ def new_store(kind: Kind) -> Callable[[], Store]:
 def store(new_store: Callable[[], Store]) -> Store:
     """A store of each kind, made and empty but for its store.json."""
     return new_store()
+
+
+@pytest.fixture(scope="session")
+def rgw_owner(rgw: Rgw) -> Endpoint:
+    """A user who has the buckets of all grounds: making one takes longer than a test's own requests."""
+    return rgw.as_user(rgw.user(_fresh("owner")))
+
+
+@pytest.fixture(params=GROUNDS)
+def ground(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
+    """Folders, then a bucket of moto, then one of Ceph; this process finds them as any process does."""
+    made = new_ground(request, request.param, tmp_path)
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    return made
+
+
+def new_ground(request: pytest.FixtureRequest, kind: str, root: Path) -> Ground:
+    if kind == "file":
+        for name in ("media", "proxies", "store"):
+            (root / name).mkdir()
+        return Ground(kind, root)
+    if kind == "moto":
+        moto: Moto = request.getfixturevalue("moto")
+        endpoint = moto.as_user()
+    else:
+        endpoint = request.getfixturevalue("rgw_owner")
+    return Ground(kind, root, endpoint.bucket(_fresh("ground")).make())
 
 
 def _fresh(what: str) -> str:
