@@ -1,4 +1,7 @@
-"""Whether the places a worker needs are here: its roots, what it must be able to read, and where it must write."""
+"""Whether the places a worker needs are here: its roots, what it must be able to read, and where it must write.
+
+Roots and trials of writing are `proxx doctor`'s own looks.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,19 @@ from pathlib import Path
 from typing import Final
 
 from flows.sharing import places_here
-from proxx import doctor
+from proxx import doctor_storage
 from proxx.bucket import Bucket
 from proxx.discover import given_spot
 from proxx.doctor import Finding
-from proxx.errors import Problem, RootsInvalid
+from proxx.errors import RootsInvalid
 from proxx.places import Places
-from proxx.preflight import problem, try_writing
-from proxx.reach import InBucket, OutOfReach, Spot
+from proxx.preflight import problem
+from proxx.reach import InBucket, OutOfReach
 from proxx.wire import Wire
 from proxx.wirefault import Cause, WireFault
 
 RESENDS: Final = 1  # a wrong machine is told soon
 ARCHIVED: Final = "InvalidObjectState"  # there, and kept where nothing can read it at once
-_ELSEWHERE: Final = "Name a place below a root of this machine, or set its roots (PROXX_ROOTS)."
 
 
 def storage(reads: tuple[str, ...], writes: tuple[str, ...], wire: Wire) -> Iterator[Finding]:
@@ -32,60 +34,46 @@ def storage(reads: tuple[str, ...], writes: tuple[str, ...], wire: Wire) -> Iter
         said = "; ".join(f"{wrong.path} {wrong.message.rstrip('.')}" for wrong in why.problems)
         yield Finding("roots", False, f"{why.code}: {why.message.rstrip('.')}: {said}.", why.remedy)
         return
-    for root in places.roots.roots:
-        yield from _seen(f"root {root.name}", places.spot(f"{root.name}:/"), places)
+    yield from doctor_storage.roots(places)
     for said in reads:
-        yield from _meant("folder", said, places, write=False)
+        yield _readable(said, places)
     for said in writes:
-        yield from _meant("output", said, places, write=True)
+        yield from (found for found in doctor_storage.output(said, places) if found.area != "leftovers")
 
 
-def _meant(area: str, said: str, places: Places, *, write: bool) -> Iterator[Finding]:
+def _readable(said: str, places: Places) -> Finding:
     try:
         spot = given_spot(said, places)
         places.roots.name(spot)  # no job could use what is below none of the roots
     except OutOfReach as why:
-        yield Finding(area, False, f"{said}: {why}.", _ELSEWHERE)
-        return
-    if not write:
-        yield from _seen(area, spot, places, must_hold=True)
-    elif isinstance(spot, InBucket):
-        yield _writable(area, places.bucket(spot), spot.key)
-    else:
-        yield from (finding for finding in doctor.output(spot.path) if finding.area != "leftovers")
+        return Finding("folder", False, f"{why}.", "Name a place of this machine.")
+    return _listed(places.bucket(spot), spot.key) if isinstance(spot, InBucket) else _folder(spot.path)
 
 
-def _seen(area: str, spot: Spot, places: Places, *, must_hold: bool = False) -> Iterator[Finding]:
-    """It is there and can be listed. must_hold: something that can be read; a prefix with nothing below is none."""
-    if isinstance(spot, InBucket):
-        yield _listed(area, places.bucket(spot), spot.key, must_hold=must_hold)
-    else:
-        yield readable(area, spot.path)
-
-
-def readable(area: str, folder: Path) -> Finding:
+def _folder(folder: Path) -> Finding:
     """It is there and can be listed; a share that went away answers with an error, or an empty place is left."""
     try:
         with os.scandir(folder) as entries:
             empty = next(entries, None) is None
     except OSError as why:
-        return Finding(area, False, f"{folder}: {why.strerror}.", "Mount the share, and let this user read it.")
-    return Finding(area, True, f"{folder} can be read{', and is empty' if empty else ''}.")
+        return Finding("folder", False, f"{folder}: {why.strerror}.", "Mount the share, and let this user read it.")
+    return Finding("folder", True, f"{folder} can be read{', and is empty' if empty else ''}.")
 
 
-def _listed(area: str, bucket: Bucket, key: str, *, must_hold: bool) -> Finding:
-    prefix = f"{key.rstrip('/')}/" if key else ""
+def _listed(bucket: Bucket, key: str) -> Finding:
+    """There is something below the prefix, which has no other way of being there, and it can be read."""
+    prefix = f"{key.rstrip('/')}/".lstrip("/")
     place = bucket.place(prefix)
     try:
-        objects, _ = next(iter(bucket.pages(prefix)))
-        if objects and must_hold:
+        objects, _ = next(bucket.pages(prefix))
+        if objects:
             _touch(bucket, objects[0].key)
     except WireFault as fault:
-        return _failed(area, problem(place, fault))
-    if not objects and must_hold:
-        return Finding(area, False, f"{place}: there is nothing below it.", "Check bucket and prefix.")
-    what = "read" if must_hold else "listed"
-    return Finding(area, True, f"{place} can be {what}{'' if objects else ', and is empty'}.")
+        wrong = problem(place, fault)
+        return Finding("folder", False, f"{place}: {wrong.message}", wrong.remedy)
+    if not objects:
+        return Finding("folder", False, f"{place}: there is nothing below it.", "Check bucket and prefix.")
+    return Finding("folder", True, f"{place} can be read.")
 
 
 def _touch(bucket: Bucket, key: str) -> None:
@@ -95,13 +83,3 @@ def _touch(bucket: Bucket, key: str) -> None:
     except WireFault as fault:
         if fault.cause is Cause.DENIED and fault.code != ARCHIVED:
             raise
-
-
-def _writable(area: str, bucket: Bucket, key: str) -> Finding:
-    for wrong in try_writing(bucket, key.rstrip("/")):
-        return _failed(area, wrong)
-    return Finding(area, True, f"{bucket.place(key)}: proxies can be published.")
-
-
-def _failed(area: str, wrong: Problem) -> Finding:
-    return Finding(area, False, f"{wrong.path}: {wrong.code}: {wrong.message}", wrong.remedy)

@@ -19,7 +19,7 @@ import click
 
 from flows.sharing import shared_store
 from flows.storage_check import RESENDS, storage
-from proxx import doctor
+from proxx import doctor, doctor_storage
 from proxx.cli.words import err, out, safe
 from proxx.doctor import Finding
 from proxx.errors import ProxxError
@@ -108,7 +108,7 @@ def job_files(said: str | None, wire: Wire, *, trial: bool) -> Iterator[Finding]
             f"{missing}; for the first one ever: `python -m flows.worker_check --make-store`.",
         )
     elif trial:
-        yield from doctor.store(lambda: chosen)
+        yield from doctor_storage.store(lambda: chosen)
     else:
         yield Finding("store", True, f"{chosen.uri}: store {known.uuid}.")
 

@@ -263,7 +263,7 @@ class PlaceUnreachable(InvalidInput):
 class StorageRefused(InvalidInput):
     code = "STORAGE_REFUSED"
     status = 6
-    remedy = "Nothing was begun. Mend what is named, then run the same attempt again."
+    remedy = "Nothing was begun. Mend what is named, then try the same again."
 
 
 class PreflightRefused(InvalidInput):

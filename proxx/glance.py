@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Final
 
 from proxx.errors import JobUnknown
@@ -20,6 +20,7 @@ from proxx.objects import Store
 from proxx.status import AttemptStatus, JobStatus, State, job_status
 
 _FAILED: Final = "failed-"
+_LATE: Final = "235000"  # ten minutes: longer than any request may take
 
 
 @dataclass
@@ -152,10 +153,14 @@ def _registered(store: Store) -> dict[str, str]:
 
 
 def _opened(store: Store, since: date) -> dict[str, _Seen]:
-    """Jobs that were registered, or had an attempt taken, since the day."""
+    """Jobs that were registered, or had an attempt taken, since the day.
+
+    These keys are made before what they announce: those of the last minutes of the day before count too.
+    """
     opened: dict[str, _Seen] = {}
-    for key in store.walk(OPEN, after=f"{OPEN}{since.isoformat()}"):
-        if found := parse(key):
+    day, eve = since.isoformat(), (since - timedelta(days=1)).isoformat()
+    for key in store.walk(OPEN, after=f"{OPEN}{eve}"):
+        if (found := parse(key)) and (found.name >= day or found.time >= _LATE):
             seen = opened.setdefault(found.job_id, _Seen())
             match found.kind:
                 case "index_registered":

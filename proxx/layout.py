@@ -55,9 +55,9 @@ _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = (
     ("storage", re.compile(rf"jobs/{_JOB}/attempts/{_ATTEMPT}/storage\.json")),
     ("refusal", re.compile(rf"jobs/{_JOB}/refusals/(?P<name>[0-9a-f-]{{36}})\.json")),
     ("claim", re.compile(r"claims/(?P<name>[0-9a-f]{64})/(?P<number>\d{4}|[1-9]\d{4,})")),
-    ("index_begun", re.compile(rf"{_OPEN}/begun")),
+    ("index_begun", re.compile(rf"{_OPEN}/begun\.{_TIME}")),
     ("index_registered", re.compile(rf"{_OPEN}/registered\.{_TIME}")),
-    ("index_taken", re.compile(rf"{_OPEN}/{_ATTEMPT}")),
+    ("index_taken", re.compile(rf"{_OPEN}/{_ATTEMPT}\.{_TIME}")),
     (
         "index_ended",
         re.compile(
@@ -175,7 +175,7 @@ def refusal_key(job_id: str, uuid: str) -> str:
 
 def index_begun_key(time: str, job_id: str) -> str:
     """Before a registration is committed: no registered job is without one."""
-    return f"{_open(time, job_id)}begun"
+    return f"{_open(time, job_id)}begun.{_clock(time)}"
 
 
 def index_registered_key(time: str, job_id: str) -> str:
@@ -185,7 +185,7 @@ def index_registered_key(time: str, job_id: str) -> str:
 
 def index_taken_key(time: str, job_id: str, attempt: int) -> str:
     """Before an attempt is taken: no attempt is without one."""
-    return f"{_open(time, job_id)}{_number(attempt, 4)}"
+    return f"{_open(time, job_id)}{_number(attempt, 4)}.{_clock(time)}"
 
 
 def index_ended_key(time: str, job_id: str, attempt: int, outcome: str, run_id: str) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from pathlib import Path
 from typing import Final
 
 import pytest
 from hypothesis import settings
 
+from tests.clauses.record import Shown, how_of, write
 from tests.clauses.walk import Verdict, judge, load
 
 pytest_plugins = ["tests.objects.fixtures"]
@@ -29,6 +31,7 @@ class ClauseCount:
         self.config = config
         self.clauses = load()
         self.ran: defaultdict[str, set[str]] = defaultdict(set)
+        self.shown: defaultdict[str, dict[str, Shown]] = defaultdict(dict)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -40,12 +43,24 @@ class ClauseCount:
                     if clause not in self.clauses.texts:
                         raise pytest.UsageError(f"{item.nodeid}: no clause is called {clause!r}")
                     item.user_properties.append(("clause", clause))
+                    if mark.kwargs.get("lead"):
+                        item.user_properties.append(("lead", clause))
+            if any(name == "clause" for name, _ in item.user_properties):
+                name = getattr(item, "originalname", item.name)
+                item.user_properties.append(("how", how_of(getattr(item, "function", None), name)))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """With xdist too: what is known of a test travels in its report."""
+        told = report.user_properties
+        clauses = {str(value) for name, value in told if name == "clause"}
         if report.when == "call" and report.outcome != "skipped":
-            for name, value in report.user_properties:
-                if name == "clause":
-                    self.ran[str(value)].add(report.nodeid)
+            for clause in clauses:
+                self.ran[clause].add(report.nodeid)
+        if report.when == "call" or report.outcome != "passed":
+            outcome = "error" if report.when != "call" and report.outcome == "failed" else report.outcome
+            how = next((str(value) for name, value in told if name == "how"), "")
+            for clause in clauses:
+                self.shown[clause][report.nodeid] = Shown(report.nodeid, outcome, how, ("lead", clause) in told)
 
     def why_not_whole(self) -> str | None:
         """Why this session cannot tell which clauses lack a test, or None where the whole suite runs in it."""
@@ -62,7 +77,10 @@ class ClauseCount:
         return judge(self.clauses, self.ran)
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """With xdist no worker sees the whole session: the controller judges."""
+        """With xdist no worker sees the whole session: the controller judges, and writes the record."""
+        file = self.config.option.clauses_record
+        if file is not None and not hasattr(self.config, "workerinput"):
+            write(self.config.invocation_params.dir / file, {one: self.shown[one].values() for one in self.shown})
         if getattr(self.config.option, "numprocesses", None) and not self.why_not_whole() and self.verdict().missing:
             session.exitstatus = exitstatus or pytest.ExitCode.TESTS_FAILED
 
@@ -77,6 +95,15 @@ class ClauseCount:
                 terminalreporter.section(f"{title}: {of}", bold=True, yellow=True)
                 for line in lines:
                     terminalreporter.write_line(line)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--clauses-record",
+        type=Path,
+        metavar="FILE",
+        help="write down which tests showed which clause, for `python -m tests.clauses.table`",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

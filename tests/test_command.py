@@ -22,9 +22,10 @@ REPO = Path(__file__).parents[1]
 REMAKE = "a changed command gives other bytes for the same job; if that is meant: python -m tests.golden.remake_argv"
 
 
-@pytest.mark.clause("F2")
+@pytest.mark.clause("F2", lead=True)
 @pytest.mark.parametrize("name", CASES)
 def test_the_whole_command_is_as_it_was(name: str) -> None:
+    """The whole command of each kind of clip, made from its spec and nothing else, is the one that was kept."""
     assert content(name) == (FOLDER / f"{name}.json").read_bytes(), REMAKE
 
 

@@ -10,9 +10,10 @@ from typing import NoReturn
 
 import pytest
 
-from proxx import doctor, golden, publish, workdir
+from proxx import doctor, doctor_storage, golden, publish, workdir
 from proxx.doctor import Finding, examine, healthy
 from proxx.errors import StoreRefused, ToolchainMissing
+from proxx.finding import size_words
 from proxx.golden import Proof
 from proxx.store import FileStore, MemoryStore, init, open_store
 from proxx.toolchain import NAMES, Installed, find_toolchain, this_platform
@@ -126,26 +127,26 @@ def test_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_output_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (absent,) = doctor.output(tmp_path / "gone")
+    (absent,) = doctor_storage.folder_output(tmp_path / "gone")
     assert not absent.ok and not (tmp_path / "gone").exists()
     (tmp_path / ".proxx-0.partial").write_bytes(b"")
-    good, left = doctor.output(tmp_path)
+    good, left = doctor_storage.folder_output(tmp_path)
     assert good.ok and left.ok and left.remedy
     assert [path.name for path in tmp_path.iterdir()] == [".proxx-0.partial"]
     monkeypatch.setattr(publish, "publish", lambda *_: publish.Published())
-    (replaced,) = doctor.output(tmp_path)
+    (replaced,) = doctor_storage.folder_output(tmp_path)
     assert (replaced.ok, replaced.sentence) == (False, f"{tmp_path} lets a file be replaced.")
 
 
 def test_a_store(tmp_path: Path) -> None:
-    (none,) = doctor.store(lambda: FileStore(tmp_path / "store"))
+    (none,) = doctor_storage.store(lambda: FileStore(tmp_path / "store"))
     assert none.ok and "no store yet" in none.sentence
     assert not (tmp_path / "store").exists(), "a look makes no store"
     store = FileStore(tmp_path / "store")
     known = init(store)
-    (good,) = doctor.store(lambda: store)
+    (good,) = doctor_storage.store(lambda: store)
     assert good.ok and known.uuid in good.sentence and "creates exclusively" in good.sentence
-    (refused,) = doctor.store(lambda: open_store("ftp://somewhere"))
+    (refused,) = doctor_storage.store(lambda: open_store("ftp://somewhere"))
     assert refused.sentence.startswith("STORE_REFUSED: ") and refused.remedy == StoreRefused.remedy
 
 
@@ -157,7 +158,7 @@ def test_a_store_that_is_not_exclusive() -> None:
 
     store = Careless()
     init(store)
-    (finding,) = doctor.store(lambda: store)
+    (finding,) = doctor_storage.store(lambda: store)
     assert (finding.ok, finding.sentence) == (False, "memory: let 2 of 2 create the same object.")
 
 
@@ -169,7 +170,7 @@ def test_a_store_that_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise PermissionError(13, "Permission denied", "/there")
 
     monkeypatch.setattr(FileStore, "create", refuse)
-    (finding,) = doctor.store(lambda: store)
+    (finding,) = doctor_storage.store(lambda: store)
     assert (finding.ok, finding.sentence) == (False, "Permission denied: /there.")
 
 
@@ -177,4 +178,4 @@ def test_a_store_that_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ("count", "words"), [(0, "0 bytes"), (10_239, "10239 bytes"), (10_240, "10 KiB"), (5 << 40, "5120 GiB")]
 )
 def test_sizes_are_whole(count: int, words: str) -> None:
-    assert doctor._size(count) == words
+    assert size_words(count) == words

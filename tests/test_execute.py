@@ -72,9 +72,10 @@ def test_a_job_is_made_clip_after_clip(job: JobSpec) -> None:
     assert all(check.equal for clip in result.clips for check in clip.checks)
 
 
-@pytest.mark.clause("F4")
+@pytest.mark.clause("F4", lead=True)
 @pytest.mark.clause("V2")
 def test_the_same_attempt_is_never_run_again(job: JobSpec) -> None:
+    """An attempt that ended is refused with its result, and none is begun out of turn."""
     store = MemoryStore()
     first = execute(spec_bytes(job), site(store))
     with pytest.raises(AttemptClosed) as caught:

@@ -65,11 +65,7 @@ def told(jobs: list[JobStatus]) -> dict[str, tuple[State, int, str | None]]:
 
 
 @pytest.mark.clause("I6")
-@given(
-    st.lists(
-        st.lists(st.sampled_from(["failed", "unlocked", "completed", "held", "retired"]), max_size=4), max_size=6
-    )
-)
+@given(st.lists(st.lists(st.sampled_from(ENDS), max_size=4), max_size=6))
 def test_a_glance_and_the_events_tell_the_same(stories: list[list[str]]) -> None:
     """Whatever happened to any number of jobs, listed or read, they stand as they stand."""
     store = MemoryStore()

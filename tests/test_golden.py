@@ -26,8 +26,9 @@ def wrong(proofs: list[Proof]) -> list[Proof]:
     return [proof for proof in proofs if not proof.equal]
 
 
-@pytest.mark.clause("V4")
+@pytest.mark.clause("V4", lead=True)
 def test_the_golden_file_is_what_is_made_today(tmp_path: Path) -> None:
+    """A clip of each profile of the catalogue, made today, has the bytes that were kept."""
     kept = resources.files("proxx").joinpath("golden.json").read_text("utf-8")
     remade = tmp_path / "golden.json"
     remake(remade)

@@ -84,8 +84,9 @@ def test_imports_go_one_way() -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-@pytest.mark.clause("P2")
+@pytest.mark.clause("P2", lead=True)
 def test_phase_1_does_not_know_phase_2(module: str) -> None:
+    """No module of the engine imports Prefect or the flows."""
     assert not roots(module) & {"prefect", "flows"}
 
 
@@ -143,9 +144,10 @@ def test_what_decides_does_not_look_at_the_world(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-@pytest.mark.clause("N4")
+@pytest.mark.clause("N4", lead=True)
 @pytest.mark.clause("F5")
 def test_nobody_asks_how_many_cpus_or_how_much_memory_there_is(module: str) -> None:
+    """No module asks for the number of CPUs, the memory or the load."""
     assert not roots(module) & {"psutil", "resource", "sched"}
     asking = ("os.cpu_count", "os.process_cpu_count", "os.sched_getaffinity", "os.sched_setaffinity", "os.getloadavg",
               "os.nice", "os.setpriority", "os.sysconf")  # fmt: skip
@@ -162,9 +164,10 @@ def test_a_profile_is_looked_up_at_creation_only(module: str) -> None:
         assert "find_profile" not in {name.rpartition(".")[2] for name in called(module)}
 
 
-@pytest.mark.clause("N3")
+@pytest.mark.clause("N3", lead=True)
 @pytest.mark.parametrize("module", MODULES)
 def test_there_is_no_fast_mode_and_no_deadline(module: str) -> None:
+    """No module has an option that trades quality, sets a priority or a deadline."""
     words = ("fast", "faster", "draft", "deadline", "priority", "quality", "speed", "effort", "timeout", "max-time")
     flags = {f"--{word}" for word in words}
     assert not [text for text in strings(module) if flags & set(text.replace("/", " ").split())]

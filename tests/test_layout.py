@@ -23,9 +23,9 @@ def test_the_keys_of_layout_1() -> None:
     assert layout.result_key(JOB, 2) == f"jobs/{JOB}/attempts/0002/result.json"
     assert layout.refusal_key(JOB, UUID) == f"jobs/{JOB}/refusals/{UUID}.json"
     assert layout.storage_key(JOB, 2) == f"jobs/{JOB}/attempts/0002/storage.json"
-    assert layout.index_begun_key(TIME, JOB) == f"index/open/2026-01-31/{JOB}/begun"
+    assert layout.index_begun_key(TIME, JOB) == f"index/open/2026-01-31/{JOB}/begun.120500"
     assert layout.index_registered_key(TIME, JOB) == f"index/open/2026-01-31/{JOB}/registered.120500"
-    assert layout.index_taken_key(TIME, JOB, 1) == f"index/open/2026-01-31/{JOB}/0001"
+    assert layout.index_taken_key(TIME, JOB, 1) == f"index/open/2026-01-31/{JOB}/0001.120500"
     assert layout.index_ended_key(TIME, JOB, 1, "failed-SOURCE_MISSING", UUID) == (
         f"index/ended/2026-01-31/{JOB}/0001.120500.failed-source_missing.{UUID}"
     )

@@ -52,8 +52,9 @@ def take(store: Store, attempt: int = 1, run_id: str = "run-1") -> Ledger:
     return acquire(store, JOB, attempt, WORKER, run_id)
 
 
-@pytest.mark.clause("P4")
+@pytest.mark.clause("P4", lead=True)
 def test_taking_and_giving_back_are_logged(store: Store) -> None:
+    """The first event says who took the attempt, the last with which result it was given back."""
     ledger = take(store)
     ended = release(ledger, RESULT)
     (attempt,) = read_attempts(store, JOB)
@@ -68,7 +69,7 @@ def test_taking_and_giving_back_are_logged(store: Store) -> None:
     assert json.loads(store.read(f"jobs/{JOB}/attempts/0001/result.json") or b"") == RESULT
     day, clock = ended.envelope.time[:10], ended.envelope.time[11:19].replace(":", "")
     assert store.list("index/ended/") == (f"index/ended/{day}/{JOB}/0001.{clock}.completed.run-1",)
-    assert f"index/open/{day}/{JOB}/0001" in store.list("index/open/")
+    assert any(key.startswith(f"index/open/{day}/{JOB}/0001.") for key in store.list("index/open/"))
 
 
 @pytest.mark.clause("P5")
@@ -110,8 +111,9 @@ def test_no_attempt_is_left_out(store: Store) -> None:
         take(store, 3)
 
 
-@pytest.mark.clause("P6")
+@pytest.mark.clause("P6", lead=True)
 def test_nothing_runs_that_is_not_registered(store: Store) -> None:
+    """Nothing can be taken that was not registered whole."""
     for job_id in ("cd" * 32, "../x", ""):
         with pytest.raises(JobUnknown) as caught:
             acquire(store, job_id, 1, WORKER, "r")
@@ -349,8 +351,10 @@ for attempt in range(1, 31):
 """
 
 
-@pytest.mark.clause("P3", "T1", "A6", "T7")
+@pytest.mark.clause("P3", "T1")
+@pytest.mark.clause("A6", "T7", lead=True)
 def test_processes_that_share_only_a_folder_hold_each_attempt_alone(tmp_path: Path) -> None:
+    """Three processes that share only a folder take 30 attempts: each attempt is one's alone."""
     store = registered(FileStore(tmp_path))
     holders = [
         subprocess.Popen(

@@ -38,9 +38,10 @@ def shop(tmp_path: Path) -> Workshop:
     return Workshop(installed=find_toolchain("static"), folder=folder, worker=WORKER)
 
 
-@pytest.mark.clause("V1")
+@pytest.mark.clause("V1", lead=True)
 @pytest.mark.parametrize("profile", ["prores_proxy", "dnxhr_lb_mxf", "h264_review_mp4"])
 def test_the_same_bytes(profile: str, tmp_path: Path) -> None:
+    """`proxx reproduce` encodes the same clips elsewhere: the same bytes."""
     job, store = made(tmp_path, profile)
     before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     objects = store.list("")

@@ -88,7 +88,8 @@ def only_refused(store: Store) -> None:
     record_refusal(store, JOB, Locked(message="m"), stamp(DIT, "r"), 1)
 
 
-@pytest.mark.clause("I6", "V2")
+@pytest.mark.clause("V2")
+@pytest.mark.clause("I6", lead=True)
 @pytest.mark.parametrize(
     ("story", "state", "code", "attempts"),
     [
@@ -107,6 +108,7 @@ def only_refused(store: Store) -> None:
     ],
 )
 def test_every_state(story: Callable[[Store], object], state: str, code: str | None, attempts: int) -> None:
+    """Each state is brought about, and read again from the store alone."""
     store = MemoryStore()
     story(store)
     before = store.list("")
@@ -154,8 +156,9 @@ def test_refusals_are_shown_in_order() -> None:
     ]
 
 
-@pytest.mark.clause("V3")
+@pytest.mark.clause("V3", lead=True)
 def test_a_damaged_job_is_named_and_hides_no_other() -> None:
+    """A job whose records are torn or gone is named with what is missing, and hides no other."""
     store = MemoryStore()
     damaged(store)
     enter(store, "cd" * 32)

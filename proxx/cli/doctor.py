@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from proxx.cli.settings import current, json_option, store_option, the_store
+from proxx.cli.settings import current, json_option, roots_option, store_option, the_places, the_store
 from proxx.cli.words import err, out, out_json, safe
 
 ENVIRONMENT = 6
@@ -23,23 +23,38 @@ ENVIRONMENT = 6
     "--output",
     "outputs",
     multiple=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="A folder proxies will be published in, to be tried. May be given several times.",
+    metavar="DIR|URL",
+    help="Where proxies will be published, to be tried. May be given several times.",
+)
+@click.option("--make-store", is_flag=True, help="Make the store where there is none yet.")
+@click.option(
+    "--resends",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="With --make-store: how often a request to object storage may be sent again, for ever. 0 is never.",
 )
 @store_option
+@roots_option
 @json_option
-def doctor(work: Path | None, outputs: tuple[Path, ...]) -> int:
-    """Look at Python, packages, both toolchains, CPU, working space and store.
+def doctor(work: Path | None, outputs: tuple[str, ...], make_store: bool, resends: int | None) -> int:
+    """Look at Python, packages, both toolchains, CPU, working space, roots and store.
 
     Each encoder makes a half-second clip whose bytes are known. Ends with 0 where all is well, else with 6.
     """
+    if resends is not None and not make_store:
+        raise click.UsageError("--resends goes with --make-store: the record of a store is never changed.")
+    places = the_places()
+    if make_store:
+        from proxx.store import init
+        from proxx.wire import RESENDS
+
+        init(the_store(make=True), resends=RESENDS if resends is None else resends)
     from proxx.cli.watching import on_a_terminal
     from proxx.doctor import examine, healthy
 
     if on_a_terminal():
         err("Looking, and encoding a little with every profile ...")
-    findings = examine(the_store, work=work, outputs=outputs)
+    findings = examine(the_store, work=work, outputs=outputs, places=places)
     well = healthy(findings)
     if current().json:
         out_json(

@@ -1,31 +1,56 @@
-"""`proxx history`: the whole story of a job, from its events alone."""
+"""`proxx history`: the whole story of a job, or of all in one timeline, from their events alone."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from proxx.cli.settings import current, json_option, store_option, the_store, which_job
 from proxx.cli.status import moment
-from proxx.cli.words import duration, many, name_of, out, out_json, safe, short
+from proxx.cli.words import duration, many, name_of, out, out_json, safe, short, table
 
 if TYPE_CHECKING:
+    from proxx.canonical import Json
+    from proxx.rebuild import JobStory
     from proxx.status import Entry, History
+    from proxx.store import Store
+
+
+def _day(_: click.Context, __: click.Parameter, value: datetime | None) -> str:
+    return value.date().isoformat() if value is not None else ""
 
 
 @click.command()
-@click.argument("job")
+@click.argument("job", required=False)
+@click.option("--all", "everything", is_flag=True, help="All jobs of the store, in one timeline.")
+@click.option(
+    "--since",
+    type=click.DateTime(("%Y-%m-%d",)),
+    callback=_day,
+    metavar="DAY",
+    help="With --all: leave out what happened before DAY (2026-01-31, UTC).",
+)
 @store_option
 @json_option
-def history(job: str) -> int:
-    """Tell what happened to JOB: an id, the beginning of one, or a spec file.
+def history(job: str | None, everything: bool, since: str) -> int:
+    """Tell what happened to JOB: an id, the beginning of one, or a spec file. Or to all of them.
 
-    Every line is one event as it was written down at the time, before anything else was done.
+    Every line is one event as it was written down at the time, before anything else was done. Nothing but events is
+    read for --all, and with --json it holds what they tell: results, states, who owns which output.
     """
+    if (job is None) != everything:
+        raise click.UsageError("Name a job, or say --all; not both.")
+    if since and not everything:
+        raise click.UsageError("--since belongs to --all.")
+    store = the_store()
+    if job is None:
+        _all(store, since)
+        return 0
     from proxx.status import history as read_history
 
-    store = the_store()
     told = read_history(store, which_job(job, store))
     if current().json:
         out_json(told.to_json())
@@ -36,18 +61,79 @@ def history(job: str) -> int:
 
 def _tell(told: History) -> None:
     out(f"job {told.job_id}")
-    attempt, names = 0, dict[int, str]()
-    for entry in told.entries:
+    attempt = 0
+    for entry, what in _told(told.entries):
         if entry.attempt != attempt:
-            attempt, names = entry.attempt, {}
+            attempt = entry.attempt
             run = f", run {safe(entry.run_id)}" if entry.run_id else ""
             out(f"\nattempt {attempt}, by {safe(entry.worker)}{run}")
-        out(f"  {moment(entry.time)}  {entry.type:<16}  {_what(entry, names)}".rstrip())
+        out(f"  {moment(entry.time)}  {entry.type:<16}  {what}".rstrip())
     for attempt, ended in _ends(told):
         if not ended:
             out(f"\nattempt {attempt} is open: its worker runs, or died")
     for problem in told.problems:
         out(f"\nproblem: {safe(problem)}")
+
+
+def _all(store: Store, since: str) -> None:
+    from proxx.rebuild import lines, stories
+
+    if current().json:
+        _all_as_json(store, since)
+        return
+    rows: list[tuple[tuple[str, str, int, int], tuple[str, ...]]] = []
+    notes: list[str] = []
+    for job in stories(store):  # of thousands of jobs only the words are kept
+        called = short(job.job_id)
+        for line, (entry, what) in zip(lines(job), _told(job.entries), strict=True):
+            if line.at >= since:
+                by = safe(entry.worker)
+                rows.append((line.order, (moment(entry.time), f"{called} {entry.attempt}", entry.type, by, what)))
+        notes += [
+            f"{called} attempt {attempt.status.attempt} is open: its worker runs, or died"
+            for attempt in job.attempts
+            if attempt.status.state == "HELD"
+        ]
+        notes += [f"problem: {called} {safe(problem)}" for problem in job.problems]
+    if rows:
+        rows.sort(key=lambda row: row[0])
+        table(("TIME", "JOB, ATTEMPT", "EVENT", "BY", "WHAT"), [row for _, row in rows])
+    else:
+        out(f"No events in {safe(store.uri)}" + (f" since {since}" if since else ""))
+    for note in notes:
+        out(f"\n{note}")
+
+
+def _all_as_json(store: Store, since: str) -> None:
+    """The timeline, and what its jobs' events tell: a damaged job is among them whenever it was."""
+    from proxx.rebuild import outputs, stories, timeline
+
+    jobs = tuple(stories(store))
+    told = timeline(jobs, since)
+    shown = {line.job_id for line in told} | {job.job_id for job in jobs if job.problems}
+    out_json(
+        {
+            "store": store.uri,
+            "since": since or None,
+            "entries": [{"job_id": line.job_id, **line.entry.to_json()} for line in told],
+            "jobs": [_job_json(job) for job in jobs if job.job_id in shown],
+            "outputs": [place.to_json() for place in outputs(jobs) if shown & {*place.owners, *place.former}],
+        }
+    )
+
+
+def _job_json(job: JobStory) -> dict[str, Json]:
+    """Without the entries, which stand in the timeline."""
+    return {key: value for key, value in job.to_json().items() if key != "entries"}
+
+
+def _told(entries: Sequence[Entry]) -> Iterator[tuple[Entry, str]]:
+    """Each event with its words. The names of clips are those that the same attempt's events told before."""
+    attempt, names = 0, dict[int, str]()
+    for entry in entries:
+        if entry.attempt != attempt:
+            attempt, names = entry.attempt, {}
+        yield entry, _what(entry, names)
 
 
 def _ends(told: History) -> list[tuple[int, bool]]:

@@ -19,7 +19,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "verify": ("proxx.cli.verify:verify", "Check published proxies against what the job recorded."),
     "reproduce": ("proxx.cli.reproduce:reproduce", "Encode again elsewhere and compare the bytes."),
     "status": ("proxx.cli.status:status", "Show all jobs of the store, or one."),
-    "history": ("proxx.cli.history:history", "Tell everything that happened to a job."),
+    "history": ("proxx.cli.history:history", "Tell everything that happened to a job, or to all."),
     "unlock": ("proxx.cli.decisions:unlock", "Close the attempt of a worker that is dead."),
     "retire": ("proxx.cli.decisions:retire", "End a job for good, so that another may have its outputs."),
     "demo": ("proxx.cli.demo:demo", "Make small clips and take them through everything, in under a minute."),

@@ -15,6 +15,7 @@ from tests.clauses.walk import Clauses, judge, load
 from tests.conftest import ClauseCount
 
 TESTS = Path(__file__).parents[1]
+MODULES = ("__init__.py", "record.py", "walk.py", "test_clauses.py")
 
 
 def test_every_clause_has_a_test_that_ran(clause_count: ClauseCount) -> None:
@@ -70,7 +71,7 @@ def session(folder: Path, body: str, *arguments: str) -> tuple[int, str]:
     """A small project of its own with this walk in it: exit status and output of its pytest."""
     tests = folder / "tests"
     (tests / "clauses").mkdir(parents=True)
-    for name in ("__init__.py", "conftest.py", "clauses/__init__.py", "clauses/walk.py", "clauses/test_clauses.py"):
+    for name in ("__init__.py", "conftest.py", *(f"clauses/{name}" for name in MODULES)):
         shutil.copy(TESTS / name, tests / name)
     (tests / "clauses.toml").write_text(LIST)
     (tests / "test_shown.py").write_text(SHOWN.format(body=body))

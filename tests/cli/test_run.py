@@ -206,8 +206,9 @@ def test_a_reader_that_goes_away_does_not_stop_the_job(tmp_path: Path) -> None:
 # --- several at once -------------------------------------------------------------------------------------
 
 
-@pytest.mark.clause("P3", "T2", "P5")
+@pytest.mark.clause("P3", "T2", "P5", lead=True)
 def test_eight_on_one_job_one_runs(tmp_path: Path) -> None:
+    """Eight `proxx run` of one job at once: one makes it, seven are told by whom it is held or that it ended."""
     spec = write_spec(make_job(tmp_path / "out", "prores_proxy", 2), tmp_path / "job.json")
     racers = [start("run", spec, "--json", "--store", tmp_path / "store") for _ in range(8)]
     answers = []
@@ -291,8 +292,10 @@ def test_nohup_is_respected(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.clause("V2", "N2")
+@pytest.mark.clause("V2")
+@pytest.mark.clause("N2", lead=True)
 def test_a_killed_worker_is_held_until_an_operator_decides(tmp_path: Path, capsys: Capture) -> None:
+    """A killed worker's job stays HELD, refused to all who ask, until a person unlocks it."""
     job = long_job(tmp_path / "out")
     spec, place, work = write_spec(job, tmp_path / "job.json"), ("--store", tmp_path / "store"), tmp_path / "work"
     work.mkdir()

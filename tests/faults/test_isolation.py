@@ -37,9 +37,10 @@ def facts(path: Path) -> Facts:
     return Facts(path.read_bytes(), stat.st_mtime_ns, stat.st_ino, stat.st_mode)
 
 
-@pytest.mark.clause("A1")
-@pytest.mark.clause("T5")
+@pytest.mark.clause("A1", lead=True)
+@pytest.mark.clause("T5", lead=True)
 def test_jobs_at_once_share_media_and_nothing_else(tmp_path: Path) -> None:
+    """Two jobs at once on the same sources: both are made, no source's bytes, time or inode changed."""
     sources = [half_second(f"clip{index}.mov", f"01:00:0{index}:00") for index in range(2)]
     before = [facts(path) for path in sources]
     here = [stage(tmp_path / name) for name in ("one", "two")]
@@ -67,9 +68,10 @@ def test_a_changed_source_is_refused_and_the_other_clip_is_made(tmp_path: Path) 
     assert list(here.outputs()) == ["clip0.mov"]
 
 
-@pytest.mark.clause("A4")
-@pytest.mark.clause("T4")
+@pytest.mark.clause("A4", lead=True)
+@pytest.mark.clause("T4", lead=True)
 def test_one_of_several_is_killed_and_the_others_do_not_notice(tmp_path: Path) -> None:
+    """One of three workers is killed in mid-encode: the other two make the bytes they make alone."""
     reference = stage(tmp_path / "reference")
     assert reference.run(1)[0] == 0
     here = [stage(tmp_path / name) for name in ("hit", "left", "right")]
@@ -80,7 +82,7 @@ def test_one_of_several_is_killed_and_the_others_do_not_notice(tmp_path: Path) -
     assert here[1].outputs() == here[2].outputs() == reference.outputs()
 
 
-@pytest.mark.clause("T3")
+@pytest.mark.clause("T3", lead=True)
 @pytest.mark.clause("A3")
 def test_a_run_writes_only_in_its_own_places(tmp_path: Path) -> None:
     """By the kernel's word: every file opened for writing, made, renamed or removed, by proxx and by ffmpeg."""

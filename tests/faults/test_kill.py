@@ -97,12 +97,13 @@ def no_ffmpeg_works_in(folder: Path) -> bool:
     return True
 
 
-@pytest.mark.clause("I7")
+@pytest.mark.clause("I7", lead=True)
 @pytest.mark.clause("F4")
-@pytest.mark.clause("V2")
+@pytest.mark.clause("V2", lead=True)
 @pytest.mark.clause("N2")
 @pytest.mark.parametrize("fault", [*FAULTS, "progress"])
 def test_killed_at_each_step(tmp_path: Path, fault: str, reference: dict[str, str]) -> None:
+    """SIGKILL before and after each event and in mid-encode: the store tells the truth, the next attempt is right."""
     here = stage(tmp_path)
     code, _ = here.run(1, fault)
     assert code == -signal.SIGKILL

@@ -118,8 +118,9 @@ def jobs(answer: Answer) -> dict[str, dict[str, Any]]:
     return {found["job_id"]: found for found in answer.json["jobs"]}
 
 
-@pytest.mark.clause("V3")
+@pytest.mark.clause("V3", lead=True)
 def test_every_job_is_named_once_and_the_counts_add_up(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """Jobs in every state of store and Prefect: `proxx audit` names each once and the counts add up."""
     expected: dict[str, tuple[str, bool]] = {}
     expected[world.registered(1)] = ("UNKNOWN_TO_PREFECT", True)
     expected[world.registered(2)] = ("WAITING", False)

@@ -129,9 +129,11 @@ def same_by_both(pool: Pool, folder: Path, count: int) -> None:
     assert not list((folder / "proxies").rglob(".*")), "nothing unfinished is left"
 
 
-@pytest.mark.clause("I1", "I2", "I3", "I4", "I5")
+@pytest.mark.clause("I5")
+@pytest.mark.clause("I1", "I2", "I3", "I4", lead=True)
 @pytest.mark.clause("V1", "A4", "A7", "F4", "T1")
 def test_on_sqlite(pool: Pool, folder: Path) -> None:
+    """Many jobs, some that fail, by a pool's workers: bytes, logs, fingerprints and failures as by `proxx run`."""
     same_by_both(pool, folder, JOBS)
 
 

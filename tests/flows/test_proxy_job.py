@@ -39,10 +39,11 @@ def store(tmp_path: Path) -> FileStore:
     return FileStore(tmp_path / "store")
 
 
-@pytest.mark.clause("V1")
+@pytest.mark.clause("V1", lead=True)
 @pytest.mark.clause("I2")
 @pytest.mark.clause("I3")
 def test_a_run_makes_what_the_engine_makes(store: FileStore, tmp_path: Path) -> None:
+    """One job by the engine alone and as a flow run: the same bytes, log and fingerprint."""
     job = make_job(tmp_path / "proxies", "prores_proxy", 2, name="A001")
     plain = FileStore(tmp_path / "plain")
     alone = execute(spec_bytes(job), Site(store=plain, worker=this_worker(), run_id="alone"))

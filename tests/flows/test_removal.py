@@ -77,9 +77,9 @@ def came_of(store: FileStore, job: JobSpec) -> tuple[tuple[dict[str, Json], ...]
     return canonical_log(attempt.events), attempt.state.result["fingerprint"]
 
 
-@pytest.mark.clause("V6")
+@pytest.mark.clause("V6", lead=True)
 def test_the_same_job_gives_the_same(engine_alone: Path, prefect: Server, tmp_path: Path) -> None:
-    """Bytes, canonical log and fingerprint: as a flow run, and with the flows removed."""
+    """One job as a flow run, and with flows removed and Prefect out of reach: the same bytes, log, fingerprint."""
     from flows.proxy_job import proxy_job
 
     job = make_job(tmp_path / "proxies", "prores_proxy_half", clips=2)

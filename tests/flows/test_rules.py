@@ -56,10 +56,11 @@ def made(module: str) -> Iterator[dict[str, object]]:
                 assert ast.unparse(call) not in ("flow", "task"), f"{module}: without options Prefect decides"
 
 
-@pytest.mark.clause("F4")
+@pytest.mark.clause("F4", lead=True)
 @pytest.mark.clause("N2")
 @pytest.mark.parametrize("module", MODULES)
 def test_nothing_is_retried_skipped_or_limited(module: str) -> None:
+    """No module of the flows names anything of Prefect's that retries, caches, limits or reschedules."""
     assert not set(FORBIDDEN) & set(names(module))
 
 
@@ -103,8 +104,9 @@ def test_no_setting_brings_a_retry(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == ["0 True json None"] * 3, done.stderr
 
 
-@pytest.mark.clause("P2")
+@pytest.mark.clause("P2", lead=True)
 def test_the_task_is_one_call_of_the_engine() -> None:
+    """The flow's task is one call of the engine."""
     calls = [
         ast.unparse(node.func)
         for node in ast.walk(tree("proxy_job.py"))

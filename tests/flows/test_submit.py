@@ -247,8 +247,9 @@ def test_an_output_of_another_job_is_refused_and_the_others_go_on(world: World) 
     assert told.out == "1 job: 1 refused.\n"
 
 
-@pytest.mark.clause("P6")
+@pytest.mark.clause("P6", lead=True)
 def test_what_another_began_is_refused_before_there_is_a_run(world: World) -> None:
+    """What another began, ended or retired is refused before there is a flow run."""
     other = str(uuid.uuid4())
     world.submit(world.specs)  # registers
     store = world.store

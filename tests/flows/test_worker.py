@@ -49,7 +49,7 @@ def test_a_whole_machine(store: FileStore, tmp_path: Path) -> None:
     assert (said.exit_code, said.output.count("\n")) == (0, 5)
 
 
-@pytest.mark.clause("T6")
+@pytest.mark.clause("T6", lead=True)
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -58,6 +58,7 @@ def test_a_whole_machine(store: FileStore, tmp_path: Path) -> None:
     ],
 )
 def test_a_missing_share(store: FileStore, arguments: list[str], sentence: str) -> None:
+    """A worker whose folders are not there does not start, and says which."""
     before = store.children("")
     said = check("--store", store.uri, "--toolchain", "static", *arguments)
     assert said.exit_code == 6

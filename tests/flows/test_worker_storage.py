@@ -62,9 +62,9 @@ def test_a_whole_machine(
     said = check("--store", store, "--must-exist", "media:/rushes", "--must-write", "proxies:/edit")
     assert said.exit_code == 0, said.output
     assert [line for line in said.output.splitlines() if "s3://" in line or "cards" in line] == [
-        f"ok  root media: {bucket.url}/media/ can be listed.",
-        f"ok  root proxies: {bucket.url}/proxies/ can be listed, and is empty.",
-        f"ok  root cards: {tmp_path}/cards can be read, and is empty.",
+        f"ok  root media: {bucket.url}/media can be listed.",
+        f"ok  root proxies: {bucket.url}/proxies can be listed.",
+        f"ok  root cards: {tmp_path}/cards can be listed.",
         f"ok  folder: {bucket.url}/media/rushes/ can be read.",
         f"ok  output: {bucket.url}/proxies/edit: proxies can be published.",
         f"ok  store: {store}: store {known.uuid}, writable, and creates exclusively.",
@@ -77,8 +77,8 @@ def test_a_whole_machine(
     nothing = check("--store", store, "--must-exist", f"{bucket.url}/no", "--must-exist", "s3://x/y")
     assert wrong(nothing) == [
         f"NO  folder: {bucket.url}/no/: there is nothing below it. Check bucket and prefix.",
-        "NO  folder: s3://x/y: 's3://x/y' names no bucket: a bucket's name has 3 to 63 small letters, digits, `-` "
-        "and `.`. Name a place below a root of this machine, or set its roots (PROXX_ROOTS).",
+        "NO  folder: 's3://x/y' names no bucket: a bucket's name has 3 to 63 small letters, digits, `-` "
+        "and `.`. Name a place of this machine.",
     ]
     empty = check("--store", f"{bucket.url}/other")
     assert wrong(empty) == [
@@ -174,7 +174,7 @@ def test_a_key_that_may_not_write(stocked: Site, monkeypatch: pytest.MonkeyPatch
     speak_as(stocked.owner.to(stocked.rgw.user(stocked.name, read_only=True)), monkeypatch)
     said = stocked.check()
     assert wrong(said) == [
-        f"NO  output: {stocked.bucket.url}/proxies: DENIED: These credentials may not do that (AccessDenied). "
+        f"NO  output: {stocked.bucket.url}/proxies: These credentials may not do that (AccessDenied). "
         "Allow it in the bucket's policy or the key's."
     ]
 
@@ -193,9 +193,8 @@ def test_a_policy_without_reading(stocked: Site, monkeypatch: pytest.MonkeyPatch
         said = stocked.check()
     finally:
         stocked.bucket.client.delete_bucket_policy(Bucket=stocked.name)
-    assert [line[:60] for line in wrong(said)] == [
-        f"NO  folder: {stocked.bucket.url}/rushes/: DENIED: These credentials"[:60]
-    ]
+    (line,) = wrong(said)
+    assert line.startswith(f"NO  folder: {stocked.bucket.url}/rushes/: These credentials may not do that"), line
 
 
 @pytest.mark.clause("T6")

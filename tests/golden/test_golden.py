@@ -18,8 +18,9 @@ from tests.golden.goldens import FOLDER, WHAT_IT_TAKES, differences
 REPO = Path(__file__).parents[2]
 
 
-@pytest.mark.clause("P1")
+@pytest.mark.clause("P1", lead=True)
 def test_the_contracts_are_as_they_were() -> None:
+    """Schemas, specs, results, codes, catalogue and fingerprints are those of the golden files."""
     found = differences()
     assert not found, "\n".join((*found, WHAT_IT_TAKES))
 
@@ -105,7 +106,7 @@ print(spec.job_id, *[proxx.command.plan(spec.profile, clip).argv for clip in spe
 """
 
 
-@pytest.mark.clause("F3")
+@pytest.mark.clause("F3", lead=True)
 def test_a_spec_needs_no_catalogue(tmp_path: Path) -> None:
     """What a job is and which commands it runs stay as they were when all profiles change or go."""
     shutil.copytree(REPO / "proxx", tmp_path / "proxx", ignore=shutil.ignore_patterns("__pycache__"))

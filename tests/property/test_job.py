@@ -20,9 +20,9 @@ def refused(data: bytes) -> None:
     assert all(problem.path and problem.message for problem in caught.value.problems)
 
 
-@pytest.mark.clause("F1")
+@pytest.mark.clause("F1", lead=True)
 def test_each_byte_changed() -> None:
-    """Every position once, by the change most likely to still fit: a digit, a letter, white space."""
+    """Each byte of a spec changed, by what is most likely to still fit (a digit, a letter, white space): refused."""
     for place, byte in enumerate(DATA):
         letter = chr(byte)
         put = (

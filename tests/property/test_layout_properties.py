@@ -29,11 +29,13 @@ def test_every_key_is_parsed_back(job: str, attempt: int, number: int, name: obj
         layout.result_key(job, attempt): layout.Parsed("result", job, attempt),
         layout.refusal_key(job, str(name)): layout.Parsed("refusal", job, name=str(name)),
         layout.claim_key(uri, number): layout.Parsed("claim", number=number, name=digest),
-        layout.index_begun_key(TIME, job): layout.Parsed("index_begun", job, name="2026-01-31"),
+        layout.index_begun_key(TIME, job): layout.Parsed("index_begun", job, name="2026-01-31", time="120500"),
         layout.index_registered_key(TIME, job): layout.Parsed(
             "index_registered", job, name="2026-01-31", time="120500"
         ),
-        layout.index_taken_key(TIME, job, attempt): layout.Parsed("index_taken", job, attempt, name="2026-01-31"),
+        layout.index_taken_key(TIME, job, attempt): layout.Parsed(
+            "index_taken", job, attempt, name="2026-01-31", time="120500"
+        ),
         layout.index_ended_key(TIME, job, attempt, "failed-NO_VIDEO", "run-1"): layout.Parsed(
             "index_ended",
             job,

@@ -162,9 +162,10 @@ def reference(place: Place) -> dict[str, Told]:
     return place.one_after_another(place.root / "reference", Surroundings())
 
 
-@pytest.mark.clause("A5")
-@pytest.mark.clause("T1")
+@pytest.mark.clause("A5", lead=True)
+@pytest.mark.clause("T1", lead=True)
 def test_the_reference_is_what_it_should_be(reference: dict[str, Told]) -> None:
+    """Clips that are good, damaged, lost and changed: one worker, one after another, logged in order."""
     failing = reference["failing"]
     assert [(index, code) for index, code, _ in failing.failures] == [
         (1, "DECODE_FAILED"),
@@ -222,11 +223,12 @@ VARIED: Final[dict[str, Callable[[Path], Surroundings]]] = {
 @pytest.mark.clause("I2")
 @pytest.mark.clause("I3")
 @pytest.mark.clause("I4")
-@pytest.mark.clause("I5")
+@pytest.mark.clause("I5", lead=True)
 @pytest.mark.clause("F5")
 @pytest.mark.clause("V1")
 @pytest.mark.parametrize("name", VARIED)
 def test_surroundings_change_nothing(name: str, place: Place, reference: dict[str, Told], tmp_path: Path) -> None:
+    """Time zone, language, host name, CPUs, memory, umask, folder and more, one by one: nothing differs."""
     there = tmp_path / "there"
     there.mkdir()
     here = VARIED[name](there)
@@ -268,15 +270,15 @@ def test_another_order_across_jobs_changes_nothing(place: Place, reference: dict
     assert place.one_after_another(tmp_path / "run", Surroundings(), names) == reference
 
 
-@pytest.mark.clause("I1")
-@pytest.mark.clause("I2")
-@pytest.mark.clause("I3")
-@pytest.mark.clause("I4")
-@pytest.mark.clause("A3")
+@pytest.mark.clause("I1", lead=True)
+@pytest.mark.clause("I2", lead=True)
+@pytest.mark.clause("I3", lead=True)
+@pytest.mark.clause("I4", lead=True)
+@pytest.mark.clause("A3", lead=True)
 @pytest.mark.clause("A4")
 @pytest.mark.clause("F5")
 def test_workers_at_once_change_nothing(place: Place, reference: dict[str, Told], tmp_path: Path) -> None:
-    """Three workers, one store, one parent of working folders, clips of the same names, one job with failures."""
+    """Three workers at once on one store, clips of the same names, one job with failures: all as by one alone."""
     work = tmp_path / "work"
     told = place.at_once(tmp_path / "run", Surroundings(work=work))
     assert told == reference
@@ -284,8 +286,9 @@ def test_workers_at_once_change_nothing(place: Place, reference: dict[str, Told]
     assert list(work.iterdir()) == []
 
 
-@pytest.mark.clause("F5")
+@pytest.mark.clause("F5", lead=True)
 def test_a_busy_machine_changes_nothing(place: Place, reference: dict[str, Told], tmp_path: Path) -> None:
+    """On a machine with twice as many busy processes as CPUs: the same commands, bytes and logs."""
     busy = [
         subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * len(os.sched_getaffinity(0)))
     ]

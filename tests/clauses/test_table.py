@@ -1,0 +1,243 @@
+"""The README's table of clauses is true to the list and to the tests; its command tells only what was shown."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.clauses.record import SCHEMA, Record, Shown, how_of, merge, read, write
+from tests.clauses.table import BEGIN, END, NOT_YET, PART, NoTable, main, put, table
+from tests.clauses.test_clauses import session
+from tests.clauses.walk import Clauses, load
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+LINK = re.compile(r"\[([^]]+)\]\(([^)]+)\)")
+REMAKE = "remake it: `pytest --clauses-record FILE`, then `python -m tests.clauses.table FILE --write README.md`"
+
+
+def rows() -> list[list[str]]:
+    text = README.read_text("utf-8").split(BEGIN)[1].split(END)[0]
+    head, _, *lines = [re.split(r"(?<!\\) ?\| ?", line)[1:-1] for line in text.strip().splitlines()]
+    assert (head[:3], head[-1]) == (["id", "what must hold", "how it was shown"], "tests")
+    return lines
+
+
+# --- the README --------------------------------------------------------------------------------------------
+
+
+def test_the_readme_tells_every_clause_by_its_text_of_today() -> None:
+    told = [(row[0], row[1].replace("\\|", "|")) for row in rows()]
+    assert told == list(load().texts.items()), REMAKE
+
+
+def test_the_readme_names_test_modules_that_exist() -> None:
+    for row in rows():
+        modules = LINK.findall(row[-1])
+        assert len(modules) <= 3
+        for name, target in modules:
+            assert target == f"tests/{name}.py"
+            if target.startswith("tests/flows/") and not (ROOT / "tests/flows").exists():
+                continue  # this checkout is without the scaling code (clause V6)
+            assert (ROOT / target).is_file(), f"{row[0]}: {target} is not there: {REMAKE}"
+
+
+def test_the_readme_says_what_is_left_for_later_and_nothing_else_is() -> None:
+    later = load().later
+    for row in rows():
+        shown = row[2].partition(",")[0]
+        assert (shown in (PART, NOT_YET)) == (row[0] in later), f"{row[0]}: {REMAKE}"
+        assert int(row[-1].partition(":")[0]) > 0 or shown == NOT_YET
+
+
+# --- the table ---------------------------------------------------------------------------------------------
+
+CLAUSES = Clauses({"I1": "same | bytes", "A1": "alone", "V6": "gone"}, {"V6": "needs more"})
+
+
+def shown(test: str, how: str = "It is.", *, outcome: str = "passed", lead: bool = False) -> Shown:
+    return Shown(test, outcome, how, lead)
+
+
+def lines(record: Record) -> list[str]:
+    return table(CLAUSES, record).splitlines()
+
+
+def test_a_row_for_each_clause_in_the_lists_order() -> None:
+    one, two = shown("tests/a/test_x.py::test_one"), shown("tests/test_y.py::test_two", "By | two.")
+    assert lines({"V6": (one,), "A1": (one, two), "I1": (two,)}) == [
+        "| id | what must hold | how it was shown | tests |",
+        "|---|---|---|---|",
+        "| I1 | same \\| bytes | By \\| two. | 1: [test_y](tests/test_y.py) |",
+        "| A1 | alone | It is. | 2: [a/test_x](tests/a/test_x.py), [test_y](tests/test_y.py) |",
+        "| V6 | gone | In part, because it needs more: It is. | 1: [a/test_x](tests/a/test_x.py) |",
+    ]
+    assert lines({"A1": (one,), "I1": (two,)})[-1] == "| V6 | gone | Not yet, because it needs more. | 0 |"
+
+
+def test_the_leading_tests_tell_else_the_broadest() -> None:
+    narrow, broad = shown("tests/a.py::test_a", "Narrow."), shown("tests/z.py::test_z", "Broad.")
+    assert "| Broad. |" in lines({"A1": (narrow, broad), "I1": (broad,)})[3]
+    leading = tuple(shown(f"tests/m.py::test_l[{n}]", f"Lead {n // 2}.", lead=True) for n in range(6))
+    row = lines({"A1": (narrow, broad, *leading), "I1": (broad,)})[3]
+    assert "| Lead 0. Lead 1. |" in row
+    assert row.endswith("| 8: [m](tests/m.py), [a](tests/a.py), [z](tests/z.py) |")
+
+
+def test_at_most_three_modules_the_ones_with_most_tests() -> None:
+    tests = tuple(
+        shown(f"tests/{name}.py::test_{n}")
+        for name, count in zip("abcd", (1, 3, 1, 2), strict=True)
+        for n in range(count)
+    )
+    row = lines({"A1": tests, "I1": tests})[2]
+    assert row.endswith("| 7: [b](tests/b.py), [d](tests/d.py), [a](tests/a.py) |")
+
+
+def test_where_it_was_shown_is_told_where_tests_say_it() -> None:
+    tests = tuple(shown(f"tests/a.py::test_a[{words}]") for words in ("x-rgw", "file", "cluster-file-2", "profile"))
+    said = lines({"A1": tests, "I1": (shown("tests/a.py::test_b"),)})
+    assert said[0] == "| id | what must hold | how it was shown | on | tests |"
+    assert "| It is. | file, rgw, cluster | 4: " in said[3]
+    assert "| It is. |  | 1: " in said[2]
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({"I1": (shown("t::a"),)}, "no test passed that shows A1: alone"),
+        ({"I1": (shown("t::a"),), "A1": (shown("t::b", outcome="skipped"),)}, "no test passed that shows A1: alone"),
+        ({"I1": (shown("t::a"),), "A1": (shown("t::a"), shown("t::b", outcome="failed"))}, "t::b failed"),
+        ({"I1": (shown("t::a"),), "A1": (shown("t::a"), shown("t::b", outcome="error"))}, "t::b error"),
+        ({"I1": (shown("t::a"),), "A1": (shown("t::a"),), "X9": (shown("t::a"),)}, "no clause is called X9"),
+    ],
+)
+def test_what_was_not_shown_makes_no_table(record: Record, said: str) -> None:
+    with pytest.raises(NoTable, match=re.escape(said)):
+        table(CLAUSES, record)
+
+
+@pytest.mark.parametrize(
+    "text", ["", BEGIN, END, f"{END}{BEGIN}", f"{BEGIN}{END}{END}", f"{BEGIN}{BEGIN}{END}{BEGIN}"]
+)
+def test_a_file_without_its_marks_is_left_alone(text: str) -> None:
+    with pytest.raises(NoTable, match="have to stand there once"):
+        put(text, "x\n")
+
+
+def test_the_table_goes_between_its_marks() -> None:
+    once = put(f"a\n{BEGIN}\nold\n{END}\nb\n", "new\n")
+    assert once == f"a\n{BEGIN}\nnew\n{END}\nb\n" == put(once, "new\n")
+
+
+# --- the record --------------------------------------------------------------------------------------------
+
+
+def test_the_first_line_of_the_docstring_else_the_name() -> None:
+    def test_one_two() -> None:
+        """Does a thing:
+
+        More of it.
+        """
+
+    assert how_of(test_one_two, "test_one_two") == "Does a thing."
+    assert how_of(None, "test_one_two") == "One two."
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "left"),
+    [
+        (("passed", "skipped"), "passed"),
+        (("skipped", "passed"), "passed"),
+        (("failed", "passed"), "passed"),
+        (("passed", "failed"), "failed"),
+        (("failed", "skipped"), "failed"),
+    ],
+)
+def test_of_several_records_the_last_that_ran_counts(outcomes: tuple[str, ...], left: str) -> None:
+    merged = merge({"I1": (shown("t", outcome=outcome),)} for outcome in outcomes)
+    assert merged == {"I1": (shown("t", outcome=left),)}
+
+
+def test_records_of_other_tests_are_put_together(tmp_path: Path) -> None:
+    b: Mapping[str, list[Shown]] = {"I1": [shown("b"), shown("a2")], "A1": [shown("b")]}
+    write(tmp_path / "b.json", b)
+    write(tmp_path / "a.json", {"I1": [shown("a", lead=True)]})
+    merged = merge([read(tmp_path / "b.json"), read(tmp_path / "a.json")])
+    assert merged == {"I1": (shown("a", lead=True), shown("a2"), shown("b")), "A1": (shown("b"),)}
+
+
+@pytest.mark.parametrize("text", ["[]", '{"clauses": {}}', '{"schema": "proxx.clauses/2", "clauses": {}}', "{"])
+def test_a_file_that_is_no_record_makes_no_table(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "r.json").write_text(text)
+    (tmp_path / "README.md").write_text(f"{BEGIN}{END}")
+    assert main([str(tmp_path / "r.json"), "--write", str(tmp_path / "README.md")]) == 1
+    assert "no table was made" in capsys.readouterr().err
+    assert (tmp_path / "README.md").read_text() == f"{BEGIN}{END}"
+
+
+def test_a_session_writes_its_record_and_the_command_makes_the_table(tmp_path: Path) -> None:
+    """Real sessions in a small project: one with a failure, a part of it that passes; then the command."""
+    body = "assert pytest is None\n@pytest.mark.clause('A1', lead=True)\n"
+    body += "@pytest.mark.parametrize('x', ['file', 'moto'])\n"
+    body += 'def test_alone_too(x):\n    """Each by itself."""'
+    only = ("-o", "python_functions=test_same test_alone")
+    status, said = session(tmp_path, body, *only, "--clauses-record", "one.json")
+    assert status == 1, said
+    record = json.loads((tmp_path / "one.json").read_text())
+    place = "tests/test_shown.py::"
+    assert record == {
+        "schema": SCHEMA,
+        "clauses": {
+            "A1": [
+                {"test": f"{place}test_alone", "outcome": "failed", "how": "Alone.", "lead": False},
+                {"test": f"{place}test_alone_too[file]", "outcome": "passed", "how": "Each by itself.", "lead": True},
+                {"test": f"{place}test_alone_too[moto]", "outcome": "passed", "how": "Each by itself.", "lead": True},
+            ],
+            "I1": [
+                {"test": f"{place}test_alone", "outcome": "failed", "how": "Alone.", "lead": False},
+                {"test": f"{place}test_same", "outcome": "passed", "how": "Same.", "lead": False},
+            ],
+        },
+    }
+    file = tmp_path / "tests/test_shown.py"
+    file.write_text(file.read_text().replace("assert pytest is None", "pass"))
+    (tmp_path / "tests/clauses/table.py").write_bytes((ROOT / "tests/clauses/table.py").read_bytes())
+    (tmp_path / "README.md").write_text(f"# x\n{BEGIN}\n{END}\n")
+
+    def make(*records: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "tests.clauses.table", *records, "--write", "README.md"]
+        return subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    refused = make("one.json")
+    assert (refused.returncode, f"{place}test_alone failed" in refused.stderr) == (1, True), refused
+    again = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:tests.objects.fixtures",
+        f"{place}test_alone",
+        "--clauses-record",
+        "two.json",
+    ]
+    subprocess.run(again, cwd=tmp_path, capture_output=True, check=True)
+    done = make("one.json", "two.json")
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "README.md").read_text()
+    assert "| A1 | alone | Each by itself. | file, moto | 3: [test_shown](tests/test_shown.py) |" in text
+    assert "| I1 | same | Alone. |  | 2: [test_shown](tests/test_shown.py) |" in text
+
+
+def test_nothing_is_written_unasked(tmp_path: Path) -> None:
+    session(tmp_path, "pass")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "pyproject.toml", "tests"]
