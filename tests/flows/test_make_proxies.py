@@ -315,7 +315,7 @@ def test_who_follows_may_go_and_the_jobs_stay(prefect: Server, good: Path, tmp_p
     ).jobs
     assert (lost.status, lost.recorded, lost.run_id) == ("LOST", True, run.id)
     assert lost.failures[0].code == "RUN_LOST"
-    assert f"`proxx submit --again` with jobs/{job.job_id}/spec.json" in lost.failures[0].remedy
+    assert f"`proxx submit {job.job_id[:12]} --again`" in lost.failures[0].remedy
     assert [one.id for one in runs_tagged(f"job:{job.job_id[:12]}")] == [run.id]
 
 
