@@ -6,6 +6,7 @@ from pathlib import Path
 
 from proxx.create import CreateRequest, create_jobs
 from proxx.job import JobSpec, spec_bytes
+from proxx.places import Places
 from proxx.probe import decoders
 from proxx.profile import find_profile
 from proxx.toolchain import Name, find_toolchain
@@ -23,14 +24,20 @@ def half_second(name: str, timecode: str = "01:00:00:00", reel: str = "A001") ->
     )
 
 
-def make_job(output: Path, profile: str, clips: int = 1, *, name: str = "test") -> JobSpec:
+def make_job(output: Path | str, profile: str, clips: int = 1, *, name: str = "test") -> JobSpec:
     """A job of `clips` half-second clips, all different, into `output`."""
     sources = tuple(half_second(f"clip{index}.mov", f"01:00:0{index}:00") for index in range(clips))
     return create(sources, output, profile, name=name)
 
 
 def create(
-    sources: tuple[Path, ...], output: Path, profile: str, *, name: str = "test", build: Name = "static"
+    sources: tuple[Path | str, ...],
+    output: Path | str,
+    profile: str,
+    *,
+    name: str = "test",
+    build: Name = "static",
+    places: Places | None = None,
 ) -> JobSpec:
     """One job of these sources, by creation itself."""
     toolchain = find_toolchain(build)
@@ -46,6 +53,7 @@ def create(
             leave_out_refused=False,
             accept_damage=(),
             date="2026-01-02",
+            places=places or Places(),
         ),
         ffprobe=toolchain.ffprobe,
         decoders=decoders(toolchain.ffmpeg),
