@@ -151,9 +151,8 @@ def test_six_hosts_equal_unscaled(seed: int, fleet: Fleet, card: Card, reference
     counts = share.audit()["counts"]
     assert (counts["jobs"], counts["verdicts"]["COMPLETED"], counts["verdicts"]["FAILED"]) == (17, 16, 1)
     for host in hosts:
-        assert host.run(["find", "/tmp", "-maxdepth", "1", "-name", "proxx-*"], {}) == (0, ""), (
-            "a job left something on the host"
-        )
+        left = host.run(["find", "/tmp", "-maxdepth", "1", "-name", "proxx-*"], {})
+        assert left == (0, ""), "a job left something on the host"
     said = (fleet.folder / "api" / "api" / "services.said").read_text(errors="replace")
     assert "ConnectionError" not in said, "a service looks for Redis where it is not"
 
