@@ -122,14 +122,15 @@ def silent() -> Path:
     return make("room_tone.mov", *sound("stereo"), "-c:a", "pcm_s16le")
 
 
-def make_card(folder: Path, profiles: Iterable[str] = (), *, long: bool = False) -> Card:
+def make_card(folder: Path, profiles: Iterable[str] = (), *, copies: int = 1, long: bool = False) -> Card:
     """One job of two clips for each profile (all where none is named), and one of which three clips of five fail.
 
-    long: of clips that take seconds to encode, so that a blow can hit an encoder.
+    copies: jobs of each profile, which differ by name and outputs alone. long: of clips that take seconds to encode,
+    so that a blow can hit an encoder.
     """
     card = folder / "media" / "A001"
     card.mkdir(parents=True)
-    good = [plain("24"), plain("16")] if long else [studio(), camera()]
+    good = [plain("12"), plain("8")] if long else [studio(), camera()]
     for number, source in enumerate(good):
         shutil.copy(source, card / f"clip{number}.mov")
     bad = folder / "media" / "B001"
@@ -137,7 +138,10 @@ def make_card(folder: Path, profiles: Iterable[str] = (), *, long: bool = False)
     for number, source in enumerate((good[0], damaged(), good[0], half_second("clip.mov", "01:00:03:00"), good[1])):
         shutil.copy(source, bad / f"clip{number}.mov")
     wanted = tuple(profiles) or catalogue()
-    todo = {name: (name, "media:/A001") for name in wanted} | {FAILING: ("prores_proxy_half", "media:/B001")}
+    names = {f"{profile}-{n}" if n else profile: profile for n in range(copies) for profile in wanted}
+    todo = {name: (profile, "media:/A001") for name, profile in names.items()} | {
+        FAILING: ("prores_proxy_half", "media:/B001")
+    }
     with ThreadPoolExecutor(2) as pool:
         made = list(pool.map(lambda one: create_one(folder, one[0], one[1][0], one[1][1]), todo.items()))
     jobs = dict(zip(todo, made, strict=True))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +20,7 @@ from tests.cluster.card import Card, Told, tell
 from tests.cluster.hosts import FAKETIME, Host, Surroundings
 from tests.cluster.net import Network, network, require_hosts
 from tests.cluster.services import Api, serving_fleet
-from tests.flows.pool import ENDED, QUICK, until
+from tests.flows.pool import ENDED, QUICK
 from tests.objects.endpoint import Bucket, Endpoint
 from tests.objects.rgw import Rgw, running_rgw
 
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
 QEMU: Final = "/usr/bin/qemu-x86_64"
+
+
+def patiently(true: Callable[[], bool], what: str, words: Callable[[], str], seconds: float = 600) -> None:
+    """Wait for what a whole fleet does. Fails the test after that, with the words."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}\n{words()[-6000:]}"
+        time.sleep(1)
 
 
 class Share:
@@ -130,7 +139,7 @@ class Fleet:
             states = self.runs(share)
             return len(states) == count and all(state in ENDED for state in states.values())
 
-        until(ended, f"{count} runs have ended", self.said)
+        patiently(ended, f"{count} runs have ended", self.said)
 
     def states(self, run_id: str) -> list[str]:
         with self.client() as client:
