@@ -26,7 +26,7 @@ SEED: Final = int(os.environ.get("PROXX_ORDER_SEED", "5"))
 LONG: Final = os.environ.get("PROXX_LONG") == "1"
 ALONE: Final = (FAILING, "prores_proxy_half", "dnxhr_lb_mxf", "h264_review_mp4")
 """The jobs that one host runs alone: a failing one, and one of each container."""
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ from tests.cluster.storm import PROFILES, SEED, one_round, storm_hosts
 CHOSEN: Final = int(os.environ.get("PROXX_STORM_SEED", str(SEED)))
 HOSTS: Final = 4
 BLOWS: Final = len(Blow)
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture
