@@ -147,7 +147,9 @@ class Wire:
         pulse = Pulse()
 
         async def request() -> T:
-            return await do(await files.set_session(), pulse)
+            client = await files.set_session()  # the first one of a process reads S3's description for a second or two
+            pulse.beat()
+            return await do(client, pulse)
 
         task = asyncio.ensure_future(request())
         try:
