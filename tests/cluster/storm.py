@@ -31,8 +31,8 @@ SEED: Final = 7
 PROFILES: Final = ("prores_proxy_half", "h264_half", "dnxhr_lb_mxf", "h264_review_mp4", "dnxhr_lb", "prores_lt")
 NAMES: Final = ("ahorn", "birke", "eibe", "linde", "ulme", "weide")
 RESENDS: Final = 2  # in the storm's store, so that an outage of seconds is already one that some jobs do not survive
-PATIENCE: Final = 4  # seconds of silence, likewise
-WAIT: Final = 60  # seconds at most for a host to be in the phase that a blow is meant for
+PATIENCE: Final = 10  # seconds of silence, likewise; a busy machine needs some of them to make a client
+WAIT: Final = 30  # seconds at most for a host to be in the phase that a blow is meant for
 ROUNDS: Final = 5  # of an operator
 
 
