@@ -70,7 +70,39 @@ class Before:
     do: Callable[[], object]
 
 
-Action = Reset | ResetMidway | Stall | StallAnswer | Answer | LoseAnswer | Drip | Cut | Before
+@dataclass(frozen=True)
+class Strip:
+    """One header of the request does not reach the server. name: in lower case."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Garble:
+    """One bit of the request's body is another when it arrives."""
+
+
+@dataclass(frozen=True)
+class StallMidway:
+    """After so many bytes of the request's body nothing more is taken until the rule is released."""
+
+    after: int
+
+
+Action = (
+    Reset
+    | ResetMidway
+    | Stall
+    | StallMidway
+    | StallAnswer
+    | Answer
+    | LoseAnswer
+    | Drip
+    | Cut
+    | Before
+    | Strip
+    | Garble
+)
 
 
 @dataclass
