@@ -155,7 +155,7 @@ class _Walk:
     def _objects(self, spot: InBucket, given: str) -> None:
         """An object of that key, or else those below it as below a folder."""
         bucket = self.places.bucket(spot)
-        if spot.key and bucket.head(spot.key) is not None:
+        if spot.key and bucket.touch(spot.key):  # a HEAD that is refused does not say why
             self._take(Candidate(path=Path("/", spot.bucket, spot.key), given=given, folder="", spot=spot))
             return
         prefix = f"{spot.key}/" if spot.key else ""
