@@ -1,6 +1,6 @@
 """Where Prefect keeps the results of runs: seen to take one before a worker takes a run.
 
-A result that cannot be kept would fail a run hours later, whose job is whole in the store.
+Prefect only logs where a result cannot be kept: who asks for it later finds nothing.
 """
 
 from __future__ import annotations
