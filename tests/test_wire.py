@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
@@ -22,13 +21,10 @@ from proxx.wire import Pace, Wire
 from proxx.wirefault import RESENT, Cause, WireFault
 from tests.objects import endpoint
 from tests.objects.endpoint import Endpoint, Keys
-from tests.objects.fault import Proxy, proxying
+from tests.objects.fault import Proxy
 from tests.objects.kinds import SHORT, speaking_to
-from tests.objects.moto import Moto
+from tests.objects.line import HASTY, PATIENT, Line, noted
 from tests.objects.rules import Action, Answer, Drip, Reset, Stall, StallAnswer
-
-PATIENT: Final = Pace(patience=30.0, pauses=(0.0,))
-HASTY: Final = Pace(patience=0.3, pauses=(0.0,))
 
 AGAIN: Final[dict[Cause, tuple[Action | None, ...]]] = {
     Cause.UNREACHABLE: (None,),
@@ -54,53 +50,30 @@ ONCE: Final[dict[Cause, Answer]] = {
 }
 
 
-@dataclass
-class Line:
-    """One way to one server that all tests here break, for what breaks is the way. wires: each made once."""
-
-    bucket: endpoint.Bucket
-    way: Proxy
-    wires: dict[Pace, Wire] = field(default_factory=dict)
-
-    def wire(self, pace: Pace, resends: int = 0) -> Wire:
-        """One whose client is made, which takes seconds on a busy machine."""
-        if pace not in self.wires:
-            self.wires[pace] = a_wire(pace)
-            Bucket(self.wires[pace], self.bucket.name).head("nothing")
-        wire = self.wires[pace]
-        wire.resends, wire.sent = resends, 0
-        wire.journal.take()
-        self.way.forget()
-        return wire
-
-
-@pytest.fixture(scope="module")
-def line(moto: Moto) -> Iterator[Line]:
-    with proxying(moto.endpoint) as way, speaking_to(moto.as_user().at(way.url)):
-        yield Line(moto.as_user().bucket("wire").make(), way)
+@pytest.fixture(params=["moto"])
+def line(request: pytest.FixtureRequest) -> Iterator[Line]:
+    """One server will do where the way to it is what breaks."""
+    found: Line = request.getfixturevalue(f"{request.param}_line")
+    found.way.forget()
+    with speaking_to(found.bucket.endpoint.at(found.way.url)):
+        yield found
+    found.way.forget()
 
 
 @pytest.fixture
 def bucket(line: Line) -> Iterator[endpoint.Bucket]:
     yield line.bucket
-    line.bucket.delete_all()
+    for key in ("key", "child", "parent"):
+        line.bucket.delete(key)
 
 
 @pytest.fixture
-def way(line: Line) -> Iterator[Proxy]:
-    yield line.way
-    line.way.forget()
+def way(line: Line) -> Proxy:
+    return line.way
 
 
 def a_wire(pace: Pace, resends: int = 0) -> Wire:
     return Wire(resends=resends, pace=pace, journal=Journal())
-
-
-NOTED: Final = ("kind", "action", "place", "cause", "number")
-
-
-def noted(wire: Wire) -> list[tuple[object, ...]]:
-    return [tuple(one.get(name) for name in NOTED) for one in wire.journal.take()]
 
 
 @pytest.mark.parametrize("resends", [0, 1, 5])
@@ -315,22 +288,22 @@ def test_a_proxys_own_503_is_sent_again() -> None:
 # --- threads and forks -------------------------------------------------------------------------------------
 
 
-def test_threads_share_one(bucket: endpoint.Bucket, way: Proxy) -> None:
+def test_threads_share_one(line: Line, bucket: endpoint.Bucket, way: Proxy) -> None:
     """From the first request on, when there is no session yet."""
     wire = a_wire(PATIENT)
     mine = Bucket(wire, bucket.name)
     way.forget()
-    gate = threading.Barrier(8)
+    gate, prefix = threading.Barrier(8), line.prefix()
 
     def work(me: int) -> None:
         gate.wait()
         for number in range(5):
-            mine.create(f"{me}/{number}", b"%d" % me, "nonce")
-            assert mine.get(f"{me}/{number}") == (b"%d" % me, "nonce")
+            mine.create(f"{prefix}/{me}/{number}", b"%d" % me, "nonce")
+            assert mine.get(f"{prefix}/{me}/{number}") == (b"%d" % me, "nonce")
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
-    assert len(bucket.keys()) == 40
+    assert len(bucket.keys(prefix)) == 40
     assert wire.sent == len(way.requests()) == 80
 
 

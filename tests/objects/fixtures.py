@@ -17,6 +17,7 @@ from tests.objects.fault import Proxy, proxying
 from tests.objects.ground import KINDS as GROUNDS
 from tests.objects.ground import Ground
 from tests.objects.kinds import KINDS, Kind, connected, speaking_to
+from tests.objects.line import Line, lined
 from tests.objects.moto import Moto, running_moto
 from tests.objects.rgw import Rgw, running_rgw
 
@@ -76,6 +77,29 @@ def moto_kind(moto: Moto, tmp_path_factory: pytest.TempPathFactory) -> Kind:
 def rgw_kind(rgw: Rgw, tmp_path_factory: pytest.TempPathFactory) -> Kind:
     bucket = rgw.as_user(rgw.user(_fresh("user"))).bucket(_fresh("stores")).make()
     return Kind("rgw", tmp_path_factory.getbasetemp(), bucket, connected(bucket))
+
+
+@pytest.fixture(scope="session")
+def moto_line(moto_kind: Kind) -> Iterator[Line]:
+    assert moto_kind.bucket is not None
+    with lined(moto_kind.bucket) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def rgw_line(rgw_kind: Kind) -> Iterator[Line]:
+    assert rgw_kind.bucket is not None
+    with lined(rgw_kind.bucket) as made:
+        yield made
+
+
+@pytest.fixture(params=["moto", "rgw"])
+def line(request: pytest.FixtureRequest) -> Iterator[Line]:
+    """A way to one server after the other, to be broken; whole again afterwards."""
+    found: Line = request.getfixturevalue(f"{request.param}_line")
+    found.way.forget()
+    yield found
+    found.way.forget()
 
 
 @pytest.fixture(params=KINDS)
