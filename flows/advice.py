@@ -18,12 +18,9 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """Steps about one job. spec: a path of its spec, the store's own copy. store: what `--store` has to say, or None
-    where the environment says it to every verb.
-    """
+    """Steps about one job. store: what `--store` has to say, or None where the environment says it to every verb."""
 
     job_id: str
-    spec: str
     store: str | None
 
     @property
@@ -34,7 +31,7 @@ class Advice:
         """Ask for the attempt; again: where `submit` alone would be given back the run that has ended. mended: it
         would only fail once more before that.
         """
-        words = ["submit", self.spec, *(("--attempt", str(attempt)) if attempt > 1 else ())]
+        words = ["submit", self.short, *(("--attempt", str(attempt)) if attempt > 1 else ())]
         if then:
             when = "after that, to make it"
         elif again:

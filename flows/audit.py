@@ -21,9 +21,9 @@ from flows.seen import Named, SeenRun, named, seen
 from flows.verdict import judge, unknown
 from proxx.errors import JobUnknown, StoreUnavailable
 from proxx.glance import glances
-from proxx.layout import JOBS, is_job_id, spec_key
+from proxx.layout import JOBS, spec_key
 from proxx.status import JobStatus, State, job_status
-from proxx.store import FileStore, Store, StoreIdentity, identity
+from proxx.store import Store, StoreIdentity, identity
 
 UNNAMED = "(not said: started by hand)"
 
@@ -151,7 +151,7 @@ class Audit:
         return unknown(job_id, runs, self._advice(job_id), why)
 
     def _advice(self, job_id: str) -> Advice:
-        return Advice(job_id=job_id, spec=spec_place(self.store, job_id), store=self.say_store)
+        return Advice(job_id=job_id, store=self.say_store)
 
 
 def look(store: Store, *, since: date | None = None, say_store: str | None = None) -> Audit:
@@ -163,8 +163,3 @@ def look(store: Store, *, since: date | None = None, say_store: str | None = Non
             detail=store.uri,
         )
     return Audit(store=store, store_id=store_id, since=since, say_store=say_store)
-
-
-def spec_place(store: Store, job_id: str) -> str:
-    """Where the job's spec can be read from by its path: the store's own copy."""
-    return str(store.root / spec_key(job_id)) if isinstance(store, FileStore) and is_job_id(job_id) else "SPEC"

@@ -20,7 +20,9 @@ Sources: TypeAlias = Annotated[
     Field(
         min_length=1,
         json_schema_extra=shown(
-            "Sources", "Camera files, or folders that hold them: whole paths, as the machine that works sees them."
+            "Sources",
+            "Camera files, or folders that hold them: whole paths as the machine that works sees them, "
+            "`s3://bucket/prefix`, or names below a root, `media:/A001`.",
         ),
     ),
 ]
@@ -36,11 +38,23 @@ Profile: TypeAlias = Annotated[
     ),
 ]
 Output: TypeAlias = Annotated[
-    str, Field(min_length=1, json_schema_extra=shown("Output folder", "Where the proxies will be: a whole path."))
+    str,
+    Field(
+        min_length=1,
+        json_schema_extra=shown(
+            "Output folder",
+            "Where the proxies will be: a whole path, `s3://bucket/prefix`, or a name below a root, `proxies:/A001`.",
+        ),
+    ),
 ]
 StorePlace: TypeAlias = Annotated[
     str | None,
-    Field(json_schema_extra=shown("Store", "The folder of the job files, shared by all workers. Else PROXX_STORE.")),
+    Field(
+        json_schema_extra=shown(
+            "Store",
+            "Where the job files are: a folder that all workers share, or `s3://bucket/prefix`. Else PROXX_STORE.",
+        )
+    ),
 ]
 JobName: TypeAlias = Annotated[
     str | None, Field(json_schema_extra=shown("Name", "What the job is called. Else the first source's name."))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Final
 
 from prefect import flow, get_run_logger, runtime, tags
 from prefect.client.schemas.objects import State
@@ -33,7 +33,7 @@ from flows.recorded import Asked, RunEnd, asked_before, came_of, ended_before, r
 from flows.reference import SHORT, JobReference, run_tags
 from flows.sharing import places_here, shared_store
 from flows.summary import JobSummary, Summary, failures_in_words, in_words, nothing_made, summarize
-from proxx.cli.words import many, safe
+from proxx.cli.words import many, name_of, safe
 from proxx.create import Created, CreateRequest, Looking, create_jobs
 from proxx.errors import PreflightRefused, Problem, ProxxError
 from proxx.event import this_worker
@@ -45,12 +45,15 @@ from proxx.profile import find_profile
 from proxx.store import Store, init
 from proxx.toolchain import find_toolchain
 
+_WHOLE: Final = ("/", "~", "s3://", "file:///")
+_RELATIVE: Final = "This is a relative path, or a root that the worker does not have, and it has no folder of yours."
+
 
 def _run_name() -> str:
     """For Prefect, which asks before it has checked the parameters."""
     asked = runtime.flow_run.parameters
     sources = asked.get("sources")
-    first = Path(str(sources[0])).name if isinstance(sources, list) and sources else ""
+    first = name_of(str(sources[0])).rstrip(":") if isinstance(sources, list) and sources else ""
     return safe(f"{asked.get('name') or first or 'proxies'} · {asked.get('profile')}")[:200]
 
 
@@ -140,9 +143,9 @@ def _require_absolute(request: CreateRequest) -> None:
         return
     places = [*map(str, request.sources), request.output]
     problems = tuple(
-        Problem(place, PreflightRefused.code, "This is a relative path, and a worker has no folder of yours.")
+        Problem(place, PreflightRefused.code, _RELATIVE)
         for place in places
-        if not place.startswith(("/", "~"))
+        if not (place.startswith(_WHOLE) or request.places.roots.is_below_a_root(place))
     )
     if problems:
         raise PreflightRefused(message="The request cannot be met.", problems=problems)

@@ -15,6 +15,7 @@ from flows.sharing import store_of
 from proxx.canonical import read_json
 from proxx.cli.words import safe
 from proxx.layout import spec_key
+from proxx.wire import Wire
 
 UNNAMED: Final = "proxy-job"
 
@@ -47,7 +48,8 @@ def _name(asked: dict[str, Any]) -> str:
         return run_name(_project(spec), reference)
     reference = JobReference.model_validate(asked.get("reference"))
     try:
-        data = store_of(reference).read(spec_key(reference.job_id))
+        store = store_of(reference, Wire(resends=0))  # a name is no reason to wait either
+        data = store.read(spec_key(reference.job_id))
         return run_name(_project(read_json(data or b"")), reference)
     except Exception:  # no such store or job, or a damaged one
         return run_name("job", reference)

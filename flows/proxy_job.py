@@ -47,7 +47,11 @@ Spec = Annotated[
 ]
 StorePlace = Annotated[
     str | None,
-    Field(json_schema_extra=shown("Store", "With a whole spec: the folder its job files go to. Else PROXX_STORE.")),
+    Field(
+        json_schema_extra=shown(
+            "Store", "With a whole spec: where its job files go, a folder or s3://bucket/prefix. Else PROXX_STORE."
+        )
+    ),
 ]
 Attempt = Annotated[
     int,

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Final, Literal, Self
 
 from flows.errors import RunLost
+from flows.reference import SHORT
 from flows.summary import Fault, JobSummary, job_summary, without_result
 from proxx import errors
 from proxx.errors import AttemptClosed, JobRetired, ProxxError, Refusal, StoreDamaged
 from proxx.job import JobSpec
-from proxx.layout import spec_key
 from proxx.ledger import Closed, read_attempts
 from proxx.register import Refused
 from proxx.result import ExecutionResult
@@ -84,7 +84,7 @@ def asked_before(store: Store, job: JobSummary) -> JobSummary:
     """The summary of a job whose run ended before this call: where it never began, a person may ask anew."""
     if job.status not in ("REFUSED", "LOST") or len(read_attempts(store, job.job_id)) >= job.attempt:
         return job
-    anew = f" Then ask anew: `proxx submit --again` with {spec_key(job.job_id)} of the store."
+    anew = f" Then ask anew: `proxx submit {job.job_id[:SHORT]} --again`."
     failures = tuple(fault.model_copy(update={"remedy": fault.remedy + anew}) for fault in job.failures)
     return job.model_copy(update={"recorded": True, "failures": failures})
 

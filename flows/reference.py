@@ -16,7 +16,9 @@ class JobReference(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    store: Annotated[str, Field(min_length=1, description="Where the job files are: file:///folder.")]
+    store: Annotated[
+        str, Field(min_length=1, description="Where the job files are: file:///folder or s3://bucket/prefix.")
+    ]
     job_id: Annotated[str, Field(pattern=JOB_ID, description="The whole id of a registered job.")]
     attempt: Annotated[int, Field(ge=1, le=9999, description="Which try this is.")] = 1
     store_uuid: Annotated[

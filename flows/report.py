@@ -127,7 +127,7 @@ def _failures(result: ExecutionResult, about: About) -> list[str]:
     rest = sum(clip.status == "NOT_RUN" for clip in result.clips)
     if rest:
         said.append(f"{many(rest, 'clip')} not begun.")
-    command = f"`proxx submit SPEC --attempt {result.attempt + 1}`"
+    command = f"`proxx submit {short(about.job_id)} --attempt {result.attempt + 1}`"
     mended = f"When that is mended, ask for the next attempt, {command}: what is finished is kept."
     return [*said, "## What to do next", mended]
 

@@ -117,4 +117,5 @@ def _place(store: str | None) -> str | None:
     try:
         return open_store(store).uri
     except ProxxError:
-        return store
+        kind, mark, rest = store.partition("://")
+        return f"{kind}{mark}{rest.rpartition('@')[2]}"  # somebody may have typed a password there

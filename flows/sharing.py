@@ -11,14 +11,18 @@ from proxx.cli.settings import DEFAULT_STORE, ROOTS, VARIABLE
 from proxx.places import Places, require_apart
 from proxx.reach import parse_roots
 from proxx.store import MemoryStore, Store, admit, open_store
+from proxx.wire import Wire
 
 
-def shared_store(said: str | None) -> Store:
-    """The store named, else the one of PROXX_STORE. Raises StoreNotShared where that is none, or the home's."""
+def shared_store(said: str | None, wire: Wire | None = None) -> Store:
+    """The store named, else the one of PROXX_STORE. wire: how object storage is reached, where not as always.
+
+    Raises StoreNotShared where that is none, or the home's.
+    """
     named = said or os.environ.get(VARIABLE)
     if not named:
         raise StoreNotShared(message="No store is named, and the default one is of this machine alone.")
-    store = open_store(named)
+    store = open_store(named, wire)
     if isinstance(store, MemoryStore):
         raise StoreNotShared(message="A store in memory ends with this process.")
     if store.uri == _home_uri():
@@ -26,16 +30,16 @@ def shared_store(said: str | None) -> Store:
     return store
 
 
-def places_here() -> Places:
+def places_here(wire: Wire | None = None) -> Places:
     """The roots of this machine by PROXX_ROOTS, and its way to object storage. Raises RootsInvalid."""
     roots = parse_roots(os.environ.get(ROOTS, ""))
     require_apart(roots)
-    return Places(roots=roots)
+    return Places(roots=roots, wire=wire or Wire())
 
 
-def store_of(reference: JobReference) -> Store:
+def store_of(reference: JobReference, wire: Wire | None = None) -> Store:
     """The store that a dispatch names. Raises StoreMismatch where it is another than it was dispatched from."""
-    store = shared_store(reference.store)
+    store = shared_store(reference.store, wire)
     if reference.store_uuid is not None:
         admit(store, reference.store_uuid)
     return store

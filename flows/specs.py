@@ -1,16 +1,18 @@
-"""Which jobs are meant: by spec files and folders of them, or by what their latest attempt failed of.
+"""Which jobs are meant: by spec files, folders of them and ids, or by what their latest attempt failed of.
 
 Specs are read one at a time, and of each only what names it is kept: a thousand take no more memory than one.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from proxx.canonical import Json
+from proxx.cli.settings import which_job
 from proxx.errors import JobUnknown, Problem, SpecInvalid, StoreDamaged
 from proxx.job import read_spec
 from proxx.layout import JOBS, is_job_id, spec_key
@@ -81,15 +83,27 @@ def spec_files(said: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def look_at(paths: Sequence[Path], attempt: int, tell: Callable[[Path, int], None]) -> tuple[Wanted, ...]:
-    """The jobs of these specs. Raises SpecInvalid with every problem of every spec: then none is registered."""
+def look_at(
+    paths: Sequence[Path], store: Store, attempt: int, tell: Callable[[Path, int], None]
+) -> tuple[Wanted, ...]:
+    """The jobs of these specs, or with these ids: what is no file and could be an id names a job of the store.
+
+    Raises SpecInvalid with every problem of every spec: then none is registered.
+    """
     found: list[Wanted] = []
     problems: list[Problem] = []
     bad = 0
     for count, path in enumerate(paths):
         tell(path, count)
         try:
-            found.append(Wanted(job_id=read_spec(spec_data(path)).job_id, attempt=attempt, spec=path))
+            if could_be_an_id(path):
+                found.append(Wanted(job_id=which_job(str(path), store), attempt=attempt, spec=None))
+            else:
+                found.append(Wanted(job_id=read_spec(spec_data(path)).job_id, attempt=attempt, spec=path))
+        except JobUnknown as why:
+            bad += 1
+            said = f"is no file, and no job of the store: {why.detail or why.message}."
+            problems.append(Problem(str(path), why.code, said, why.remedy))
         except InvalidInput as why:
             bad += 1
             told = why.problems or (Problem("", why.code, why.message),)
@@ -98,6 +112,11 @@ def look_at(paths: Sequence[Path], attempt: int, tell: Callable[[Path, int], Non
         which = "The spec" if len(paths) == 1 else f"{bad:,} of {len(paths):,} specs"
         raise SpecInvalid(message=f"{which} cannot be used, so nothing was submitted.", problems=tuple(problems))
     return tuple(found)
+
+
+def could_be_an_id(path: Path) -> bool:
+    """Whether it is written as a job's id or the beginning of one, and nothing of that name is here."""
+    return re.fullmatch(r"[0-9a-f]{4,64}", str(path)) is not None and not path.exists()
 
 
 def failed_with(store: Store, code: str, since: date) -> Iterator[FailedJob]:

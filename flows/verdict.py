@@ -12,8 +12,9 @@ from typing import Final
 
 from flows.advice import Advice, Step
 from flows.finding import Finding, Verdict
-from flows.seen import SeenRun
+from flows.seen import LONGEST, SeenRun
 from proxx import errors
+from proxx.register import Refused
 from proxx.status import AttemptStatus, JobStatus, State
 
 AGREES: Final[dict[State, frozenset[str]]] = {
@@ -217,7 +218,7 @@ def _unregistered(view: _View, spec: bool) -> Finding:
     refusal = view.job.refusals[-1] if view.job.refusals else None
     why = ""
     if refusal is not None:
-        why = f" The last refusal: {refusal.code}: {refusal.message.rstrip('.')}.{_remedy(refusal.code)}"
+        why = f" The last refusal: {_refused(refusal)}"
     steps = (view.advice.submit(1), view.advice.retire())
     if spec:
         said = f"Its registration was begun and not finished, so it may hold claims on outputs.{why}"
@@ -270,10 +271,15 @@ def _in_vain(view: _View, run: SeenRun) -> bool:
 
 def _never_began(view: _View, run: SeenRun) -> str:
     refusal = next((r for r in reversed(view.job.refusals) if run.id == r.envelope.run_id), None)
-    if refusal is None:
-        return f"Run {run.id} for attempt {run.attempt} {run.stands} and never began it."
-    why = f"{refusal.code}: {refusal.message.rstrip('.')}.{_remedy(refusal.code)}"
-    return f"Run {run.id} for attempt {run.attempt} ended {run.state_name} and never began it. It was refused: {why}"
+    stands = run.stands if refusal is None else f"ended {run.state_name}"
+    said = f"Run {run.id} for attempt {run.attempt} {stands} and never began it."
+    return said if refusal is None else f"{said} It was refused: {_refused(refusal)}"
+
+
+def _refused(refusal: Refused) -> str:
+    """With what it names: of storage the message alone says nothing."""
+    detail = f" ({' '.join(refusal.detail.split())[:LONGEST]})" if refusal.detail else ""
+    return f"{refusal.code}: {refusal.message.rstrip('.')}{detail}.{_remedy(refusal.code)}"
 
 
 def _keyed(runs: Sequence[SeenRun]) -> bool:

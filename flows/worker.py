@@ -13,7 +13,6 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
@@ -126,8 +125,8 @@ def _check_name(_: click.Context, __: click.Parameter, name: str) -> str:
 def main(
     store: str | None,
     toolchains: tuple[Name, ...],
-    reads: tuple[Path, ...],
-    writes: tuple[Path, ...],
+    reads: tuple[str, ...],
+    writes: tuple[str, ...],
     pool: str,
     name: str,
     queues: tuple[str, ...],
@@ -153,6 +152,11 @@ def main(
     except Refusal as why:
         err(f"proxx worker: {safe(why)}")
         sys.exit(why.status)
+    from flows.result_check import refusal_of_results
+
+    if (why_not := refusal_of_results()) is not None:
+        err(f"proxx worker: this machine takes no jobs.\n{safe(why_not)}")
+        sys.exit(ENVIRONMENT)
     from prefect.logging import get_logger
     from prefect.settings import get_current_settings
     from prefect.workers.process import ProcessWorker

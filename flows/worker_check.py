@@ -18,12 +18,15 @@ from urllib.parse import urlsplit
 import click
 
 from flows.sharing import shared_store
+from flows.storage_check import RESENDS, storage
 from proxx import doctor, doctor_storage
 from proxx.cli.words import err, out, safe
 from proxx.doctor import Finding
 from proxx.errors import ProxxError
 from proxx.store import identity, init
 from proxx.toolchain import AVX2, NAMES, Name, find_toolchain, require_cpu
+from proxx.wire import RESENDS as RESENDS_OF_A_NEW_STORE
+from proxx.wire import Wire
 
 C = TypeVar("C", bound=Callable[..., object])
 ENVIRONMENT: Final = 6
@@ -32,28 +35,27 @@ PROGRAMS: Final = ("setsid", "python")  # what the pool's job template starts ru
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What the machine must have. store: a URL, or None for PROXX_STORE. reads, writes: folders of the pool's media.
+    """What the machine must have. store: a URL, or None for PROXX_STORE. reads, writes: places of the pool's media.
 
-    A folder *inside* a share, not the place it is mounted at: that one is there, and empty, without the share.
+    A folder *inside* a share, not the place it is mounted at: that one is there, and empty, without the share. Or
+    `s3://bucket/prefix`, or a name below a root of this machine.
     """
 
     store: str | None = None
     toolchains: tuple[Name, ...] = NAMES
-    reads: tuple[Path, ...] = ()
-    writes: tuple[Path, ...] = ()
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
 
 
 def examine(needs: Needs) -> tuple[Finding, ...]:
     """Everything, in a fixed order; the store's trial object is written only where all else is well."""
+    wire = Wire(resends=RESENDS)
     findings = [*runs()]
     for name in needs.toolchains:
         findings.append(toolchain(name))
     findings += (finding for finding in doctor.working() if finding.area != "leftovers")
-    for folder in needs.reads:
-        findings.append(readable(folder))
-    for folder in needs.writes:
-        findings += (finding for finding in doctor_storage.folder_output(folder) if finding.area != "leftovers")
-    findings += job_files(needs.store, trial=doctor.healthy(tuple(findings)))
+    findings += storage(needs.reads, needs.writes, wire)
+    findings += job_files(needs.store, wire, trial=doctor.healthy(tuple(findings)))
     return tuple(findings)
 
 
@@ -89,30 +91,21 @@ def toolchain(name: Name) -> Finding:
     return Finding(area, True, f"ffmpeg {installed.identity.ffmpeg_version}, {installed.identity.ffmpeg_sha256}.")
 
 
-def readable(folder: Path) -> Finding:
-    """It is there and can be listed; a share that went away answers with an error, or an empty place is left."""
-    try:
-        with os.scandir(folder) as entries:
-            empty = next(entries, None) is None
-    except OSError as why:
-        return Finding("folder", False, f"{folder}: {why.strerror}.", "Mount the share, and let this user read it.")
-    return Finding("folder", True, f"{folder} can be read{', and is empty' if empty else ''}.")
-
-
-def job_files(said: str | None, *, trial: bool) -> Iterator[Finding]:
+def job_files(said: str | None, wire: Wire, *, trial: bool) -> Iterator[Finding]:
     """It is one that machines share, it is the store and not an empty place, and it creates exclusively."""
     try:
-        chosen = shared_store(said)
+        chosen = shared_store(said, wire)
         known = identity(chosen)
     except ProxxError as why:
         yield _failed("store", why)
         return
     if known is None:
+        missing = "Check bucket and prefix" if chosen.uri.startswith("s3://") else "Mount the share it is on"
         yield Finding(
             "store",
             False,
             f"{chosen.uri} holds no store.",
-            "Mount the share it is on; for the first one ever: `python -m flows.worker_check --make-store`.",
+            f"{missing}; for the first one ever: `python -m flows.worker_check --make-store`.",
         )
     elif trial:
         yield from doctor_storage.store(lambda: chosen)
@@ -120,10 +113,17 @@ def job_files(said: str | None, *, trial: bool) -> Iterator[Finding]:
         yield Finding("store", True, f"{chosen.uri}: store {known.uuid}.")
 
 
-def make_store(said: str | None) -> str:
-    """Make the store where there is none yet, and say which it is. Its parent folder has to be there."""
+def make_store(said: str | None, resends: int | None = None) -> str:
+    """Make the store where there is none yet, and say which it is. Its parent folder, or its bucket, has to be there.
+
+    resends: how often a request to object storage may be sent again, for a new store's record.
+    """
     chosen = shared_store(said)
-    return f"{chosen.uri}: store {init(chosen).uuid}."
+    made = init(chosen, resends=RESENDS_OF_A_NEW_STORE if resends is None else resends)
+    other = (
+        f" It was there, and allows {made.resends} resends for ever." if resends not in (None, made.resends) else ""
+    )
+    return f"{chosen.uri}: store {made.uuid}.{other}"
 
 
 def refusal(findings: tuple[Finding, ...]) -> str:
@@ -134,23 +134,22 @@ def refusal(findings: tuple[Finding, ...]) -> str:
 
 def needs_options(command: C) -> C:
     """The options that say what a machine must have: `store`, `toolchains`, `reads` and `writes` of a Needs."""
-    folder = click.Path(path_type=Path)
     for option in (
         click.option(
             "--must-write",
             "writes",
             multiple=True,
-            type=folder,
-            metavar="DIR",
-            help="A folder of proxies, inside its share: a trial file is published there and removed.",
+            metavar="PLACE",
+            help="A folder of proxies inside its share, s3://bucket/prefix, or a name below a root: a trial file is "
+            "published there and removed.",
         ),
         click.option(
             "--must-exist",
             "reads",
             multiple=True,
-            type=folder,
-            metavar="DIR",
-            help="A folder of sources, inside its share, that has to be readable.",
+            metavar="PLACE",
+            help="A folder of sources inside its share, s3://bucket/prefix, or a name below a root, that has to be "
+            "readable.",
         ),
         click.option(
             "--toolchain",
@@ -182,18 +181,28 @@ def _failed(area: str, why: ProxxError) -> Finding:
 
 @click.command()
 @click.option("--make-store", "make", is_flag=True, help="Make the store if there is none yet.")
+@click.option(
+    "--resends",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="With --make-store: how often one request to object storage may be sent again, for good. Else "
+    f"{RESENDS_OF_A_NEW_STORE}.",
+)
 @needs_options
 def main(
     store: str | None,
     toolchains: tuple[Name, ...],
-    reads: tuple[Path, ...],
-    writes: tuple[Path, ...],
+    reads: tuple[str, ...],
+    writes: tuple[str, ...],
     make: bool,
+    resends: int | None,
 ) -> None:
     """Say whether a worker may start here. Ends with 0 if so, else with 6."""
+    if resends is not None and not make:
+        raise click.UsageError("--resends belongs to --make-store: the record of a store never changes.")
     if make:
         try:
-            out(make_store(store))
+            out(make_store(store, resends))
         except ProxxError as why:
             err(f"proxx worker: {safe(why)}")
             sys.exit(why.status)

@@ -158,6 +158,8 @@ class Bucket:
 
         async def do(client: Any, pulse: Pulse) -> None:  # noqa: ANN401
             with Body(made, pulse, before_end) as body:
+                if not body.size:
+                    before_end()  # there will be no last piece
                 try:
                     await client.put_object(
                         Bucket=self.name, Key=key, Body=body, IfNoneMatch="*", Metadata={NONCE: nonce}
@@ -205,12 +207,12 @@ class Body(io.FileIO):
         super().__init__(path, "rb")
         self.refused: BaseException | None = None
         self._pulse, self._before_end = pulse, before_end
-        self._size = path.stat().st_size
+        self.size = path.stat().st_size
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read once to be hashed for the signature, in the client's own thread, and once to be sent, in another."""
-        wanted = self._size if size is None or size < 0 else size
-        if self.refused is None and not _in_client() and self.tell() < self._size <= self.tell() + wanted:
+        wanted = self.size if size is None or size < 0 else size
+        if self.refused is None and not _in_client() and self.tell() < self.size <= self.tell() + wanted:
             try:
                 self._before_end()
             except BaseException as why:

@@ -156,7 +156,7 @@ class _Walk:
         """An object of that key, or else those below it as below a folder."""
         bucket = self.places.bucket(spot)
         spot = InBucket(spot.bucket, spot.key.rstrip("/"))  # of a root itself it ends in a slash
-        if spot.key and bucket.head(spot.key) is not None:
+        if spot.key and bucket.touch(spot.key):  # a HEAD that is refused does not say why
             self._take(Candidate(path=Path("/", spot.bucket, spot.key), given=given, folder="", spot=spot))
             return
         prefix = f"{spot.key}/" if spot.key else ""

@@ -153,6 +153,10 @@ def one_clip(spec: JobSpec, index: int, bench: Bench, made: list[Made]) -> Syste
         made.append(result)
         bench.watch(ClipEnded(index, result))
         return None if isinstance(why, ClipFailure) else why
+    except BaseException as bug:  # it was begun, so it is not NOT_RUN
+        if len(made) == index:
+            made.append(failed(spec, index, as_stop(bug)))
+        raise
     return None
 
 

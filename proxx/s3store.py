@@ -6,7 +6,6 @@ before it creates anything. Only servers that answer reads with the last write a
 
 from __future__ import annotations
 
-import threading
 import uuid
 from collections.abc import Iterator
 from typing import Final
@@ -21,6 +20,7 @@ from proxx.wire import Wire, is_uncertain
 from proxx.wirefault import Cause, WireFault
 
 _WRONG_PLACE: Final = frozenset({Cause.NOT_S3})
+_NOT_IMPLEMENTED: Final = 501
 
 
 class S3Store:
@@ -32,7 +32,6 @@ class S3Store:
         self._prefix = f"{prefix}/" if prefix else ""
         self._proved = False
         self._known = False  # whether the resends of the store's own record are in force
-        self._lock = threading.RLock()
 
     @property
     def uri(self) -> str:
@@ -49,6 +48,8 @@ class S3Store:
             return self._create(key, data)
         there = self._create(key, data)
         self._heed(data if there is None else there)
+        if there is None:
+            self._prove()  # whoever makes a store learns at once that it cannot be one
         return there
 
     def read(self, key: str) -> bytes | None:
@@ -117,27 +118,27 @@ class S3Store:
         return None
 
     def _prove(self) -> None:
-        """See, once a process, that a key that is taken is refused: store.json again, with its own bytes."""
-        with self._lock:
-            if self._proved:
-                return
-            there = self.read(STORE_KEY)
-            if there is None:
-                raise StoreUnavailable(message="there is no store here yet", detail=self.uri)
-            if self._create(STORE_KEY, there) is None:
-                raise StoreRefused(
-                    message="this storage replaces an object although it was told not to (If-None-Match), so two "
-                    "workers could run one job",
-                    detail=f"it has to answer 412 Precondition Failed: {self.uri}",
-                )
-            self._proved = True
+        """See, once a process, that a key that is taken is refused: store.json again, with its own bytes.
+
+        Threads that come here at once each see it for themselves.
+        """
+        if self._proved:
+            return
+        there = self.read(STORE_KEY)
+        if there is None:
+            raise StoreUnavailable(message="there is no store here yet", detail=self.uri)
+        if self._create(STORE_KEY, there) is None:
+            raise StoreRefused(
+                message="this storage replaces an object although it was told not to (If-None-Match), so two "
+                "workers could run one job",
+                detail=f"it has to answer 412 Precondition Failed: {self.uri}",
+            )
+        self._proved = True
 
     def _learn(self) -> None:
         """How often requests may be sent again, before the first one that is not for the record that says so."""
-        with self._lock:
-            if not self._known:
-                self._known = True
-                self.read(STORE_KEY)
+        if not self._known:
+            self.read(STORE_KEY)
 
     def _heed(self, record: bytes) -> None:
         self._known = True
@@ -154,4 +155,9 @@ class S3Store:
 def _failed(what: str, fault: WireFault) -> StoreUnavailable | StoreRefused:
     if fault.cause in _WRONG_PLACE:
         return StoreRefused(message=f"{what}: {fault.sentence}", detail=fault.detail)
+    if fault.status == _NOT_IMPLEMENTED and fault.action == "PutObject":
+        return StoreRefused(
+            message="this storage cannot create an object on the condition that there is none (If-None-Match)",
+            detail=fault.detail,
+        )
     return StoreUnavailable(message=f"{what}: {fault.sentence}. {fault.remedy}".rstrip("."), detail=fault.detail)

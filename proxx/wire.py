@@ -1,8 +1,8 @@
 """Requests to object storage: one client, one way of sending again, one limit of patience. `bucket` has the verbs.
 
 Credentials and endpoint come from the standard chain (environment, profile, role) and from nowhere else. The
-libraries' own ways of sending again are off: s3fs decides by message text and reports one's own object as another's
-(measured). A request is sent again for the causes of `wirefault.RESENT`, a fixed number of times, each time noted.
+libraries' own ways of sending again are off (`wireclient`): a request is sent again for the causes of
+`wirefault.RESENT`, a fixed number of times, each time noted.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final, TypeVar
 
+from proxx import wireclient
 from proxx.journal import Incident, Journal
 from proxx.wirefault import RESENT as RESENT
 from proxx.wirefault import UNCERTAIN, Cause, WireFault, cause_of_error
 
 RESENDS: Final = 5  # what a new store's record says, where nobody says otherwise
 PAUSES: Final = (0.25, 0.5, 1.0, 2.0, 4.0)  # seconds before each resend, the last one for all that follow
-CONNECT_SECONDS: Final = 10
 PATIENCE_SECONDS: Final = 60  # without one byte in either direction
 SLOW_MS: Final = 10_000  # a request without a large body that took longer is worth a note
-CONNECTIONS: Final = 10
 _TICK: Final = 0.2  # seconds between looks whether to stop
 
 T = TypeVar("T")
@@ -77,8 +76,8 @@ class Wire:
         self.journal = journal or Journal()
         self.sent = 0
         self._pace = pace or Pace()
-        self._lock = threading.Lock()
         self._files: Any = None
+        self._inherited: Any = None
         self._pid = 0
 
     def call(self, action: str, place: str, do: Action[T], *, should_stop: Stop = never, large: bool = False) -> T:
@@ -129,16 +128,17 @@ class Wire:
         try:
             files = self._connected()
             answer: T = sync(files.loop, self._attend, files, do, should_stop)
-        except _Stopped as why:
-            raise WireFault(Cause.STOPPED, action, place) from why
+        except _Stopped:
+            fault = WireFault(Cause.STOPPED, action, place)
         except Exception as why:
             known = cause_of_error(why)
             if known is None:
                 raise
             cause, code, status = known
             fault = WireFault(cause, action, place, code, status)
-            raise fault from None  # what the libraries say can hold key ids and signatures
-        return answer
+        else:
+            return answer
+        raise fault  # here, and not above: what the libraries say can hold key ids, and would hang on it
 
     async def _attend(self, files: Any, do: Action[T], should_stop: Stop) -> T:  # noqa: ANN401  (s3fs has no types)
         """The request, watched: ended when told to stop, or when nothing moves for too long."""
@@ -147,7 +147,9 @@ class Wire:
         pulse = Pulse()
 
         async def request() -> T:
-            return await do(await files.set_session(), pulse)
+            client = await wireclient.of(files)
+            pulse.beat()
+            return await do(client, pulse)
 
         task = asyncio.ensure_future(request())
         try:
@@ -164,33 +166,26 @@ class Wire:
 
     def _connected(self) -> Any:  # noqa: ANN401  (s3fs has no types)
         """The client's session of this process. Of its parent's nothing is used: a fork copies no threads."""
-        with self._lock:
-            if self._pid != os.getpid():
-                self._files, self._pid = _session(self._pace), os.getpid()
-            return self._files
+        if self._pid != os.getpid():
+            with _connecting:
+                if self._pid != os.getpid():
+                    # Kept, not closed: its connections and their poll are still the parent's.
+                    self._inherited = (self._inherited, self._files)
+                    self._files, self._pid = wireclient.make(self._pace.patience), os.getpid()
+        return self._files
 
 
-def _session(pace: Pace) -> Any:  # noqa: ANN401  (s3fs has no types)
-    from s3fs import S3FileSystem
+_connecting = threading.Lock()
 
-    files = S3FileSystem(
-        skip_instance_cache=True,
-        use_listings_cache=False,
-        config_kwargs={
-            "connect_timeout": CONNECT_SECONDS,
-            "read_timeout": pace.patience,
-            "max_pool_connections": CONNECTIONS,
-            "retries": {"total_max_attempts": 1, "mode": "standard"},
-            "signature_version": "s3v4",
-            # The hash of what is sent is part of the signature: a server that received other bytes refuses them.
-            "s3": {"payload_signing_enabled": True},
-            # Newer checksums go as trailers, which older Ceph and others do not understand.
-            "request_checksum_calculation": "when_required",
-            "response_checksum_validation": "when_required",
-        },
-    )
-    files.retries = 1
-    return files
+
+def _open_again() -> None:
+    """A thread that was connecting at the time of the fork is not there to open the lock in the child."""
+    global _connecting
+    _connecting = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_open_again)
 
 
 def is_uncertain(fault: WireFault) -> bool:

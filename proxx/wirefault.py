@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 
 class Cause(StrEnum):
@@ -126,6 +126,9 @@ _BY_STATUS: Final[Mapping[int, Cause]] = {
 }
 
 
+_NEVER_A_GATEWAYS: Final = frozenset({301, 302, 303, 307, 308, 401, 404, 405})
+
+
 class WireFault(Exception):
     """A request failed, after all resends. Never leaves the modules that speak of storage.
 
@@ -161,6 +164,9 @@ def cause_of_answer(code: str, status: int) -> Cause:
 
 def cause_of_error(why: BaseException) -> tuple[Cause, str, int] | None:
     """(cause, code, status) of what the libraries raised; None for what is no fault of a request."""
+    from socket import gaierror
+
+    from aiohttp import ClientConnectorError as ConnectorError
     from aiohttp import ClientError as TransportError
     from botocore import exceptions as known
     from botocore.parsers import ResponseParserError
@@ -169,13 +175,15 @@ def cause_of_error(why: BaseException) -> tuple[Cause, str, int] | None:
         case known.ClientError():
             code = str(why.response.get("Error", {}).get("Code", ""))
             status = int(why.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-            return cause_of_answer(code, status), code, status
+            return (Cause.NOT_S3 if _is_page(why) else cause_of_answer(code, status)), code, status
         case known.NoCredentialsError() | known.PartialCredentialsError() | known.ProfileNotFound():
             return Cause.NO_CREDENTIALS, "", 0
         case known.CredentialRetrievalError() | known.TokenRetrievalError() | known.SSOTokenLoadError():
             return Cause.NO_CREDENTIALS, "", 0
         case known.UnauthorizedSSOTokenError():
             return Cause.CREDENTIALS_EXPIRED, "", 0
+        case known.EndpointConnectionError() if not isinstance(why.kwargs.get("error"), (ConnectorError, gaierror)):
+            return Cause.CUT, "", 0  # it is also raised where a connection breaks, after the request was sent
         case known.ConnectTimeoutError() | known.EndpointConnectionError() | known.ProxyConnectionError():
             return Cause.UNREACHABLE, "", 0
         case known.InvalidEndpointDiscoveryConfigurationError() | known.SSLError():
@@ -194,3 +202,17 @@ def cause_of_error(why: BaseException) -> tuple[Cause, str, int] | None:
             return Cause.REFUSED, "", 0
         case _:
             return None
+
+
+def _is_page(why: Any) -> bool:  # noqa: ANN401  (botocore has no types)
+    """Whether a web page answered: a body, and no code of S3's in it.
+
+    The gateway before a server that is down answers with one too, and botocore calls a page of status 200 a 500: what
+    may have written something is not judged by that.
+    """
+    meta, action = why.response.get("ResponseMetadata", {}), str(why.operation_name)
+    if action.startswith("Head") or not str(why.response.get("Error", {}).get("Code", "")).isdigit():
+        return False
+    kind, status = str(meta.get("HTTPHeaders", {}).get("content-type", "")), meta.get("HTTPStatusCode")
+    reads = action.startswith(("Get", "List"))
+    return kind.startswith("text/html") and (status in _NEVER_A_GATEWAYS or (status == 500 and reads))

@@ -24,7 +24,7 @@ def half_second(name: str, timecode: str = "01:00:00:00", reel: str = "A001") ->
     )
 
 
-def make_job(output: Path, profile: str, clips: int = 1, *, name: str = "test") -> JobSpec:
+def make_job(output: Path | str, profile: str, clips: int = 1, *, name: str = "test") -> JobSpec:
     """A job of `clips` half-second clips, all different, into `output`."""
     sources = tuple(half_second(f"clip{index}.mov", f"01:00:0{index}:00") for index in range(clips))
     return create(sources, output, profile, name=name)

@@ -58,7 +58,8 @@ def submit(
     since: date | None,
     yes: bool,
 ) -> int:
-    """Hand jobs to the workers of a pool: each SPEC, and each .json file of a SPEC that is a folder.
+    """Hand jobs to the workers of a pool: each SPEC, and each .json file of a SPEC that is a folder. A job that is in
+    the store can be named by its id, or the beginning of it, as other commands take it.
 
     All specs are read first; if one cannot be used, nothing is submitted and every problem is told. Then each job
     is registered in the store and asked for as one run of Prefect's deployment proxy-job/proxx. A job that is
@@ -84,7 +85,7 @@ def submit(
         with showing(as_json=current().json) as show:
             files = spec_files(specs)
             show.begin("reading", len(files))
-            chosen = look_at(files, attempt or 1, lambda path, count: show.step(count, path.name))
+            chosen = look_at(files, store, attempt or 1, lambda path, count: show.step(count, path.name))
     with prefect_quiet():
         desk = _desk(store, again)
         from flows.cli.handing_in import hand_in
@@ -99,7 +100,9 @@ def _check_usage(
         if since is not None or yes:
             raise click.UsageError("--since and --yes belong to --failed-with.")
         if not specs:
-            raise click.UsageError("Name a spec file, a folder of them, or --failed-with CODE --since DAY.")
+            raise click.UsageError(
+                "Name a spec file, a folder of them, a job of the store, or --failed-with CODE --since DAY."
+            )
         return
     if specs or attempt is not None or again:
         raise click.UsageError("--failed-with finds the jobs and their next attempts itself.")

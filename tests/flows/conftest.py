@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.flows.ground import KINDS, Ground, ground_of, speak
 from tests.flows.pool import Pool, pooling
 from tests.flows.postgres import Postgres, database
 from tests.flows.server import Server, serving, talking_to
@@ -24,6 +25,18 @@ def prefect(server: Server, tmp_path: Path) -> Iterator[Server]:
     """This process talks to the session's server, results go to the test's own folder."""
     with talking_to(server, tmp_path):
         yield server
+
+
+@pytest.fixture(params=KINDS)
+def ground(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
+    """Job files, sources and proxies of one test, on each kind of storage; this process reaches it."""
+    return speak(ground_of(request.param, request, tmp_path), monkeypatch)
+
+
+@pytest.fixture
+def rgw_ground(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
+    """The same on RGW only, for what a folder does not know or what takes long."""
+    return speak(ground_of("rgw", request, tmp_path), monkeypatch)
 
 
 @pytest.fixture(scope="package")

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -28,7 +28,7 @@ from proxx.event import this_worker
 from proxx.execute import register_job
 from proxx.job import JobSpec, spec_bytes
 from proxx.status import State, history, job_status
-from proxx.store import FileStore, init
+from proxx.store import FileStore, Store, init
 from tests.flows import runbook
 from tests.flows.server import Server, serving
 
@@ -109,22 +109,28 @@ class WorkerProcess:
 
 
 class Pool:
-    """A server with pool, deployments and store. Jobs are registered and dispatched as `proxx submit` does it."""
+    """A server with pool, deployments and store. Jobs are registered and dispatched as `proxx submit` does it.
 
-    def __init__(self, server: Server, folder: Path) -> None:
+    store: any kind; None for a folder. more: what else is set where its workers run, credentials among it.
+    """
+
+    def __init__(
+        self, server: Server, folder: Path, store: Store | None = None, more: Mapping[str, str] | None = None
+    ) -> None:
         self.server = server
         self.folder = folder
+        self.more = dict(more or {})
         self.mark = uuid.uuid4().hex
         self.workers: list[WorkerProcess] = []
         self.numbers = count(1)
-        self.store = FileStore(folder / "store")
+        self.store = store or FileStore(folder / "store")
         self.identity = init(self.store)
         self.uuid = self.identity.uuid
 
     def env(self, **more: str) -> dict[str, str]:
         """As on an operator's machine: the server and the store are named."""
         own = {"PREFECT_LOCAL_STORAGE_PATH": str(self.folder / "results"), "PROXX_STORE": self.store.uri}
-        return self.server.env(**{**QUICK, **own, MARK: self.mark, **more})
+        return self.server.env(**{**QUICK, **own, MARK: self.mark, **self.more, **more})
 
     def command(self, *argv: str, status: int = 0, cwd: Path = ROOT) -> str:
         """Run a command line of this interpreter's folder as an operator; both its outputs."""

@@ -57,7 +57,7 @@ class Server:
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PROXX_"))}
         return {**plain, **self.client_settings(), **more}
 
-    def start(self, wait: float = 90) -> None:
+    def start(self, wait: float = 240) -> None:
         """Returns when the API answers. Fails the test with the server's words after `wait` seconds."""
         settings = {
             "PREFECT_HOME": str(self.home),

@@ -25,9 +25,17 @@ from tests.jobs import half_second
 
 DEPLOYMENTS: Final = ("proxy-job/proxx", "make-proxies/proxx")
 BIN: Final = Path(sys.executable).parent
-SYSTEM: Final = {"systemctl", "rsync", "pg_dump", "python3.11", "export"}  # programs that are not ours to parse
+SYSTEM: Final = {
+    "systemctl",
+    "rsync",
+    "aws",
+    "pg_dump",
+    "python3.11",
+    "export",
+}  # programs that are not ours to parse
 OTHER_SETTINGS: Final = {
     "PREFECT_REDIS_MESSAGING_URL",  # of prefect-redis
+    "PREFECT_REDIS_WORKER_CLEANUP_QUEUE_URL",  # the same: it looks for Redis on this machine otherwise
     "PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR",  # read from the environment beside the settings
 }
 
@@ -174,6 +182,8 @@ def test_every_command_of_the_runbook_is_one(line: str) -> None:
         assert command is not None, line
         if rest[1:]:
             command.make_context(rest[0], rest[1:])
+    elif words[:2] == ["python", "-c"]:
+        compile(words[2], line, "exec")  # run by test_pool_storage
     else:
         assert words[:2] == ["python", "-m"], line
         module = __import__(words[2], fromlist=["main"])

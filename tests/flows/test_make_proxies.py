@@ -23,8 +23,10 @@ from proxx.execute import register_job
 from proxx.job import JobSpec, spec_bytes
 from proxx.lock import acquire
 from proxx.status import all_jobs, job_status
-from proxx.store import open_store
+from proxx.store import init, open_store
+from tests.flows.ground import Ground
 from tests.flows.pool import ROOT, until
+from tests.flows.runs import flow_run, run_id
 from tests.flows.server import Server
 from tests.jobs import create, half_second
 from tests.media.test_refused import clip_of, damaged
@@ -130,6 +132,64 @@ def test_from_an_async_flow(prefect: Server, good: Path, tmp_path: Path) -> None
         return [proxy.output for proxy in made.outputs]
 
     assert asyncio.run(ingest()) == [str(tmp_path / "edit" / "a.mov")]
+
+
+def test_from_a_bucket_into_a_bucket(prefect: Server, ground: Ground) -> None:
+    """A prefix as a card, as any folder is; the run and the job are called by its last part."""
+    from flows.make_proxies import make_proxies, summary_of
+
+    for name in ("DAY1/b.mov", "DAY1/a.mov"):
+        ground.put(half_second("a.mov"), f"card/{name}")
+    sources, edit, store = [ground.at("card")], ground.at("edit"), ground.at("store")
+    state = make_proxies(sources, PROFILE, edit, store=store, clips_per_job=1, return_state=True)
+    made = summary_of(state)
+    assert made.status == "COMPLETED", state.message
+    assert [(proxy.source, proxy.output) for proxy in made.outputs] == [
+        (ground.at(f"card/DAY1/{name}.mov"), ground.at(f"edit/DAY1/{name}.mov")) for name in "ab"
+    ]
+    assert sorted(ground.files("edit")) == ["DAY1/a.mov", "DAY1/b.mov"]
+    assert [job.name for job in made.jobs] == ["card-001", "card-002"]
+    assert flow_run(run_id(state)).name == f"card · {PROFILE}"
+
+    missing = summary_of(make_proxies([ground.at("no")], PROFILE, edit, store=store, return_state=True))
+    assert (missing.problems[0].path, missing.problems[0].code) == (ground.at("no"), "SOURCE_MISSING")
+
+
+def test_names_below_roots(prefect: Server, ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a deployment, where a path has to be whole: a root's name is, and a root that is not here is none."""
+    from flows.make_proxies import proxies
+
+    ground.put(half_second("a.mov"), "media/A001/a.mov")
+    ground.replace("proxies/before.txt", b"")
+    monkeypatch.setenv("PROXX_ROOTS", f"media={ground.at('media')};proxies={ground.at('proxies')}")
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "as if it were one")
+    made = proxies(["media:/A001"], PROFILE, "proxies:/A001", store=ground.at("store"))
+    assert [(proxy.source, proxy.output) for proxy in made.outputs] == [
+        ("media:/A001/a.mov", "proxies:/A001/a.mov")
+    ], made.problems
+    assert sorted(ground.files("proxies")) == ["A001/a.mov", "before.txt"]
+    refused = proxies(["cards:/A001", "A001", "s3://elsewhere/A001"], PROFILE, "proxies:/x", store=ground.at("store"))
+    assert [problem.path for problem in refused.problems] == ["cards:/A001", "A001"]
+
+
+@pytest.mark.parametrize("what", ["a missing bucket", "a wrong secret"])
+def test_a_bucket_that_cannot_be_used(
+    prefect: Server, rgw_ground: Ground, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Said before anything is made, and without the secret."""
+    from flows.make_proxies import make_proxies, summary_of
+
+    rgw_ground.put(half_second("a.mov"), "card/a.mov")
+    init(rgw_ground.store)
+    output = "s3://no-such-bucket-at-all/edit" if what == "a missing bucket" else rgw_ground.at("edit")
+    if what == "a wrong secret":
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "geheim-geheim-geheim")
+    state = make_proxies([rgw_ground.at("card")], PROFILE, output, store=rgw_ground.at("store"), return_state=True)
+    made = summary_of(state)
+    told = f"{state.message} {made}"
+    assert made.status == "FAILED"
+    assert ("no such bucket" if what == "a missing bucket" else "credentials are refused") in told, told
+    assert "geheim" not in told
 
 
 # --- what is refused -------------------------------------------------------------------------------------
@@ -315,7 +375,7 @@ def test_who_follows_may_go_and_the_jobs_stay(prefect: Server, good: Path, tmp_p
     ).jobs
     assert (lost.status, lost.recorded, lost.run_id) == ("LOST", True, run.id)
     assert lost.failures[0].code == "RUN_LOST"
-    assert f"`proxx submit --again` with jobs/{job.job_id}/spec.json" in lost.failures[0].remedy
+    assert f"`proxx submit {job.job_id[:12]} --again`" in lost.failures[0].remedy
     assert [one.id for one in runs_tagged(f"job:{job.job_id[:12]}")] == [run.id]
 
 

@@ -25,9 +25,10 @@ from proxx.event import this_worker
 from proxx.execute import register_job
 from proxx.job import JobSpec, spec_bytes
 from proxx.status import job_status
-from proxx.store import FileStore, init
+from proxx.store import Store, init
 from tests.cli.command import Answer, call
 from tests.flows.deploy import deploy
+from tests.flows.ground import Ground, ground_of, speak
 from tests.flows.server import Server
 from tests.jobs import create, make_job, write_spec
 from tests.makemedia import make, picture
@@ -39,7 +40,7 @@ EXECUTE: Final = "prefect flow-run execute"  # as a worker does it, and marks wh
 ENGINE: Final = f"{sys.executable} -m prefect.engine"  # what a worker starts, without the worker: half the time
 
 
-def long_job(output: Path) -> JobSpec:
+def long_job(output: Path | str) -> JobSpec:
     """A job whose encoder can be caught in the middle."""
     encoded = ("-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-pix_fmt", "yuv420p")
     return create((make("long.mov", *picture("1280x720", seconds="4"), *encoded),), output, "prores_proxy")
@@ -51,11 +52,17 @@ class Desk:
 
     server: Server
     folder: Path
+    ground: Ground
     capsys: pytest.CaptureFixture[str]
 
     @property
-    def store(self) -> FileStore:
-        return FileStore(self.folder / "store")
+    def store(self) -> Store:
+        return self.ground.store
+
+    @property
+    def root(self) -> Path:
+        """Of a store that is a folder."""
+        return Path(self.ground.at("store"))
 
     def start(self, line: str, **more: str) -> subprocess.Popen[str]:
         """A command line in a session of its own."""
@@ -144,20 +151,30 @@ class Desk:
         raise AssertionError("no encoder was seen")
 
 
+also_in_a_bucket = pytest.mark.parametrize("desk", ["file", "rgw"], indirect=True)
+
+
 @pytest.fixture
 def desk(
-    prefect: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    prefect: Server,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> Desk:
+    """On a folder; with `also_in_a_bucket` on RGW too."""
     deploy(prefect)
-    desk = Desk(prefect, tmp_path, capsys)
+    ground = speak(ground_of(getattr(request, "param", "file"), request, tmp_path), monkeypatch)
+    desk = Desk(prefect, tmp_path, ground, capsys)
     init(desk.store)
     monkeypatch.setenv("PROXX_STORE", desk.store.uri)
     return desk
 
 
+@also_in_a_bucket
 @pytest.mark.clause("V2", "V3")
 def test_a_run_killed_in_mid_encode(desk: Desk) -> None:
-    job = long_job(desk.folder / "out")
+    job = long_job(desk.ground.at("out"))
     run = desk.submit(job)
     with desk.running(f"{EXECUTE} {run}") as process:
         encoder = desk.encoder_below(process)
@@ -175,7 +192,7 @@ def test_a_run_killed_in_mid_encode(desk: Desk) -> None:
     desk.follow(held, "unlock", "submit")
     desk.run(desk.waiting(job))
     assert desk.found(job, "COMPLETED", decide=False)["said"] == "Attempt 2 completed."
-    assert [path.name for path in (desk.folder / "out").iterdir()] == ["long.mov"]
+    assert list(desk.ground.files("out")) == ["long.mov"]
 
 
 @pytest.mark.clause("V3")
@@ -183,11 +200,11 @@ def test_a_run_refused_before_the_lock_and_then_one_that_failed(desk: Desk) -> N
     """The worker's machine has not mounted the store; next, a file is in the way of the output."""
     job = make_job(desk.folder / "out", "prores_proxy_half")
     run = desk.submit(job)
-    away = desk.store.root.rename(desk.folder / "unmounted")
+    away = desk.root.rename(desk.folder / "unmounted")
     desk.run(run)
     assert desk.ask().code == "STORE_UNAVAILABLE"
-    assert not desk.store.root.exists()
-    away.rename(desk.store.root)
+    assert not desk.root.exists()
+    away.rename(desk.root)
 
     lost = desk.found(job, "LOST", decide=True)
     assert lost["said"].startswith(f"Run {run} for attempt 1 ended ")
@@ -237,10 +254,11 @@ def test_a_plain_run_beside_prefect(desk: Desk) -> None:
     desk.waiting(job)
 
 
+@also_in_a_bucket
 @pytest.mark.clause("V3")
 def test_registered_and_never_asked_for(desk: Desk) -> None:
     """The submitter died between the two."""
-    job = make_job(desk.folder / "out", "prores_proxy_half")
+    job = make_job(desk.ground.at("out"), "prores_proxy_half")
     register_job(job, spec_bytes(job), desk.store, this_worker(), "submit")
     desk.follow(desk.found(job, "UNKNOWN_TO_PREFECT", decide=True), "submit")
     desk.waiting(job)
@@ -251,11 +269,11 @@ def test_a_store_that_was_restored_from_an_older_copy(desk: Desk) -> None:
     """Only Prefect remembers the job: submitted once more it has its run again, or both are given up."""
     job = make_job(desk.folder / "out", "prores_proxy_half")
     run = desk.submit(job)
-    (desk.store.root / "jobs").rename(desk.folder / "jobs-lost")
+    (desk.root / "jobs").rename(desk.folder / "jobs-lost")
     assert "submit its spec once more" in desk.found(job, "UNKNOWN_TO_STORE", decide=True)["said"]
     assert desk.submit(job) == run
 
-    (desk.store.root / "jobs").rename(desk.folder / "jobs-lost-again")
+    (desk.root / "jobs").rename(desk.folder / "jobs-lost-again")
     desk.follow(desk.found(job, "UNKNOWN_TO_STORE", decide=True), "cancel", "delete")
     answer = desk.ask()
     assert (answer.status, answer.json["jobs"]) == (0, [])

@@ -27,9 +27,10 @@ from proxx.result import ExecutionResult
 from proxx.status import State, job_status
 from proxx.store import FileStore, init
 from tests.flows.deploy import deploy
-from tests.flows.runs import artifacts, data_of, flow_run, ledger, outputs, registered, run_here, run_id, state_types
+from tests.flows.ground import Ground
+from tests.flows.runs import artifacts, data_of, flow_run, ledger, registered, run_here, run_id, state_types
 from tests.flows.server import Server
-from tests.jobs import make_job
+from tests.jobs import create, half_second, make_job
 
 pytestmark = pytest.mark.usefixtures("prefect")
 
@@ -42,21 +43,22 @@ def store(tmp_path: Path) -> FileStore:
 @pytest.mark.clause("V1", lead=True)
 @pytest.mark.clause("I2")
 @pytest.mark.clause("I3")
-def test_a_run_makes_what_the_engine_makes(store: FileStore, tmp_path: Path) -> None:
-    """One job by the engine alone and as a flow run: the same bytes, log and fingerprint."""
-    job = make_job(tmp_path / "proxies", "prores_proxy", 2, name="A001")
+def test_a_run_makes_what_the_engine_makes(ground: Ground, tmp_path: Path) -> None:
+    """Sources, proxies and store are on each kind of storage."""
+    sources = tuple(ground.put(half_second(f"clip{n}.mov", f"01:00:0{n}:00"), f"card/clip{n}.mov") for n in range(2))
+    job = create(sources, ground.at("proxies"), "prores_proxy", name="A001")
     plain = FileStore(tmp_path / "plain")
     alone = execute(spec_bytes(job), Site(store=plain, worker=this_worker(), run_id="alone"))
-    expected = outputs(tmp_path / "proxies")
-    for path in (tmp_path / "proxies").iterdir():
-        path.unlink()
+    expected = ground.files("proxies")
+    ground.clear("proxies")
 
-    reference = registered(job, store)
+    reference = registered(job, ground.store)
     state = run_here(reference=reference)
 
     assert (state.type, state.name, state.message) == (StateType.COMPLETED, "Completed", "2 clips, 24 frames")
-    assert outputs(tmp_path / "proxies") == expected
-    assert ledger(store, job.job_id) == ledger(plain, job.job_id)
+    assert ground.files("proxies") == expected
+    assert sorted(expected) == ["clip0.mov", "clip1.mov"]
+    assert ledger(ground.store, job.job_id) == ledger(plain, job.job_id)
     which = run_id(state)
     assert state_types(which) == ["PENDING", "RUNNING", "COMPLETED"]
     assert flow_run(which).name == run_name("A001", reference)
@@ -85,12 +87,11 @@ print(read_result(state.result(raise_on_failure=False, _sync=True)).model_dump_j
 @pytest.mark.clause("I4")
 @pytest.mark.clause("V2")
 def test_a_failed_job_says_why_and_a_fresh_process_reads_its_result(
-    prefect: Server, store: FileStore, tmp_path: Path
+    prefect: Server, ground: Ground, tmp_path: Path
 ) -> None:
-    job = make_job(tmp_path / "proxies", "prores_proxy", 2)
-    (tmp_path / "proxies").mkdir()
-    (tmp_path / "proxies" / "clip1.mov").write_bytes(b"somebody else's")
-    state = run_here(reference=registered(job, store))
+    job = make_job(ground.at("proxies"), "prores_proxy", 2)
+    ground.replace("proxies/clip1.mov", b"somebody else's")
+    state = run_here(reference=registered(job, ground.store))
     assert (state.type, state.name) == (StateType.FAILED, "Failed")
     assert state.message == (
         "OUTPUT_EXISTS: clip 2 of 2, clip1.mov: A file that is not this job's has the output's name. A file that "
@@ -109,8 +110,8 @@ def test_a_failed_job_says_why_and_a_fresh_process_reads_its_result(
 
 @pytest.mark.clause("P3")
 @pytest.mark.clause("P5")
-def test_an_attempt_that_ended_is_refused_with_what_it_came_to(store: FileStore, tmp_path: Path) -> None:
-    reference = registered(make_job(tmp_path / "proxies", "prores_proxy"), store)
+def test_an_attempt_that_ended_is_refused_with_what_it_came_to(ground: Ground) -> None:
+    reference = registered(make_job(ground.at("proxies"), "prores_proxy"), ground.store)
     first = run_here(reference=reference)
     again = run_here(reference=reference)
     assert (again.type, again.name) == (StateType.FAILED, "Failed")
@@ -123,7 +124,7 @@ def test_an_attempt_that_ended_is_refused_with_what_it_came_to(store: FileStore,
     assert data_of(again)["error"]["result"] == data_of(first)
     assert read_result(data_of(again)) is None
     assert state_types(run_id(again)) == ["PENDING", "RUNNING", "FAILED"]
-    assert len(ledger(store, reference.job_id)) == 5
+    assert len(ledger(ground.store, reference.job_id)) == 5
 
 
 @pytest.mark.clause("P6")
@@ -160,8 +161,8 @@ def test_a_reference_to_another_store(store: FileStore, tmp_path: Path) -> None:
     assert job_status(store, reference.job_id).state is State.REGISTERED
 
 
-def test_a_job_nobody_registered(store: FileStore) -> None:
-    reference = JobReference(store=store.uri, job_id="0" * 64, store_uuid=init(store).uuid)
+def test_a_job_nobody_registered(ground: Ground) -> None:
+    reference = JobReference(store=ground.store.uri, job_id="0" * 64, store_uuid=init(ground.store).uuid)
     state = run_here(reference=reference)
     assert code_of(state) == "JOB_UNKNOWN"
     assert flow_run(run_id(state)).name == run_name("job", reference)

@@ -131,7 +131,7 @@ def test_the_report_of_a_failure() -> None:
         f"- the encoder's words: `jobs/{JOB}/attempts/0001/clips/001.log`\n\n"
         "1 clip not begun.\n\n"
         "## What to do next\n\n"
-        "When that is mended, ask for the next attempt, `proxx submit SPEC --attempt 2`: "
+        "When that is mended, ask for the next attempt, `proxx submit 0123456789ab --attempt 2`: "
         "what is finished is kept.\n\n"
         f"{where(ended)}"
     )

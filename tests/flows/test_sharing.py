@@ -42,7 +42,16 @@ def test_the_homes_store_is_no_pools_store(home: Path, said: str) -> None:
 
 def test_a_kind_of_store_that_is_not_known() -> None:
     with pytest.raises(StoreRefused):
-        shared_store("s3://bucket/store")
+        shared_store("ftp://host/store")
+
+
+def test_a_bucket_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shared_store("s3://bucket/store/").uri == "s3://bucket/store"
+    monkeypatch.setenv("PROXX_STORE", "s3://bucket/other")
+    assert shared_store(None).uri == "s3://bucket/other"
+    with pytest.raises(StoreRefused) as refused:
+        shared_store("s3://key:geheim@bucket/store")
+    assert "geheim" not in str(refused.value)
 
 
 def test_a_dispatch_is_for_one_store(tmp_path: Path) -> None:

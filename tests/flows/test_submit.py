@@ -27,9 +27,10 @@ from proxx.job import JobSpec, spec_bytes
 from proxx.lock import acquire, release, retire
 from proxx.register import is_registered, record_refusal
 from proxx.result import make_result
-from proxx.store import FileStore, identity
+from proxx.store import Store, identity
 from tests.cli.command import Answer, call, start
 from tests.flows.deploy import deploy
+from tests.flows.ground import KINDS, ground_of, speak
 from tests.flows.server import Server, free_port
 from tests.flows.specs import spec_like, write_specs
 from tests.results import completed, envelope, failed
@@ -44,13 +45,13 @@ class World:
     """One store of the test's own, the session's server, and specs in a folder."""
 
     server: Server
-    store: FileStore
+    store: Store
     specs: Path
     jobs: tuple[JobSpec, ...]
     capsys: pytest.CaptureFixture[str]
 
     def submit(self, *args: object, store: object = None) -> Answer:
-        return call(self.capsys, "submit", "--json", "--store", store or self.store.root, *args)
+        return call(self.capsys, "submit", "--json", "--store", store or self.store.uri, *args)
 
     def spec(self, index: int) -> Path:
         return self.specs / f"{index:03d}.json"
@@ -92,15 +93,27 @@ def deployed(server: Server) -> str:
     return deploy(server)
 
 
+on_each_kind = pytest.mark.parametrize("world", KINDS, indirect=True)
+
+
 @pytest.fixture
-def world(prefect: Server, deployed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> World:
+def world(
+    prefect: Server,
+    deployed: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> World:
+    """On a folder; with `on_each_kind` on each kind of storage."""
+    ground = speak(ground_of(getattr(request, "param", "file"), request, tmp_path), monkeypatch)
     jobs = write_specs(tmp_path / "specs", 3, tmp_path / "proxies")
-    return World(prefect, FileStore(tmp_path / "store"), tmp_path / "specs", jobs, capsys)
+    return World(prefect, ground.store, tmp_path / "specs", jobs, capsys)
 
 
 def process(world: World, *args: object, **keywords: Any) -> subprocess.Popen[str]:  # noqa: ANN401
     """`proxx submit` as people start it."""
-    env = world.server.env(PYTHONPATH=str(Path(__file__).parents[2]), PROXX_STORE=str(world.store.root))
+    env = world.server.env(PYTHONPATH=str(Path(__file__).parents[2]), PROXX_STORE=world.store.uri)
     return start("submit", *args, **{"env": env, **keywords})
 
 
@@ -118,6 +131,7 @@ def until(true: Callable[[], bool]) -> None:
 # --- once ------------------------------------------------------------------------------------------------
 
 
+@on_each_kind
 def test_each_job_is_registered_and_has_one_run(world: World) -> None:
     first = world.submit(world.specs)
     known = identity(world.store)
@@ -161,11 +175,11 @@ def test_each_job_is_registered_and_has_one_run(world: World) -> None:
 
 
 def test_words_tell_new_from_before(world: World) -> None:
-    first = call(world.capsys, "submit", world.spec(0), "--store", world.store.root)
+    first = call(world.capsys, "submit", world.spec(0), "--store", world.store.uri)
     run = world.run_of(0).id
     what = f"A000: job {world.jobs[0].job_id[:12]}, attempt 1"
     assert first.out.splitlines()[:2] == [f"[1/1] {what}: asked for, run {run}", "1 job: 1 asked for."]
-    second = call(world.capsys, "submit", world.spec(0), "--store", world.store.root)
+    second = call(world.capsys, "submit", world.spec(0), "--store", world.store.uri)
     assert second.out.splitlines()[:2] == [
         f"[1/1] {what}: was asked for before, run {run} (Scheduled)",
         "1 job: 1 asked for before.",
@@ -173,8 +187,9 @@ def test_words_tell_new_from_before(world: World) -> None:
     assert (first.err, second.err, first.status, second.status) == ("", "", 0, 0)
 
 
+@on_each_kind
 def test_two_at_once_make_one_run_a_job(world: World) -> None:
-    write_specs(world.specs, 10, world.store.root.parent / "proxies")
+    write_specs(world.specs, 10, world.specs.parent / "proxies")
     both = [process(world, world.specs, "--json") for _ in range(2)]
     said = [one.communicate(timeout=DEADLINE) for one in both]
     assert [one.returncode for one in both] == [0, 0], said
@@ -185,7 +200,7 @@ def test_two_at_once_make_one_run_a_job(world: World) -> None:
 
 
 def test_killed_in_the_middle_and_said_again(world: World) -> None:
-    write_specs(world.specs, 12, world.store.root.parent / "proxies")
+    write_specs(world.specs, 12, world.specs.parent / "proxies")
     killed = process(world, world.specs, "--wait", stdout=subprocess.PIPE)
     assert killed.stdout is not None
     before = [killed.stdout.readline() for _ in range(3)]
@@ -203,16 +218,44 @@ def test_killed_in_the_middle_and_said_again(world: World) -> None:
 
 @pytest.mark.parametrize("name", ["\x1b[2J\x1b]0;owned\x07", "a\nb\x00c", "‮gpj", "{{ x }} ../../etc", "-x" * 100])
 def test_no_name_does_harm(world: World, name: str) -> None:
-    job = spec_like(world.jobs[0], world.store.root.parent / "proxies" / "other.mov", name)
+    job = spec_like(world.jobs[0], world.specs.parent / "proxies" / "other.mov", name)
     path = world.specs / "hostile\n\x1b[31m.json"
     path.write_bytes(spec_bytes(job))
-    told = call(world.capsys, "submit", path, "--store", world.store.root)
+    told = call(world.capsys, "submit", path, "--store", world.store.uri)
     assert (told.status, told.err) == (0, "")
     assert all(letter.isprintable() or letter == "\n" for letter in told.out)
     again = world.submit(path).json["jobs"][0]
     run = api.run(again["run_id"])
     assert run is not None
     assert (again["job_id"], again["created"], run.name.isprintable()) == (job.job_id, False, True)
+
+
+@on_each_kind
+def test_a_job_of_the_store_is_named_by_its_id(world: World) -> None:
+    """From a machine that has no spec file: the whole id, its beginning, and beside files."""
+    world.submit(world.specs)
+    world.end(0, FRAMES)
+    first, second = world.jobs[0].job_id, world.jobs[1].job_id
+    asked = world.submit(first[:12], "--attempt", 2)
+    assert (asked.status, list(world.runs(2))) == (0, [(0, 1)])
+    told = asked.json["jobs"][0]
+    assert (told["spec"], told["job_id"], told["run_id"]) == (None, first, world.run_of(0, attempt=2).id)
+    both = world.submit(second, world.spec(2))
+    assert [(job["job_id"], job["created"]) for job in both.json["jobs"]] == [
+        (second, False),
+        (world.jobs[2].job_id, False),
+    ]
+
+
+def test_what_is_neither_a_file_nor_a_job(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.submit(world.spec(0))
+    answer = world.submit(world.spec(1), "0123456789ab", "nowhere.json")
+    assert (answer.status, answer.code, sorted(world.runs())) == (3, "SPEC_INVALID", [(0, 1)])
+    problems = {problem["path"]: problem["code"] for problem in answer.json["error"]["problems"]}
+    assert problems == {"0123456789ab": "JOB_UNKNOWN", "nowhere.json": "SPEC_INVALID"}
+    monkeypatch.chdir(world.specs.parent)
+    world.specs.rename("cafe")  # a file or a folder goes before a job
+    assert len(world.submit("cafe").json["jobs"]) == 3
 
 
 # --- refused ---------------------------------------------------------------------------------------------
@@ -229,7 +272,7 @@ def test_one_bad_spec_and_nothing_is_submitted(world: World) -> None:
     paths = [problem["path"].split(": ")[0] for problem in answer.json["error"]["problems"]]
     bad = (world.spec(1), world.specs / "bad.json", world.specs.parent / "nowhere.json")
     assert set(paths) == {str(path) for path in bad}
-    assert not world.store.root.exists()
+    assert identity(world.store) is None
     (world.specs.parent / "empty").mkdir()
     assert world.submit(world.specs.parent / "empty").code == "SPEC_INVALID"
 
@@ -242,11 +285,12 @@ def test_an_output_of_another_job_is_refused_and_the_others_go_on(world: World) 
     assert (answer.status, codes(answer)) == (4, [None, None, "OUTPUT_CLAIMED", None])
     assert answer.json["jobs"][2]["error"]["owner"] == world.jobs[1].job_id
     assert len(world.runs()) == 3
-    told = call(world.capsys, "submit", world.specs / "001b.json", "--store", world.store.root)
+    told = call(world.capsys, "submit", world.specs / "001b.json", "--store", world.store.uri)
     assert (told.status, world.jobs[1].job_id in told.err) == (4, True)
     assert told.out == "1 job: 1 refused.\n"
 
 
+@on_each_kind
 @pytest.mark.clause("P6", lead=True)
 def test_what_another_began_is_refused_before_there_is_a_run(world: World) -> None:
     """What another began, ended or retired is refused before there is a flow run."""
@@ -311,12 +355,12 @@ def test_a_store_that_workers_do_not_share_is_refused(world: World) -> None:
         answer = world.submit(world.specs, store=store)
         assert (answer.status, answer.code) == (6, "STORE_NOT_SHARED")
     nowhere = world.submit("--failed-with", FRAMES, "--since", "2020-01-01", "--yes")
-    assert (nowhere.status, nowhere.code, world.store.root.exists()) == (6, "STORE_UNAVAILABLE", False)
+    assert (nowhere.status, nowhere.code, identity(world.store)) == (6, "STORE_UNAVAILABLE", None)
 
 
 def test_without_prefect_nothing_is_registered(world: World) -> None:
     secret = "never-to-be-shown"  # noqa: S105  (what must not be in any message)
-    env = world.server.env(PYTHONPATH=str(Path(__file__).parents[2]), PROXX_STORE=str(world.store.root))
+    env = world.server.env(PYTHONPATH=str(Path(__file__).parents[2]), PROXX_STORE=world.store.uri)
     env |= {
         "PREFECT_API_URL": f"http://user:{secret}@127.0.0.1:{free_port()}/api",
         "PREFECT_API_AUTH_STRING": f"admin:{secret}",
@@ -326,7 +370,7 @@ def test_without_prefect_nothing_is_registered(world: World) -> None:
     assert (nobody.returncode, out, len(err.splitlines())) == (6, "", 3)
     assert err.startswith("proxx: PREFECT_UNREACHABLE: ")
     assert secret not in err
-    assert not world.store.root.exists()
+    assert identity(world.store) is None
     broken = process(world, world.specs, env={**env, "PREFECT_API_URL": f"http://user:{secret}@[bad"})
     out, err = broken.communicate(timeout=DEADLINE)
     assert (broken.returncode, out, secret in err, "Traceback" in err) == (6, "", False, False), err
@@ -346,14 +390,14 @@ def test_wait_tells_each_end_and_exits_by_it(world: World) -> None:
     every = world.submit(world.specs, "--wait")
     assert every.status == 1
     assert [job["outcome"]["status"] for job in every.json["jobs"]] == ["COMPLETED", "FAILED", "LOST"]
-    told = call(world.capsys, "submit", world.specs, "--wait", "--store", world.store.root)
+    told = call(world.capsys, "submit", world.specs, "--wait", "--store", world.store.uri)
     assert told.status == 1
     assert FRAMES in told.err
     assert told.out.splitlines()[-2:] == [
         "Ended: 1 COMPLETED, 1 FAILED, 1 LOST.",
         "Next: proxx audit says what each job that is not completed needs.",
     ]
-    unwatched = call(world.capsys, "submit", world.specs, "--store", world.store.root)
+    unwatched = call(world.capsys, "submit", world.specs, "--store", world.store.uri)
     assert (unwatched.status, unwatched.err) == (0, "")
     assert unwatched.out.splitlines()[-2:] == [
         "3 jobs: 3 asked for before.",
@@ -389,6 +433,7 @@ def test_ctrl_c_only_stops_watching(world: World) -> None:
 # --- what failed -----------------------------------------------------------------------------------------
 
 
+@on_each_kind
 def test_failed_with_lists_and_then_asks_for_the_next_attempts(world: World) -> None:
     world.submit(world.specs)
     world.end(0, FRAMES)
@@ -399,7 +444,7 @@ def test_failed_with_lists_and_then_asks_for_the_next_attempts(world: World) -> 
     failed_ones = sorted(world.jobs[index].job_id for index in (0, 1))
     assert (listed.status, listed.json["jobs"], world.runs(2)) == (0, [], {})
     assert [(job["job_id"], job["attempt"]) for job in listed.json["failed"]] == [(job, 1) for job in failed_ones]
-    told = call(world.capsys, "submit", *chosen, "--store", world.store.root)
+    told = call(world.capsys, "submit", *chosen, "--store", world.store.uri)
     assert told.out.splitlines()[-2:] == [
         f"2 jobs failed with {FRAMES} since 2020-01-01.",
         "Nothing was asked for; --yes does.",
@@ -438,7 +483,7 @@ def test_usage(args: Sequence[str], tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_a_terminal_has_a_bar_and_the_answer_is_not_in_it(world: World) -> None:
     ours, theirs = pty.openpty()
     env = world.server.env(
-        PYTHONPATH=str(Path(__file__).parents[2]), PROXX_STORE=str(world.store.root), TERM="xterm", COLUMNS="100"
+        PYTHONPATH=str(Path(__file__).parents[2]), PROXX_STORE=world.store.uri, TERM="xterm", COLUMNS="100"
     )
     env.pop("DO_NOT_TRACK")
     shown = process(world, world.specs, env=env, stderr=theirs)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.exceptions import Abort
@@ -16,7 +14,7 @@ from proxx.errors import AttemptClosed, JobUnknown, Locked
 from proxx.event import this_worker
 from proxx.lock import acquire
 from proxx.outcome import ProxxError
-from proxx.store import FileStore
+from tests.flows.ground import Ground
 from tests.flows.runs import data_of, flow_run, registered, state_types
 from tests.jobs import make_job
 
@@ -39,9 +37,9 @@ def test_a_run_knows_itself(why: ProxxError, own: bool) -> None:
 @pytest.mark.clause("P3")
 @pytest.mark.usefixtures("prefect")
 @pytest.mark.parametrize("crashed", [False, True], ids=["still at work", "crashed"])
-def test_who_may_speak_for_a_run_whose_attempt_is_open(tmp_path: Path, crashed: bool) -> None:
-    store = FileStore(tmp_path / "store")
-    reference = registered(make_job(tmp_path / "proxies", "prores_proxy"), store)
+def test_who_may_speak_for_a_run_whose_attempt_is_open(ground: Ground, crashed: bool) -> None:
+    store = ground.store
+    reference = registered(make_job(ground.at("proxies"), "prores_proxy"), store)
     with get_client(sync_client=True) as client:
         parameters = {"reference": reference.model_dump(mode="json")}
         run = client.create_flow_run(proxy_job, parameters=parameters, state=Pending()).id
@@ -61,7 +59,7 @@ def test_who_may_speak_for_a_run_whose_attempt_is_open(tmp_path: Path, crashed: 
         with pytest.raises(Abort):
             run_flow(proxy_job, flow_run=flow_run(run), return_type="state")
         assert state_types(run)[-1] == "RUNNING"
-    assert not (tmp_path / "proxies").exists()
+    assert not ground.files("proxies")
 
 
 def test_an_api_that_cannot_be_asked_is_no_proof_of_an_end() -> None:

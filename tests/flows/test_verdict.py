@@ -24,9 +24,9 @@ from proxx.store import MemoryStore, Store, init
 JOB: Final = "ab" * 32
 DIT: Final = Worker(host="cart-2", pid=7, user="dit")
 OPERATOR: Final = Worker(host="desk", pid=1, user="op")
-ADVICE: Final = Advice(job_id=JOB, spec="/s/spec.json", store=None)
+ADVICE: Final = Advice(job_id=JOB, store=None)
 
-SUBMIT = "proxx submit /s/spec.json"
+SUBMIT = "proxx submit abababababab"
 UNLOCK = "proxx unlock abababababab --reason TEXT --worker-is-dead"
 RETIRE = "proxx retire abababababab --reason TEXT"
 HISTORY = "proxx history abababababab"
@@ -356,10 +356,9 @@ def test_a_second_taker_is_refused_as_the_table_assumes() -> None:
 
 
 def test_commands_name_the_store_where_the_environment_does_not() -> None:
-    advice = Advice(job_id=JOB, spec="/a b/spec.json", store="file:///a%20b")
-    assert advice.submit(3, again=True).command == (
-        "proxx submit '/a b/spec.json' --attempt 3 --again --store file:///a%20b"
-    )
+    advice = Advice(job_id=JOB, store="file:///a b")
+    said = "proxx submit abababababab --attempt 3 --again --store 'file:///a b'"
+    assert advice.submit(3, again=True).command == said
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def check(*arguments: str) -> Result:
 
 
 def test_a_whole_machine(store: FileStore, tmp_path: Path) -> None:
-    found = examine(Needs(store=store.uri, reads=(tmp_path,), writes=(tmp_path,)))
+    found = examine(Needs(store=store.uri, reads=(str(tmp_path),), writes=(str(tmp_path),)))
     areas = ["runs", *(f"toolchain {name}" for name in NAMES), "work", "folder", "output", "store"]
     assert [finding.area for finding in found] == areas
     assert all(finding.ok for finding in found)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tests.objects.rules import (
@@ -16,6 +17,7 @@ from tests.objects.rules import (
     Before,
     Cut,
     Drip,
+    Garble,
     LoseAnswer,
     Request,
     Reset,
@@ -24,6 +26,7 @@ from tests.objects.rules import (
     Stall,
     StallAnswer,
     StallMidway,
+    Strip,
 )
 from tests.objects.wire import Body, Broken, Head, Line, body_of_answer, body_of_request, readable
 
@@ -153,6 +156,9 @@ class Proxy:
             case Rule(action=Before(do)):
                 do()
                 rule.act()
+            case Rule(action=Strip(name)):
+                head = _without(head, name)
+                rule.act()
         server = Line(socket.create_connection(self._to))
         try:
             server.send(head.raw)
@@ -180,6 +186,11 @@ def _request(head: Head) -> Request:
         {name: value for name, value in head.headers.items() if name.startswith("if-")},
         None if size is None else int(size),
     )
+
+
+def _without(head: Head, name: str) -> Head:
+    lines = [line for line in head.raw.split(b"\r\n") if line.partition(b":")[0].lower() != name.encode()]
+    return replace(head, raw=b"\r\n".join(lines))
 
 
 def _answer_oneself(client: Line, head: Head, body: Body, request: Request, status: int, code: str) -> bool:
@@ -226,6 +237,9 @@ def _ask(client: Line, server: Line, head: Head, body: Body, rule: Rule | None) 
             if client.gone:
                 raise Broken
             piece, passed, limit = piece[limit - passed :], limit, None
+        if rule is not None and isinstance(rule.action, Garble) and not passed:
+            piece = bytes((piece[0] ^ 1,)) + piece[1:]
+            rule.act()
         server.send_unless_told(piece)
         passed += len(piece)
 

@@ -77,7 +77,32 @@ class Before:
     do: Callable[[], object]
 
 
-Action = Reset | ResetMidway | StallMidway | Stall | StallAnswer | Answer | LoseAnswer | Drip | Cut | Before
+@dataclass(frozen=True)
+class Strip:
+    """One header of the request does not reach the server. name: in lower case."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Garble:
+    """One bit of the request's body is another when it arrives."""
+
+
+Action = (
+    Reset
+    | ResetMidway
+    | Stall
+    | StallMidway
+    | StallAnswer
+    | Answer
+    | LoseAnswer
+    | Drip
+    | Cut
+    | Before
+    | Strip
+    | Garble
+)
 
 
 @dataclass

@@ -16,11 +16,13 @@ from tests.objects.rules import (
     Before,
     Cut,
     Drip,
+    Garble,
     LoseAnswer,
     Reset,
     ResetMidway,
     Stall,
     StallAnswer,
+    Strip,
 )
 
 BROKEN = (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError)
@@ -164,3 +166,19 @@ def test_down_and_up(broken: Bucket, object_proxy: Proxy) -> None:
         broken.put("key", b"1")
     object_proxy.up()
     broken.put("key", b"1")
+
+
+def test_other_bytes_and_a_condition_that_never_arrives(bucket: Bucket, broken: Bucket, object_proxy: Proxy) -> None:
+    """RGW looks at both, for both are signed; moto at nothing."""
+    signed = bucket.endpoint.name == "rgw"
+    broken.put("key", b"1")
+    object_proxy.on(Strip("if-none-match"), method="PUT")
+    object_proxy.on(Garble(), method="PUT", nth=2)
+    for body in (b"2", b"4"):
+        if signed:
+            with pytest.raises(botocore.exceptions.ClientError):
+                broken.put("key", body, IfNoneMatch="*")
+        else:
+            broken.put("key" if body == b"2" else "other", body, IfNoneMatch="*")
+    assert bucket.keys() == (["key"] if signed else ["key", "other"])
+    assert bucket.get("key") == (b"1" if signed else b"2")

@@ -1,0 +1,172 @@
+"""Measures what object storage costs: `python -m tests.bench.storage jobs 1000`, and `told 10000`.
+
+`jobs N`: N real one-clip jobs, each of its own, on local disk and on a Ceph RGW of this program's own: seconds and
+requests. `told N`: N registered and ended jobs in a store on it: requests, seconds and memory of `status` with and
+without `--since`. Each prints a Markdown table. Figures of one machine in one run: quote ratios.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from proxx.create import CreateRequest, create_jobs
+from proxx.event import this_worker
+from proxx.execute import Site, execute
+from proxx.glance import glances
+from proxx.job import JobSpec, spec_bytes
+from proxx.lock import acquire, release
+from proxx.places import Places
+from proxx.probe import decoders
+from proxx.profile import find_profile
+from proxx.reach import parse_roots
+from proxx.register import register
+from proxx.result import make_result
+from proxx.s3store import S3Store
+from proxx.store import Store, init, open_store
+from proxx.toolchain import find_toolchain
+from proxx.wire import Wire
+from tests.jobs import half_second
+from tests.objects.endpoint import Endpoint
+from tests.objects.rgw import running_rgw
+from tests.results import completed, envelope, failed
+
+THREADS = 8
+FORMER = datetime.now(UTC) - timedelta(days=40)
+
+
+@contextmanager
+def gateway() -> Iterator[Endpoint]:
+    """A Ceph RGW, the environment set to reach it, with the buckets `media`, `edit` and `jobs`."""
+    with tempfile.TemporaryDirectory() as folder, running_rgw(Path(folder) / "rgw") as rgw:
+        endpoint = rgw.as_user(rgw.user("bench"))
+        os.environ.update(endpoint.environment)
+        for name in ("media", "edit", "jobs"):
+            endpoint.bucket(name).make()
+        yield endpoint
+
+
+def one_clip_jobs(count: int, roots: str, folder: Path) -> tuple[JobSpec, ...]:
+    """The same half second `count` times, each a job of its own into a place of its own."""
+    source = half_second("clip.mov")
+    names = folder / "media"
+    names.mkdir(parents=True)
+    for number in range(count):
+        (names / f"c{number:05d}.mov").hardlink_to(source)
+    toolchain = find_toolchain("static")
+    created = create_jobs(
+        CreateRequest(
+            sources=(names,),
+            profile=find_profile("prores_proxy_half"),
+            toolchain=toolchain.identity,
+            output="proxies:/",
+            name="bench",
+            template="{source_name}",
+            clips_per_job=1,
+            leave_out_refused=False,
+            accept_damage=(),
+            date="2026-01-02",
+            places=Places(roots=parse_roots(roots)),
+        ),
+        ffprobe=toolchain.ffprobe,
+        decoders=decoders(toolchain.ffmpeg),
+    )
+    return created.jobs
+
+
+def run_all(jobs: tuple[JobSpec, ...], store: Store, places: Places) -> float:
+    """Seconds to run them one after the other in this process."""
+    init(store)
+    since = time.perf_counter()
+    for job in jobs:
+        result = execute(spec_bytes(job), Site(store=store, worker=this_worker(), run_id="bench", places=places))
+        assert result.status == "COMPLETED", result
+    return time.perf_counter() - since
+
+
+def jobs_table(count: int) -> str:
+    with tempfile.TemporaryDirectory() as own, gateway() as endpoint:
+        folder = Path(own)
+        local = f"media={folder}/media;proxies={folder}/proxies"
+        specs = one_clip_jobs(count, local, folder)
+        bucket = endpoint.bucket("media")
+        source = (folder / "media" / "c00000.mov").read_bytes()
+        for number in range(count):
+            bucket.put(f"c{number:05d}.mov", source)
+        (folder / "proxies").mkdir()
+        disk = run_all(specs, open_store(str(folder / "store")), Places(roots=parse_roots(local)))
+        places = Places(roots=parse_roots("media=s3://media;proxies=s3://edit"))
+        store = S3Store("jobs", "store", Wire())
+        objects = run_all(specs, store, places)
+        resent = store.wire.journal.take() + places.wire.journal.take()
+    requests, media = store.wire.sent / count, places.wire.sent / count
+    return "\n".join(
+        (
+            f"| {count:,} one-clip jobs, 12 frames each | local disk | Ceph RGW on loopback |",
+            "|---|---|---|",
+            f"| seconds | {disk:.0f} | {objects:.0f} ({objects / disk:.2f} times) |",
+            f"| seconds a job | {disk / count:.3f} | {objects / count:.3f} |",
+            f"| requests a job: job files, media | | {requests:.1f}, {media:.1f} |",
+            f"| requests sent again | | {len(resent)} |",
+        )
+    )
+
+
+def told_job(store: Store, number: int) -> None:
+    """A registered job: of ten, eight completed, one failed, one waits. Half of them weeks ago."""
+    now = datetime.now(UTC) if number % 2 else FORMER
+    from proxx.event import stamp
+
+    job, me = f"{number:064x}", this_worker()
+    register(store, b"{}", job, [f"/p/{number}.mov"], stamp(me, "r", clock=lambda: now))
+    if number % 10 == 9:
+        return
+    ledger = acquire(store, job, 1, me, f"run-{number}", clock=lambda: now)
+    clip = failed() if number % 10 == 8 else completed()
+    ledger.append("clip.started", {"clip": 0})
+    ledger.append("clip.completed", {"clip": 0})
+    release(ledger, make_result(job, 1, (clip,), None, envelope()).to_json())
+
+
+def told_rows(sizes: tuple[int, ...]) -> Iterator[str]:
+    yield "| jobs in the store | requests of `status` | seconds | `--since` yesterday: requests | seconds | peak MB |"
+    yield "|---|---|---|---|---|---|"
+    with gateway():
+        store = S3Store("jobs", "told", Wire())
+        init(store)
+        made = 0
+        for size in sizes:
+            with ThreadPoolExecutor(THREADS) as pool:
+                list(pool.map(lambda number: told_job(store, number), range(made, size)))
+            made = size
+            row = [f"{size:,}"]
+            for since in (None, date.today() - timedelta(days=1)):
+                reader = S3Store("jobs", "told", Wire())
+                began = time.perf_counter()
+                count = sum(1 for _ in glances(reader, since))
+                took = time.perf_counter() - began
+                assert count == (size if since is None else size // 2), (count, size, since)
+                row += [f"{reader.wire.sent:,}", f"{took:.1f}"]
+            row.append(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}")
+            yield f"| {' | '.join(row)} |"
+
+
+def main(what: str, count: int) -> None:
+    if what == "jobs":
+        print(jobs_table(count), flush=True)
+    else:
+        sizes = tuple(size for size in (100, 1000, 10_000, 100_000) if size <= count)
+        for line in told_rows(sizes):
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

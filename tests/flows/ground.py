@@ -1,0 +1,95 @@
+"""Where a test's job files, sources and proxies are: a folder, or a bucket of a real object store."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from proxx.store import Store, open_store
+from tests.objects.endpoint import Bucket
+from tests.objects.moto import Moto
+from tests.objects.rgw import Rgw
+
+KINDS: Final = ("file", "moto", "rgw")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """base: a folder's path or a bucket's URL. environment: what a process needs to reach it."""
+
+    kind: str
+    base: str
+    bucket: Bucket | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def at(self, name: str) -> str:
+        return f"{self.base}/{name}"
+
+    @property
+    def store(self) -> Store:
+        """Another one each time, as another process has it."""
+        return open_store(self.at("store"))
+
+    def put(self, made: Path, name: str) -> str:
+        """A copy of the file there; its place."""
+        if self.bucket is not None:
+            with made.open("rb") as file:
+                self.bucket.put(name, file)
+        else:
+            Path(self.at(name)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(made, self.at(name))
+        return self.at(name)
+
+    def replace(self, name: str, data: bytes) -> None:
+        if self.bucket is not None:
+            self.bucket.put(name, data)
+        else:
+            Path(self.at(name)).parent.mkdir(parents=True, exist_ok=True)
+            Path(self.at(name)).write_bytes(data)
+
+    def files(self, below: str) -> dict[str, bytes]:
+        """All that a user would see below it, by its place there."""
+        if self.bucket is not None:
+            found = self.bucket.contents(f"{below}/")
+            return {key.removeprefix(f"{below}/"): data for key, data in found.items()}
+        root = Path(self.at(below))
+        files = sorted(path for path in root.rglob("*") if path.is_file() and not path.name.startswith("."))
+        return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+
+    def digests(self, below: str) -> dict[str, str]:
+        return {name: hashlib.sha256(data).hexdigest() for name, data in self.files(below).items()}
+
+    def clear(self, below: str) -> None:
+        if self.bucket is not None:
+            self.bucket.delete_all(f"{below}/")
+        else:
+            shutil.rmtree(self.at(below), ignore_errors=True)
+
+
+def ground_of(kind: str, request: pytest.FixtureRequest, folder: Path) -> Ground:
+    """One of that kind, new and empty. The object server is the session's."""
+    if kind == "file":
+        return Ground(kind, str(folder))
+    name = f"ground-{secrets.token_hex(6)}"
+    if kind == "moto":
+        moto: Moto = request.getfixturevalue("moto")
+        user = moto.as_user()
+    else:
+        rgw: Rgw = request.getfixturevalue("rgw")
+        user = rgw.as_user(rgw.user(name))
+    bucket = user.bucket(name).make()
+    return Ground(kind, bucket.url, bucket, user.environment)
+
+
+def speak(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Ground:
+    """This process reaches it too."""
+    for name, value in ground.environment.items():
+        monkeypatch.setenv(name, value)
+    return ground
