@@ -18,7 +18,11 @@ from proxx.lock import unlock
 from proxx.recheck import Reading, Rechecked, Record, recheck, records, verdict
 from proxx.store import MemoryStore, Store
 from proxx.toolchain import find_toolchain
+from proxx.wire import Wire
 from tests.jobs import make_job
+from tests.objects.fault import proxying
+from tests.objects.ground import Ground
+from tests.objects.rules import Answer
 
 WORKER = Worker(host="here", pid=1, user="editor")
 
@@ -26,6 +30,13 @@ WORKER = Worker(host="here", pid=1, user="editor")
 def made(tmp_path: Path, clips: int = 2) -> tuple[JobSpec, MemoryStore]:
     job, store = make_job(tmp_path / "out", "prores_proxy", clips), MemoryStore()
     assert execute(spec_bytes(job), Site(store=store, worker=WORKER, run_id="run-1")).status == "COMPLETED"
+    return job, store
+
+
+def made_on(ground: Ground, clips: int) -> tuple[JobSpec, Store]:
+    job, store = ground.job("prores_proxy_half", clips), ground.store()
+    site = Site(store=store, worker=WORKER, run_id="run-1", places=ground.places())
+    assert execute(spec_bytes(job), site).status == "COMPLETED"
     return job, store
 
 
@@ -41,16 +52,18 @@ def place(job: JobSpec, index: int) -> Path:
     return Path(job.clips[index].outputs[0].uri)
 
 
-def test_all_is_well(tmp_path: Path) -> None:
-    job, store = made(tmp_path)
+def test_all_is_well(ground: Ground, tmp_path: Path) -> None:
+    job, store = made_on(ground, 2)
+    work = tmp_path / "work"
+    work.mkdir()
     steps: list[Reading] = []
     known = records(store, job.job_id)
-    rechecked = recheck(job, known, find_toolchain("static"), tmp_path, on_progress=steps.append)
+    rechecked = recheck(job, known, find_toolchain("static"), work, places=ground.places(), on_progress=steps.append)
     assert codes(rechecked) == [None, None]
     assert verdict(rechecked) is None
     assert {(step.index, step.stage) for step in steps} == {(0, "hash"), (0, "decode"), (1, "hash"), (1, "decode")}
     assert [one.record for one in rechecked] == [known[0], known[1]]
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert list(work.iterdir()) == []
 
 
 def test_each_thing_that_can_be_wrong(tmp_path: Path) -> None:
@@ -65,6 +78,41 @@ def test_each_thing_that_can_be_wrong(tmp_path: Path) -> None:
     mismatch = verdict(rechecked)
     assert isinstance(mismatch, VerifyMismatch)
     assert [problem.path for problem in mismatch.problems] == [f"clips[{n}] {place(job, n)}" for n in range(4)]
+
+
+@pytest.mark.parametrize("ground", ["moto", "rgw"], indirect=True)
+def test_each_thing_that_can_be_wrong_in_a_bucket(ground: Ground, tmp_path: Path) -> None:
+    job, store = made_on(ground, 3)
+    uris = [clip.outputs[0].uri for clip in job.clips]
+    ground.delete(uris[0])
+    whole = ground.get(uris[1]) or b""
+    ground.put(uris[1], whole[:-1] + bytes([whole[-1] ^ 1]))
+    work = tmp_path / "work"
+    work.mkdir()
+    with proxying(ground.endpoint.url) as way, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_S3", way.url)
+        way.on(Answer(403, "AccessDenied"), path=r"/proxies/clip2\.mov$", times=None)
+        places = ground.places(Wire())
+        rechecked = recheck(job, records(store, job.job_id), find_toolchain("static"), work, places=places)
+    assert codes(rechecked) == ["PROXY_MISSING", "PROXY_CHANGED", "PROXY_UNREADABLE"]
+    assert list(work.iterdir()) == []
+    ground.put(uris[0], b"no movie at all")
+    digest = f"sha256:{hashlib.sha256(b'no movie at all').hexdigest()}"
+    forged = {0: replace(records(store, job.job_id)[0], sha256=digest)}
+    rechecked = recheck(job, forged, find_toolchain("static"), work, places=ground.places())
+    assert codes(rechecked)[0] == "PROXY_UNDECODABLE"
+
+
+def test_a_proxy_that_a_link_leads_out_of_its_root_is_not_read(tmp_path: Path) -> None:
+    for name in ("media", "proxies", "store", "outside"):
+        (tmp_path / name).mkdir()
+    ground = Ground("file", tmp_path)
+    job, store = made_on(ground, 1)
+    (tmp_path / "proxies" / "clip0.mov").rename(tmp_path / "outside" / "clip0.mov")
+    (tmp_path / "proxies" / "clip0.mov").symlink_to(tmp_path / "outside" / "clip0.mov")
+    known = records(store, job.job_id)
+    rechecked = recheck(job, known, find_toolchain("static"), tmp_path, places=ground.places())
+    assert codes(rechecked) == ["PROXY_UNREADABLE"]
 
 
 def test_bytes_as_recorded_that_do_not_decode(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from proxx.steps import ClipEnded, ClipStarted, Step
 from proxx.store import MemoryStore
 from proxx.toolchain import find_toolchain
 from tests.jobs import make_job
+from tests.objects.ground import Ground
 from tests.specs import clip
 
 WORKER = Worker(host="here", pid=1, user="editor")
@@ -32,10 +33,10 @@ def made(tmp_path: Path, profile: str = "prores_proxy", clips: int = 2) -> tuple
     return job, store
 
 
-def shop(tmp_path: Path) -> Workshop:
+def shop(tmp_path: Path, places: Places | None = None) -> Workshop:
     folder = tmp_path / "again"
     folder.mkdir()
-    return Workshop(installed=find_toolchain("static"), folder=folder, worker=WORKER)
+    return Workshop(installed=find_toolchain("static"), folder=folder, worker=WORKER, places=places or Places())
 
 
 @pytest.mark.clause("V1", lead=True)
@@ -52,6 +53,23 @@ def test_the_same_bytes(profile: str, tmp_path: Path) -> None:
     assert [one.path.read_bytes() for one in again if one.path] == [before[path] for path in sorted(before)]
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
     assert store.list("") == objects
+
+
+@pytest.mark.clause("V1")
+def test_the_same_bytes_on_each_ground(ground: Ground, tmp_path: Path) -> None:
+    """The sources from where they are, the second encode in a folder of its own, though it is in no root."""
+    job, store = ground.job(clips=1), ground.store()
+    site = Site(store=store, worker=WORKER, run_id="run-1", places=ground.places())
+    assert execute(spec_bytes(job), site).status == "COMPLETED"
+    before, objects = ground.facts(), store.list("")
+    for known in (records(store, job.job_id), {}):
+        expected = expected_bytes(job, (0,), known, ground.places())
+        assert expected == {0: ground.outputs()["clip0.mov"]}
+    (again,) = reproduce(job, expected, shop(tmp_path, ground.places()))
+    assert (again.problem, again.found) == (None, expected[0])
+    assert ground.facts() == before
+    assert store.list("") == objects
+    assert not [path for path in (tmp_path / "again" / "work").iterdir() if "source" in path.name]
 
 
 def test_other_bytes_and_other_failures_are_all_told(tmp_path: Path) -> None:

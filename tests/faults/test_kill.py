@@ -25,8 +25,9 @@ from proxx.job import JobSpec
 from proxx.ledger import Closed, Open, read_attempts
 from proxx.lock import unlock
 from proxx.status import job_status
-from proxx.store import FileStore
+from proxx.store import FileStore, Store
 from tests.jobs import make_job, write_spec
+from tests.objects.ground import Ground
 
 EVENTS = 8  # lock.acquired, 2 x (started, publishing, completed), lock.released
 FAULTS = [f"{when}:{number}" for number in range(1, EVENTS + 1) for when in ("before", "after")]
@@ -39,16 +40,19 @@ class Stage:
     root: Path
     spec: Path
     job: JobSpec
+    ground: Ground | None = None  # where its places are not folders of plain paths
 
     @property
-    def store(self) -> FileStore:
-        return FileStore(self.root / "store")
+    def store(self) -> Store:
+        return self.ground.store() if self.ground else FileStore(self.root / "store")
 
     def start(self, attempt: int, fault: str) -> subprocess.Popen[bytes]:
         work = self.root / "work"
         work.mkdir(exist_ok=True)
-        argv = [sys.executable, "-m", "tests.faults.worker", str(self.spec), str(self.root / "store")]
-        return subprocess.Popen([*argv, str(attempt), str(work), fault], stdout=subprocess.PIPE)
+        store = self.ground.target("store") if self.ground else str(self.root / "store")
+        argv = [sys.executable, "-m", "tests.faults.worker", str(self.spec), store, str(attempt), str(work), fault]
+        environment = {**os.environ, **(self.ground.environment if self.ground else {})}
+        return subprocess.Popen(argv, stdout=subprocess.PIPE, env=environment)
 
     def run(self, attempt: int, fault: str = "none") -> tuple[int, bytes]:
         process = self.start(attempt, fault)
@@ -56,7 +60,9 @@ class Stage:
         return process.returncode, out
 
     def outputs(self) -> dict[str, str]:
-        """sha256 of every file a user would see in the output folder."""
+        """sha256 of every file a user would see where the outputs are."""
+        if self.ground is not None:
+            return {name: digest.removeprefix("sha256:") for name, digest in self.ground.outputs().items()}
         folder = self.root / "proxies"
         files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.exists() else []
         return {
@@ -70,6 +76,11 @@ def stage(root: Path) -> Stage:
     root.mkdir(exist_ok=True)
     job = make_job(root / "proxies", "prores_proxy_half", clips=2)
     return Stage(root, write_spec(job, root / "job.json"), job)
+
+
+def staged_on(ground: Ground) -> Stage:
+    job = ground.job("prores_proxy_half", clips=2)
+    return Stage(ground.root, write_spec(job, ground.root / "job.json"), job, ground)
 
 
 @pytest.fixture(scope="module")
@@ -104,10 +115,24 @@ def no_ffmpeg_works_in(folder: Path) -> bool:
 @pytest.mark.parametrize("fault", [*FAULTS, "progress"])
 def test_killed_at_each_step(tmp_path: Path, fault: str, reference: dict[str, str]) -> None:
     """SIGKILL before and after each event and in mid-encode: the store tells the truth, the next attempt is right."""
-    here = stage(tmp_path)
+    killed_and_run_again(stage(tmp_path), fault, reference)
+
+
+@pytest.mark.clause("I7", "F4", "V2", "N2", "T7")
+@pytest.mark.parametrize(
+    ("ground", "fault"),
+    [("moto", "after:3"), *(("rgw", when) for when in ("after:1", "before:3", "before:4", f"after:{EVENTS}"))],
+    indirect=["ground"],
+)
+def test_killed_with_all_in_a_bucket(ground: Ground, fault: str, reference: dict[str, str]) -> None:
+    """The steps at which something stands in the bucket that did not before; nothing is left but the bucket."""
+    killed_and_run_again(staged_on(ground), fault, reference)
+
+
+def killed_and_run_again(here: Stage, fault: str, reference: dict[str, str]) -> None:
     code, _ = here.run(1, fault)
     assert code == -signal.SIGKILL
-    assert no_ffmpeg_works_in(tmp_path)
+    assert no_ffmpeg_works_in(here.root)
     seen = here.outputs()
     assert seen.items() <= reference.items(), "a file under a final name is not the whole, verified proxy"
 
@@ -136,18 +161,26 @@ def test_killed_at_each_step(tmp_path: Path, fault: str, reference: dict[str, st
 
 @pytest.mark.clause("P3")
 @pytest.mark.clause("T2")
-@pytest.mark.parametrize("fault", ["stop:before:2", "stop:after:2", "stop:before:3", "stop:after:3", "stop:before:4"])
+@pytest.mark.parametrize(
+    ("ground", "fault"),
+    [
+        *(("file", f"stop:{when}") for when in ("before:2", "after:2", "before:3", "after:3", "before:4")),
+        ("moto", "stop:after:3"),
+        *(("rgw", f"stop:{when}") for when in ("before:3", "after:3")),
+    ],
+    indirect=["ground"],
+)
 def test_a_worker_that_was_only_asleep_publishes_nothing(
-    tmp_path: Path, fault: str, reference: dict[str, str]
+    ground: Ground, fault: str, reference: dict[str, str]
 ) -> None:
-    here = stage(tmp_path)
+    here = staged_on(ground)
     sleeper = here.start(1, fault)
     try:
         wait_until_stopped(sleeper.pid)
         unlock(here.store, here.job.job_id, "it does not answer", this_worker())
         code, out = here.run(2)
         assert code == 0, out
-        before = {path: path.stat().st_ino for path in (tmp_path / "proxies").iterdir() if path.name[0] != "."}
+        before = ground.facts()
         os.kill(sleeper.pid, signal.SIGCONT)
         out, _ = sleeper.communicate(timeout=120)
     finally:
@@ -156,10 +189,9 @@ def test_a_worker_that_was_only_asleep_publishes_nothing(
     assert sleeper.returncode == 1
     assert result["status"] == "FAILED"
     assert result["stopped"]["code"] == "LOCK_LOST"
-    after = {path: path.stat().st_ino for path in (tmp_path / "proxies").iterdir() if path.name[0] != "."}
-    assert after == before, "the sleeper touched an output of the attempt that came after it"
+    assert ground.facts() == before, "the sleeper touched an output of the attempt that came after it"
     assert here.outputs() == reference
-    assert no_ffmpeg_works_in(tmp_path)
+    assert no_ffmpeg_works_in(ground.root)
     assert job_status(here.store, here.job.job_id).state == "COMPLETED"
 
 

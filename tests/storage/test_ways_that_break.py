@@ -44,16 +44,18 @@ FAULTS: Final[Mapping[str, Action]] = {
 HARMLESS: Final = {"answer cut", "drip"}  # where the answer is short, or slow enough is fast enough
 SAMPLE: Final = int(os.environ.get("PROXX_TESTS_POSITIONS", "2"))
 """How many positions of each fault are looked at; the more, the closer to all of them."""
+OUTPUT: Final = r"/proxies/clip0\.mov$"
 HASTY: Final = Pace(patience=2, pauses=(0.01,))
 AFTER_THE_END: Final = 3  # requests for what readers like to find, once the attempt is closed
 
 
 @dataclass
 class Trials:
-    """Runs of one job on one server, each with a store of its own and no outputs before it."""
+    """Runs of one job on one server, each with a store of its own and no outputs before it. sizes: of `Places`."""
 
     way: Way
     resends: int
+    sizes: Mapping[str, Any] = field(default_factory=dict)
     job: JobSpec = field(init=False)
     wire: Wire = field(init=False)
     number: int = 0
@@ -76,7 +78,7 @@ class Trials:
 
     def run(self, attempt: int = 1) -> ExecutionResult | Refusal:
         try:
-            places = self.way.ground.places(self.wire)
+            places = self.way.ground.places(self.wire, **self.sizes)
             return run(self.way.ground, self.job, attempt, store=self.store(), places=places)
         except Refusal as refusal:
             return refusal
@@ -145,6 +147,27 @@ def test_one_request_is_sent_again(way: Way, fault: str) -> None:
         if fault not in HARMLESS and place <= calm.requests - AFTER_THE_END:
             assert rule.acted, (fault, place)
             assert trials.incidents() != [], (fault, place)
+
+
+@pytest.mark.parametrize("fault", [name for name in FAULTS if name not in HARMLESS])
+def test_one_request_of_an_upload_in_parts_is_sent_again(way: Way, fault: str) -> None:
+    trials = Trials(way, resends=2, sizes={"single": 1000, "part": 5 << 20})
+    calm = Calm.of(trials)
+    count = len(way.proxy.requests(path=OUTPUT))
+    for place in positions(count, f"{way.ground.kind} {fault} parts"):
+        trials.new()
+        rule = way.proxy.on(FAULTS[fault], path=OUTPUT, nth=place)
+        result = trials.run()
+        (hit,) = [one for one in way.proxy.requests() if one.fault]
+        way.proxy.forget()
+        assert isinstance(result, ExecutionResult)
+        assert rule.acted
+        assert core_of(result) == calm.core, (fault, place)
+        assert canonical_log(trials.attempts()[0].events) == calm.log
+        assert way.ground.outputs() == calm.outputs
+        assert trials.incidents() != []
+        # One whose id was lost with its answer has no part and is on no record: `proxx doctor` lists it.
+        assert way.ground.uploads() == [] or "uploads" in hit.query, (fault, place)
 
 
 @pytest.mark.clause("F4", "I7", "V2", "N2")
