@@ -9,7 +9,7 @@ from pathlib import Path
 
 from proxx.discover import Candidate
 from proxx.errors import DiskFull, SourceMissing, SourceUnreadable
-from proxx.fetch import SPARE, bring
+from proxx.fetch import SPARE, bring, copy_name
 from proxx.places import Places
 from proxx.reach import OnDisk
 from proxx.wire import never
@@ -44,6 +44,6 @@ def at_hand(
             detail=f"{candidate.given} has {size} bytes, {room} are free: {folder}",
         )
     with tempfile.TemporaryDirectory(prefix="proxx-create-", dir=folder) as own:
-        copy = Path(own) / f"source{candidate.path.suffix}"
+        copy = Path(own) / copy_name("source", candidate.path.name)
         bring(places, spot, copy, never, lambda done: on_read(done, size))
         yield copy

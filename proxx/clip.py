@@ -17,6 +17,7 @@ from proxx.canonical import Json
 from proxx.command import Plan, bind, plan
 from proxx.errors import ClipFailure, Interrupted, OutputConflict, OutputExists, ProxxError
 from proxx.evidence import Encoded, encode_failure, read_evidence
+from proxx.fetch import copy_name
 from proxx.inspection import inspect
 from proxx.job import JobSpec
 from proxx.keeplog import keep_log
@@ -56,7 +57,7 @@ class ClipJob:
         self.log: str | None = None
         self.checks: tuple[Check, ...] = ()
         self._made = bench.work / f"{index:05d}.{spec.profile.container}"
-        self._copy = bench.work / f"{index:05d}.source{Path(self.source.uri).suffix}"
+        self._copy = bench.work / copy_name(f"{index:05d}.source", self.source.uri)
         self._words = bench.work / f"{index:05d}.log"
 
     def make(self) -> ClipCompleted:

@@ -96,7 +96,7 @@ def absolute(path: Path) -> Path:
     if ".." not in parts:
         return whole
     last = len(parts) - 1 - parts[::-1].index("..")
-    return Path(*parts[: last + 1]).resolve().joinpath(*parts[last + 1 :])
+    return Path(os.path.realpath(Path(*parts[: last + 1]))).joinpath(*parts[last + 1 :])
 
 
 def natural_key(relative: str) -> tuple[object, ...]:
@@ -155,6 +155,7 @@ class _Walk:
     def _objects(self, spot: InBucket, given: str) -> None:
         """An object of that key, or else those below it as below a folder."""
         bucket = self.places.bucket(spot)
+        spot = InBucket(spot.bucket, spot.key.rstrip("/"))  # of a root itself it ends in a slash
         if spot.key and bucket.touch(spot.key):  # a HEAD that is refused does not say why
             self._take(Candidate(path=Path("/", spot.bucket, spot.key), given=given, folder="", spot=spot))
             return
@@ -175,7 +176,7 @@ class _Walk:
     def _open(self, spot: InBucket, name: str, given: str) -> bool:
         """Whether a key is looked at by its name; why not is recorded."""
         out, reason = self.keep_out, None
-        if isinstance(out, InBucket) and out.bucket == spot.bucket and spot.key.startswith(f"{out.key}/"):
+        if isinstance(out, InBucket) and out.bucket == spot.bucket and spot.key.startswith(f"{out.key.rstrip('/')}/"):
             reason = "the output folder"
         parts = name.split("/")
         if any(part.startswith(".") for part in parts):

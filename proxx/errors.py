@@ -106,7 +106,10 @@ class DiskFull(JobStopped):
 
 class LockLost(JobStopped):
     code = "LOCK_LOST"
-    remedy = "An operator unlocked this attempt while it ran. It published nothing after that. See `proxx history`."
+    remedy = (
+        "An operator unlocked this attempt while it ran. At most one output, announced before, can have appeared "
+        "since, whole and verified. See `proxx history`, then run the next attempt."
+    )
 
 
 class LedgerFailed(JobStopped):
@@ -159,9 +162,7 @@ class StoreMismatch(Refusal):
 class StoreRefused(Refusal):
     code = "STORE_REFUSED"
     status = 6
-    remedy = (
-        "Use a store proxx can prove exclusive: a local or shared folder, object storage that honours If-None-Match."
-    )
+    remedy = "Use a store proxx can prove exclusive: a local or shared folder, object storage with If-None-Match."
 
 
 class StoreUnavailable(Refusal):
@@ -284,3 +285,15 @@ class ReproduceMismatch(InvalidInput):
     code = "REPRODUCE_MISMATCH"
     status: ClassVar[int] = 5
     remedy = "A second encode gave other bytes: keep both files and report it with the output of `proxx doctor`."
+
+
+class ReproduceIncomplete(InvalidInput):
+    code = "REPRODUCE_INCOMPLETE"
+    status: ClassVar[int] = 6
+    remedy = "Repeat it on a machine that has the toolchains and the sources named."
+
+
+class WouldNotRelink(InvalidInput):
+    code = "WOULD_NOT_RELINK"
+    status: ClassVar[int] = 5
+    remedy = "Keep the profile and the toolchain for edits that have these proxies; use the new ones for new work."

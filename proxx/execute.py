@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from proxx import store as stores
+from proxx.canonical import Json
 from proxx.clip import Bench, make_clip
 from proxx.errors import (
     ClipFailure,
@@ -144,13 +145,18 @@ def one_clip(spec: JobSpec, index: int, bench: Bench, made: list[Made]) -> Syste
     except (ClipFailure, JobStopped, ToolchainMismatch, ToolchainMissing) as why:
         result = failed(spec, index, why)
         try:
-            ledger.append("clip.failed", {"clip": index, "failure": result.failure.to_json()})
+            notes: dict[str, Json] = {"detail": why.detail} if why.detail else {}
+            ledger.append("clip.failed", {"clip": index, "failure": result.failure.to_json()}, notes)
         except (LockLost, LedgerFailed) as worse:
             made.append(failed(spec, index, worse))
             return worse
         made.append(result)
         bench.watch(ClipEnded(index, result))
         return None if isinstance(why, ClipFailure) else why
+    except BaseException as bug:  # it was begun, so it is not NOT_RUN
+        if len(made) == index:
+            made.append(failed(spec, index, as_stop(bug)))
+        raise
     return None
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
 from proxx.errors import DiskFull, Interrupted, SourceChanged, SourceMissing, SourceUnreadable
@@ -20,6 +20,7 @@ from proxx.wire import Stop
 from proxx.wirefault import Cause, WireFault
 from proxx.workdir import free_bytes
 
+LONGEST_ENDING: Final = 32  # bytes; a longer one means nothing, and may be longer than a file system takes
 SPARE: Final = 64 << 20  # bytes that have to stay free beside the copy: the proxy grows next to it
 
 
@@ -33,6 +34,12 @@ def admit_object(places: Places, spot: InBucket, file: SourceFile) -> None:
         raise SourceMissing(message=MISSING, stage="source")
     if found.size != file.size:
         raise SourceChanged(message=OTHER_SIZE, stage="source", detail=f"{found.size} bytes, not {file.size}")
+
+
+def copy_name(stem: str, name: str) -> str:
+    """What the copy of an object is called: by its ending, which says something to who reads it."""
+    ending = PurePosixPath(name).suffix
+    return stem + (ending if len(ending.encode()) <= LONGEST_ENDING else "")
 
 
 @contextmanager

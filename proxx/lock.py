@@ -85,7 +85,8 @@ def unlock(
 ) -> int:
     """Close the open attempt for a worker that an operator knows to be dead; returns its number.
 
-    Should that worker live after all, its next event finds the number taken: it publishes nothing more.
+    Should that worker live after all, its next event finds the number taken: it publishes nothing more, save the
+    one output it had announced and was giving its name just then (no file system makes that wait for a look here).
     """
     _check_reason(reason)
     attempts = _attempts(store, job_id)

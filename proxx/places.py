@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -38,12 +39,17 @@ class Places:
 
 def leads_out(spot: OnDisk) -> bool:
     """Whether a link on the way takes the place out of its root. What is not there yet is where its folder is."""
-    return spot.within is not None and not spot.path.resolve().is_relative_to(spot.within.resolve())
+    return spot.within is not None and not _real(spot.path).is_relative_to(_real(spot.within))
+
+
+def _real(path: Path) -> Path:
+    """Without links, as far as that can be found out: of links that lead in a circle it is the path itself."""
+    return Path(os.path.realpath(path))
 
 
 def require_apart(roots: Roots) -> None:
     """Raises RootsInvalid where two roots are one place by way of a link: a file would have two names."""
-    on_disk = [(one.name, Path(one.target).resolve()) for one in roots.roots if one.target.startswith("/")]
+    on_disk = [(one.name, _real(Path(one.target))) for one in roots.roots if one.target.startswith("/")]
     problems = tuple(
         Problem(name, RootsInvalid.code, f"and {other} are the same place by way of a link.")
         for place, (name, real) in enumerate(on_disk)

@@ -16,6 +16,7 @@ from proxx.errors import Problem, StorageRefused
 from proxx.job import JobSpec
 from proxx.places import Places
 from proxx.reach import InBucket
+from proxx.wire import is_uncertain
 from proxx.wirefault import Cause, WireFault
 
 TRIAL: Final = ".proxx-trial-"
@@ -58,19 +59,29 @@ def try_writing(bucket: Bucket, folder: str) -> Iterator[Problem]:
     """What is wrong with publishing below `folder`, by doing it."""
     key = f"{folder}/{TRIAL}{uuid4().hex}".lstrip("/")
     try:
-        bucket.create(key, b"-", uuid4().hex)
-    except WireFault as fault:
-        yield problem(bucket.place(folder), fault)
-        return
+        first = _create(bucket, key)
+        if first is not None and first.cause is not Cause.EXISTS:  # nobody else has the name: an answer was lost
+            yield problem(bucket.place(folder), first)
+            if not is_uncertain(first):
+                key = ""
+            return
+        second = _create(bucket, key)
+        if second is None:
+            yield Problem(bucket.place(), StorageRefused.code, f"{REPLACES}.", "Publish to storage that honours it.")
+        elif second.cause is not Cause.EXISTS:
+            yield problem(bucket.place(folder), second)
+    finally:
+        if key:
+            with suppress(WireFault):  # who may not delete leaves a trial of one byte, named so that anyone knows it
+                bucket.remove_own(key)
+
+
+def _create(bucket: Bucket, key: str) -> WireFault | None:
     try:
         bucket.create(key, b"-", uuid4().hex)
-        yield Problem(bucket.place(), StorageRefused.code, f"{REPLACES}.", "Publish to storage that honours it.")
     except WireFault as fault:
-        if fault.cause is not Cause.EXISTS:
-            yield problem(bucket.place(folder), fault)
-    finally:
-        with suppress(WireFault):  # who may not delete leaves a trial of one byte, named so that anyone knows it
-            bucket.remove_own(key)
+        return fault
+    return None
 
 
 def problem(place: str, fault: WireFault) -> Problem:

@@ -17,7 +17,7 @@ from proxx.fetch import bring
 from proxx.fingerprint import digest_stream
 from proxx.job import JobSpec
 from proxx.objects import Store
-from proxx.places import Places
+from proxx.places import Places, leads_out
 from proxx.process import run
 from proxx.progress import Progress
 from proxx.reach import InBucket, OnDisk, require_reachable
@@ -162,7 +162,9 @@ class _Proxy:
     def _at_hand(self) -> Iterator[tuple[Path, str]]:
         """The proxy as a file while the block runs, and its sha256."""
         match self.places.spot(self.output):
-            case OnDisk(path=path):
+            case OnDisk(path=path) as spot:
+                if leads_out(spot):
+                    raise SourceUnreadable(message="unread", detail="a link leads it out of its root")
                 yield path, self._digest(path)
             case InBucket() as spot:
                 copy = self.work / f"{self.index:05d}.proxy"

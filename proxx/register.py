@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 from proxx.canonical import Json, NotCanonical, canonical_bytes, read_json
 from proxx.contract import Contract
 from proxx.errors import (
+    InvalidInput,
     JobRetired,
     OutputClaimed,
     Problem,
@@ -43,6 +44,7 @@ from proxx.ledger import is_retired
 from proxx.objects import Store
 
 CLAIM_SCHEMA: Final = "proxx.claim/1"
+PROBLEMS: Final = 20  # of a refusal that are written down; a person mends the first ones and asks again
 
 
 class Registration(Contract):
@@ -120,12 +122,20 @@ def record_refusal(store: Store, job_id: str, error: ProxxError, envelope: Stamp
         schema_="proxx.refusal/1",
         code=error.code,
         message=error.message,
-        detail=error.detail,
+        detail=error.detail or _problems(error),
         attempt=attempt,
         envelope=envelope,
     )
     store.create(key, canonical_bytes(record.to_json()))
     return key
+
+
+def _problems(error: ProxxError) -> str | None:
+    """What an operator needs to know of a refusal that names several things."""
+    if not isinstance(error, InvalidInput) or not error.problems:
+        return None
+    more = len(error.problems) - PROBLEMS
+    return "\n".join([*map(str, error.problems[:PROBLEMS]), *([f"and {more} more"] if more > 0 else [])])
 
 
 def _in_order(outputs: Sequence[str]) -> tuple[str, ...]:

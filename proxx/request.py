@@ -56,7 +56,7 @@ def require_sensible(request: CreateRequest) -> str:
         if "://" in request.output and not request.output.startswith(("s3://", "file:///")):
             raise OutOfReach("only folders and s3://bucket/prefix are supported")
         folder = request.places.roots.name(given_spot(request.output, request.places)).rstrip("/") or "/"
-        fault = place_fault(f"{folder.rstrip('/')}/x")
+        fault = place_fault(f"{folder.rstrip('/')}/x") or _way_out(request, folder)
     except OutOfReach as why:
         fault = str(why)
     if fault is not None:
@@ -64,6 +64,11 @@ def require_sensible(request: CreateRequest) -> str:
     if problems:
         raise PreflightRefused(message="The request cannot be met.", problems=tuple(problems))
     return folder
+
+
+def _way_out(request: CreateRequest, place: str) -> str | None:
+    spot = request.places.spot(place)
+    return f"a link leads {place!r} out of its root" if isinstance(spot, OnDisk) and leads_out(spot) else None
 
 
 def base_name(request: CreateRequest) -> str:
@@ -115,6 +120,9 @@ def output_of(request: CreateRequest, folder: str, candidate: Candidate, index: 
         "date": request.date,
     }
     try:
-        return f"{folder.rstrip('/')}/{expand(request.template, values, '.' + request.profile.container)}"
+        output = f"{folder.rstrip('/')}/{expand(request.template, values, '.' + request.profile.container)}"
     except BadTemplate as why:
         raise OutputUnwritable(message=f"It gives no name for a proxy: {why}.", stage="decide") from why
+    if fault := _way_out(request, output):
+        raise OutputUnwritable(message=f"Its proxy cannot be written: {fault}.", stage="decide")
+    return output

@@ -163,11 +163,14 @@ def cause_of_error(why: BaseException) -> tuple[Cause, str, int] | None:
     """(cause, code, status) of what the libraries raised; None for what is no fault of a request."""
     from aiohttp import ClientError as TransportError
     from botocore import exceptions as known
+    from botocore.parsers import ResponseParserError
 
     match why:
         case known.ClientError():
             code = str(why.response.get("Error", {}).get("Code", ""))
             status = int(why.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+            if code == "404" and not str(why.operation_name).startswith("Head"):
+                return Cause.NOT_S3, code, status  # with a body S3 says what is not there: this is a web page's 404
             return cause_of_answer(code, status), code, status
         case known.NoCredentialsError() | known.PartialCredentialsError() | known.ProfileNotFound():
             return Cause.NO_CREDENTIALS, "", 0
@@ -181,7 +184,7 @@ def cause_of_error(why: BaseException) -> tuple[Cause, str, int] | None:
             return Cause.UNREACHABLE, "", 0
         case known.ReadTimeoutError():
             return Cause.SILENT, "", 0
-        case known.ResponseParserError():
+        case ResponseParserError():
             return Cause.NOT_S3, "", 0
         case known.ConnectionError() | known.HTTPClientError() | known.IncompleteReadError():
             return Cause.CUT, "", 0

@@ -38,6 +38,7 @@ def create(
     name: str = "test",
     build: Name = "static",
     places: Places | None = None,
+    template: str = "{source_name}",
 ) -> JobSpec:
     """One job of these sources, by creation itself."""
     toolchain = find_toolchain(build)
@@ -48,7 +49,7 @@ def create(
             toolchain=toolchain.identity,
             output=str(output),
             name=name,
-            template="{source_name}",
+            template=template,
             clips_per_job=None,
             leave_out_refused=False,
             accept_damage=(),

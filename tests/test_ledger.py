@@ -16,7 +16,9 @@ from proxx.canonical import NotCanonical
 from proxx.errors import LedgerFailed, LockLost, StoreDamaged, StoreUnavailable
 from proxx.event import Event, Worker, canonical_log, event_bytes, make_event, parse_event, stamp, this_worker
 from proxx.ledger import Ledger
-from proxx.store import FileStore, MemoryStore
+from proxx.store import FileStore, Store
+from tests.objects.around import Around
+from tests.objects.kinds import NewStore
 
 JOB = "ab" * 32
 WORKER = Worker(host="cart-2", pid=7, user="dit", name="night")
@@ -27,16 +29,14 @@ def noon() -> datetime:
     return datetime(2026, 1, 31, 12, 0, 0, 1, tzinfo=UTC)
 
 
-def pen(store: MemoryStore | FileStore, attempt: int = 1, run_id: str = "run-1") -> Ledger:
+def pen(store: Store, attempt: int = 1, run_id: str = "run-1") -> Ledger:
     return Ledger(store, JOB, attempt, WORKER, run_id, clock=noon)
 
 
-class Failing(MemoryStore):
+class Failing(Around):
     """Fails the creates it is told to fail, before or after they have landed."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.fail = ""
+    fail = ""
 
     def create(self, key: str, data: bytes) -> bytes | None:
         if self.fail == "before":
@@ -48,8 +48,7 @@ class Failing(MemoryStore):
 
 
 @pytest.mark.clause("A7")
-def test_an_event_as_it_is_stored() -> None:
-    store = MemoryStore()
+def test_an_event_as_it_is_stored(store: Store) -> None:
     written = pen(store).append("lock.acquired", {"attempt": 1}, {"elapsed_ms": 5})
     data = store.read(f"jobs/{JOB}/attempts/0001/events/00001.json") or b""
     assert json.loads(data) == {
@@ -80,16 +79,14 @@ def test_a_worker_names_itself() -> None:
     assert str(Worker(host="h", pid=1)) == "h process 1"
 
 
-def test_data_that_has_no_canonical_form_is_a_bug_and_logs_nothing() -> None:
-    store = MemoryStore()
+def test_data_that_has_no_canonical_form_is_a_bug_and_logs_nothing(store: Store) -> None:
     with pytest.raises(NotCanonical):
         pen(store).append("lock.acquired", {"seconds": 0.5})  # type: ignore[dict-item]
-    assert store.list("") == ()
+    assert store.list("") == ("store.json",)
 
 
 @pytest.mark.clause("A5")
-def test_numbers_have_no_gap_and_the_state_follows_from_the_events() -> None:
-    store = MemoryStore()
+def test_numbers_have_no_gap_and_the_state_follows_from_the_events(store: Store) -> None:
     assert read_attempts(store, JOB) == ()
     assert Attempt(1, ()).state == Absent()
     mine = pen(store)
@@ -108,8 +105,7 @@ def test_numbers_have_no_gap_and_the_state_follows_from_the_events() -> None:
 
 
 @pytest.mark.clause("P3", "T2")
-def test_whoever_finds_its_number_taken_has_lost_the_lock_for_good() -> None:
-    store = MemoryStore()
+def test_whoever_finds_its_number_taken_has_lost_the_lock_for_good(store: Store) -> None:
     mine = pen(store)
     mine.append("lock.acquired", {})
     other = make_event(2, "unlocked", {"reason": "dead"}, stamp(WORKER, "x"))
@@ -122,8 +118,8 @@ def test_whoever_finds_its_number_taken_has_lost_the_lock_for_good() -> None:
     assert len(store.list("jobs/")) == 2
 
 
-def test_looking_once_more_finds_a_closed_attempt_and_a_failing_store() -> None:
-    class Deaf(MemoryStore):
+def test_looking_once_more_finds_a_closed_attempt_and_a_failing_store(new_store: NewStore) -> None:
+    class Deaf(Around):
         deaf = False
 
         def read(self, key: str) -> bytes | None:
@@ -131,14 +127,14 @@ def test_looking_once_more_finds_a_closed_attempt_and_a_failing_store() -> None:
                 raise StoreUnavailable(message="the store did not give an object")
             return super().read(key)
 
-    store = Deaf()
+    store = Deaf(new_store())
     mine = pen(store)
     mine.append("lock.acquired", {})
     mine.require_held("the publish")
     store.deaf = True
     with pytest.raises(LedgerFailed, match="before the publish"):
         mine.require_held("the publish")
-    other = pen(MemoryStore())
+    other = pen(new_store())
     other.append("lock.acquired", {})
     other.store.create(f"jobs/{JOB}/attempts/0001/events/00002.json", b"another's")
     with pytest.raises(LockLost, match="closed before the publish"):
@@ -149,8 +145,8 @@ def test_looking_once_more_finds_a_closed_attempt_and_a_failing_store() -> None:
 
 @pytest.mark.clause("V2")
 @pytest.mark.parametrize("fault", ["before", "after"])
-def test_a_store_that_fails_fails_the_ledger_and_only_the_end_may_still_be_told(fault: str) -> None:
-    store = Failing()
+def test_a_store_that_fails_fails_the_ledger_and_only_the_end_may_be_told(new_store: NewStore, fault: str) -> None:
+    store = Failing(new_store())
     mine = pen(store)
     mine.append("lock.acquired", {})
     store.fail = fault
@@ -169,8 +165,8 @@ def test_a_store_that_fails_fails_the_ledger_and_only_the_end_may_still_be_told(
     assert [event.type for event in attempt.events] == ["lock.acquired", *middle, "lock.released"]
 
 
-def test_an_end_that_seemed_to_fail_is_told_once() -> None:
-    store = Failing()
+def test_an_end_that_seemed_to_fail_is_told_once(new_store: NewStore) -> None:
+    store = Failing(new_store())
     mine = pen(store)
     mine.append("lock.acquired", {})
     store.fail = "after"
@@ -183,8 +179,8 @@ def test_an_end_that_seemed_to_fail_is_told_once() -> None:
     assert len(attempt.events) == 2 and attempt.problems == ()
 
 
-def test_a_store_that_fails_and_then_another_who_closed() -> None:
-    store = Failing()
+def test_a_store_that_fails_and_then_another_who_closed(new_store: NewStore) -> None:
+    store = Failing(new_store())
     mine = pen(store)
     mine.append("lock.acquired", {})
     store.fail = "before"
@@ -196,15 +192,15 @@ def test_a_store_that_fails_and_then_another_who_closed() -> None:
         mine.append("lock.released", {"result": {}})
 
 
-def test_a_signal_between_the_create_and_its_answer_does_not_lose_the_lock() -> None:
-    class Interrupting(MemoryStore):
+def test_a_signal_between_the_create_and_its_answer_does_not_lose_the_lock(new_store: NewStore) -> None:
+    class Interrupting(Around):
         def create(self, key: str, data: bytes) -> bytes | None:
             there = super().create(key, data)
             if b"clip.started" in data:
                 raise KeyboardInterrupt
             return there
 
-    store = Interrupting()
+    store = Interrupting(new_store())
     mine = pen(store)
     mine.append("lock.acquired", {})
     with pytest.raises(KeyboardInterrupt):
@@ -224,8 +220,8 @@ def test_an_events_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert "Not a directory" in (caught.value.detail or "") or "File exists" in (caught.value.detail or "")
 
 
-def damaged(change: Callable[[MemoryStore], None]) -> Attempt:
-    store = MemoryStore()
+def damaged(new_store: NewStore, change: Callable[[Store], None]) -> Attempt:
+    store = new_store()
     change(store)
     attempts = read_attempts(store, JOB)
     assert len(attempts) == 1
@@ -235,7 +231,7 @@ def damaged(change: Callable[[MemoryStore], None]) -> Attempt:
     return attempts[0]
 
 
-def put(store: MemoryStore, place: int, event: Event) -> None:
+def put(store: Store, place: int, event: Event) -> None:
     store.create(layout.event_key(JOB, 1, place), event_bytes(event))
 
 
@@ -244,54 +240,53 @@ def made(number: int, type_: events.EventType) -> Event:
 
 
 @pytest.mark.clause("V5")
-def test_a_gap_and_an_unreadable_event_are_reported_never_skipped() -> None:
-    def gap(store: MemoryStore) -> None:
+def test_a_gap_and_an_unreadable_event_are_reported_never_skipped(new_store: NewStore) -> None:
+    def gap(store: Store) -> None:
         put(store, 1, made(1, "lock.acquired"))
         put(store, 3, made(3, "lock.released"))
 
-    def no_first(store: MemoryStore) -> None:
+    def no_first(store: Store) -> None:
         put(store, 2, made(2, "lock.released"))
 
-    def torn(store: MemoryStore) -> None:
+    def torn(store: Store) -> None:
         put(store, 1, made(1, "lock.acquired"))
         store.create(layout.event_key(JOB, 1, 2), b'{"schema":"proxx.ev')
 
-    def later_schema(store: MemoryStore) -> None:
+    def later_schema(store: Store) -> None:
         store.create(layout.event_key(JOB, 1, 1), event_bytes(made(1, "lock.acquired")).replace(b"t/1", b"t/2"))
 
-    def misplaced(store: MemoryStore) -> None:
+    def misplaced(store: Store) -> None:
         put(store, 1, made(2, "clip.started"))
 
-    def after_the_end(store: MemoryStore) -> None:
+    def after_the_end(store: Store) -> None:
         put(store, 1, made(1, "lock.acquired"))
         put(store, 2, made(2, "unlocked"))
         put(store, 3, made(3, "clip.started"))
 
-    assert damaged(gap).problems == ("attempt 1 event 2 is missing",)
-    assert damaged(no_first).problems == ("attempt 1 event 1 is missing",)
-    assert damaged(torn).problems == ("attempt 1 event 2 cannot be read",)
-    assert damaged(later_schema).problems == ("attempt 1 event 1 cannot be read",)
-    assert damaged(misplaced).problems == (
+    assert damaged(new_store, gap).problems == ("attempt 1 event 2 is missing",)
+    assert damaged(new_store, no_first).problems == ("attempt 1 event 1 is missing",)
+    assert damaged(new_store, torn).problems == ("attempt 1 event 2 cannot be read",)
+    assert damaged(new_store, later_schema).problems == ("attempt 1 event 1 cannot be read",)
+    assert damaged(new_store, misplaced).problems == (
         "attempt 1 event 1 says it is 2",
         "attempt 1 event 1 is out of place: clip.started",
     )
-    assert damaged(after_the_end).problems == ("attempt 1 event 3 comes after the end",)
+    assert damaged(new_store, after_the_end).problems == ("attempt 1 event 3 comes after the end",)
 
 
-def test_a_missing_attempt_is_reported() -> None:
-    store = MemoryStore()
+def test_a_missing_attempt_is_reported(store: Store) -> None:
     pen(store, 2).append("lock.acquired", {})
     first, second = read_attempts(store, JOB)
     assert first.problems == ("attempt 1 is missing",)
     assert isinstance(second.state, Open)
 
 
-def test_a_stale_listing_hides_nothing() -> None:
-    class Stale(MemoryStore):
+def test_a_stale_listing_hides_nothing(new_store: NewStore) -> None:
+    class Stale(Around):
         def list(self, folder: str) -> tuple[str, ...]:
             return ()
 
-    store = Stale()
+    store = Stale(new_store())
     pen(store).append("lock.acquired", {})
     pen(store, 2).append("lock.acquired", {})
     assert [len(attempt.events) for attempt in read_attempts(store, JOB)] == [1, 1]
@@ -305,10 +300,10 @@ def test_a_folder_made_by_a_killed_writer_is_no_attempt(tmp_path: Path) -> None:
 
 
 @pytest.mark.clause("I2")
-def test_the_canonical_log_does_not_depend_on_who_and_when() -> None:
+def test_the_canonical_log_does_not_depend_on_who_and_when(new_store: NewStore) -> None:
     logs = []
     for worker, run_id, day in ((WORKER, "a", 1), (Worker(host="other", pid=99), "b", 2)):
-        store = MemoryStore()
+        store = new_store()
 
         def clock(day: int = day) -> datetime:
             return datetime(2026, 1, day, tzinfo=UTC)
@@ -326,8 +321,7 @@ def test_a_canonical_log_with_a_gap_is_none() -> None:
         canonical_log((made(1, "lock.acquired"), made(3, "unlocked")))
 
 
-def test_ours_is_what_an_attempt_of_this_job_announced() -> None:
-    store = MemoryStore()
+def test_ours_is_what_an_attempt_of_this_job_announced(store: Store) -> None:
     for attempt, sha in ((1, "1"), (2, "2")):
         mine = pen(store, attempt)
         mine.append("lock.acquired", {})
@@ -343,8 +337,7 @@ def test_ours_is_what_an_attempt_of_this_job_announced() -> None:
     assert not ours(store, "cd" * 32, "/p/a.mov", "1")
 
 
-def test_ours_does_not_guess_over_a_damaged_ledger() -> None:
-    store = MemoryStore()
+def test_ours_does_not_guess_over_a_damaged_ledger(store: Store) -> None:
     put(store, 1, made(1, "lock.acquired"))
     store.create(layout.event_key(JOB, 1, 2), b"{")
     with pytest.raises(StoreDamaged):
@@ -354,8 +347,7 @@ def test_ours_does_not_guess_over_a_damaged_ledger() -> None:
     assert caught.value.detail == "attempt 1 event 2 cannot be read"
 
 
-def test_is_retired_looks_at_each_attempts_first_event() -> None:
-    store = MemoryStore()
+def test_is_retired_looks_at_each_attempts_first_event(store: Store) -> None:
     assert not is_retired(store, JOB)
     mine = pen(store)
     mine.append("lock.acquired", {})

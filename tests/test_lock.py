@@ -30,7 +30,8 @@ from proxx.event import Worker, stamp
 from proxx.ledger import Closed, Ledger, put_event, read_attempts
 from proxx.lock import acquire, release, retire, unlock
 from proxx.register import register
-from proxx.store import FileStore, MemoryStore, Store
+from proxx.store import FileStore, Store
+from tests.objects.kinds import Kind, NewStore, turns
 
 JOB = "ab" * 32
 WORKER = Worker(host="cart-2", pid=7, user="dit")
@@ -44,8 +45,8 @@ def registered(store: Store) -> Store:
 
 
 @pytest.fixture
-def store() -> Store:
-    return registered(MemoryStore())
+def store(new_store: NewStore) -> Store:
+    return registered(new_store())
 
 
 def take(store: Store, attempt: int = 1, run_id: str = "run-1") -> Ledger:
@@ -112,13 +113,13 @@ def test_no_attempt_is_left_out(store: Store) -> None:
 
 
 @pytest.mark.clause("P6", lead=True)
-def test_nothing_runs_that_is_not_registered(store: Store) -> None:
+def test_nothing_runs_that_is_not_registered(store: Store, new_store: NewStore) -> None:
     """Nothing can be taken that was not registered whole."""
     for job_id in ("cd" * 32, "../x", ""):
         with pytest.raises(JobUnknown) as caught:
             acquire(store, job_id, 1, WORKER, "r")
         assert (caught.value.code, caught.value.status) == ("JOB_UNKNOWN", 3)
-    half = MemoryStore()
+    half = new_store()
     half.create(f"jobs/{JOB}/spec.json", b"{}")
     with pytest.raises(JobUnknown):
         take(half)
@@ -160,6 +161,7 @@ def test_unlock_refuses_where_nothing_is_open(store: Store) -> None:
 def test_unlock_goes_after_a_worker_that_writes_and_gives_up_on_one_that_keeps_writing(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "TRIES", 8)
     ledger = take(store)
     before = put_event
     writes = iter(["clip.started", "clip.completed"])
@@ -220,9 +222,7 @@ def test_retire_refuses_an_open_attempt_and_an_unknown_job(store: Store) -> None
     assert caught.value.run_id == "run-1"
 
 
-def test_a_damaged_ledger_is_no_ground_to_act_on() -> None:
-    store = MemoryStore()
-    registered(store)
+def test_a_damaged_ledger_is_no_ground_to_act_on(store: Store) -> None:
     store.create(f"jobs/{JOB}/attempts/0001/events/00001.json", b"{")
     acts: tuple[Callable[[], object], ...] = (
         lambda: take(store),
@@ -282,10 +282,8 @@ def together(*acts: Callable[[], object]) -> list[str]:
 
 
 @pytest.mark.clause("P3", "T2")
-@pytest.mark.parametrize("kind", ["file", "memory"])
-def test_twenty_workers_one_lock(kind: str, tmp_path: Path) -> None:
-    store = registered(FileStore(tmp_path) if kind == "file" else MemoryStore())
-    for attempt in range(1, 11):
+def test_twenty_workers_one_lock(kind: Kind, store: Store) -> None:
+    for attempt in range(1, turns(kind, memory=10, file=10, server=2) + 1):
         held: list[Ledger] = []
 
         def race(me: int, attempt: int = attempt, held: list[Ledger] = held) -> None:
@@ -297,10 +295,10 @@ def test_twenty_workers_one_lock(kind: str, tmp_path: Path) -> None:
         release(held[0], RESULT)
 
 
-def test_retire_against_run_one_key_decides() -> None:
+def test_retire_against_run_one_key_decides(kind: Kind) -> None:
     ends = set()
-    for _ in range(150):
-        store = registered(MemoryStore())
+    for _ in range(turns(kind, memory=150, file=20, server=3)):
+        store = registered(kind.new())
         said = tuple(together(partial(take, store), partial(retire, store, JOB, "x", OPERATOR)))
         assert said in (("won", "LOCKED"), ("JOB_RETIRED", "won"))
         assert [a.problems for a in read_attempts(store, JOB)] == [()]
@@ -308,9 +306,9 @@ def test_retire_against_run_one_key_decides() -> None:
     assert ends
 
 
-def test_unlock_against_a_writing_worker_leaves_one_end_and_no_gap() -> None:
-    for turn in range(100):
-        store = registered(MemoryStore())
+def test_unlock_against_a_writing_worker_leaves_one_end_and_no_gap(kind: Kind) -> None:
+    for turn in range(turns(kind, memory=100, file=20, server=4)):
+        store = registered(kind.new())
         ledger = take(store)
 
         def work(ledger: Ledger = ledger, clips: int = turn % 5) -> None:

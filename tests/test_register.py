@@ -35,7 +35,9 @@ from proxx.register import (
     registered_jobs,
     registration,
 )
-from proxx.store import FileStore, MemoryStore, Store
+from proxx.store import FileStore, Store
+from tests.objects.around import Around
+from tests.objects.kinds import Kind, NewStore, turns
 
 A, B, C = "aa" * 32, "bb" * 32, "cc" * 32
 DIT = Worker(host="cart-2", pid=7, user="dit")
@@ -45,11 +47,11 @@ def enter(store: Store, job_id: str, outputs: Sequence[str], spec: bytes = b"{}"
     register(store, spec, job_id, outputs, stamp(DIT, "reg"))
 
 
-class Dying(MemoryStore):
+class Dying(Around):
     """Dies at the n-th create: before it, or after it has landed."""
 
-    def __init__(self, at: int, landed: bool) -> None:
-        super().__init__()
+    def __init__(self, inner: Store, at: int, landed: bool) -> None:
+        super().__init__(inner)
         self.at, self.landed, self.count = at, landed, 0
 
     def create(self, key: str, data: bytes) -> bytes | None:
@@ -62,15 +64,15 @@ class Dying(MemoryStore):
         return there
 
 
-def test_what_a_registration_writes_and_in_which_order() -> None:
+def test_what_a_registration_writes_and_in_which_order(new_store: NewStore) -> None:
     order: list[str] = []
 
-    class Noting(MemoryStore):
+    class Noting(Around):
         def create(self, key: str, data: bytes) -> bytes | None:
             order.append(key)
             return super().create(key, data)
 
-    store = Noting()
+    store = Noting(new_store())
     outputs = ["/p/b.mov", "/p/A.mov"]
     enter(store, A, outputs)
     claims = sorted(claim_key(output, 1) for output in outputs)
@@ -90,8 +92,7 @@ def test_what_a_registration_writes_and_in_which_order() -> None:
     assert not is_registered(store, B) and not is_registered(store, "../x") and registration(store, B) is None
 
 
-def test_again_is_the_same() -> None:
-    store = MemoryStore()
+def test_again_is_the_same(store: Store) -> None:
     enter(store, A, ["/p/a.mov"])
     before = store.list("")
     enter(store, A, ["/p/a.mov"])
@@ -101,9 +102,9 @@ def test_again_is_the_same() -> None:
 @pytest.mark.clause("I7")
 @pytest.mark.parametrize("landed", [False, True])
 @pytest.mark.parametrize("at", range(1, 6))
-def test_cut_short_anywhere_it_can_be_resumed(at: int, landed: bool) -> None:
+def test_cut_short_anywhere_it_can_be_resumed(new_store: NewStore, at: int, landed: bool) -> None:
     outputs = ["/p/a.mov", "/p/b.mov"]
-    whole, dying = MemoryStore(), Dying(at, landed)
+    whole, dying = new_store(), Dying(new_store(), at, landed)
     enter(whole, A, outputs)
     with pytest.raises(StoreUnavailable):
         enter(dying, A, outputs)
@@ -111,7 +112,7 @@ def test_cut_short_anywhere_it_can_be_resumed(at: int, landed: bool) -> None:
     assert is_registered(dying, A) == committed
     enter(dying, A, outputs)
     assert is_registered(dying, A)
-    kinds = [[found.kind for key in one.list("") if (found := parse(key))] for one in (whole, dying)]
+    kinds = [{found.kind for key in one.list("") if (found := parse(key))} for one in (whole, dying)]
     if committed:  # what only listings would like to find is not written later
         kinds[0].remove("index_registered")
     assert kinds[0] == kinds[1]
@@ -147,8 +148,7 @@ def test_a_registration_killed_for_real_can_be_resumed(tmp_path: Path) -> None:
 
 
 @pytest.mark.clause("F1")
-def test_another_spec_under_the_same_id_is_refused_by_its_path() -> None:
-    store = MemoryStore()
+def test_another_spec_under_the_same_id_is_refused_by_its_path(store: Store) -> None:
     enter(store, A, ["/p/a.mov"], b'{"clips": [{"frames": 1}, {"frames": 2}]}')
     with pytest.raises(SpecAltered) as caught:
         enter(store, A, ["/p/a.mov"], b'{"clips": [{"frames": 1}, {"frames": 3}]}')
@@ -187,8 +187,7 @@ def test_the_first_difference(one: Json, other: Json, path: str | None) -> None:
         unicodedata.normalize("NFD", "/p/été.mov"),
     ],
 )
-def test_an_output_has_one_owner_whatever_its_case_and_form(twin: str) -> None:
-    store = MemoryStore()
+def test_an_output_has_one_owner_whatever_its_case_and_form(store: Store, twin: str) -> None:
     enter(store, A, ["/p/Été.mov"])
     before = store.list("")
     with pytest.raises(OutputClaimed) as caught:
@@ -203,8 +202,7 @@ def test_an_output_has_one_owner_whatever_its_case_and_form(twin: str) -> None:
 
 
 @pytest.mark.clause("A2")
-def test_only_a_retired_jobs_outputs_can_be_had() -> None:
-    store = MemoryStore()
+def test_only_a_retired_jobs_outputs_can_be_had(store: Store) -> None:
     enter(store, A, ["/p/a.mov", "/p/b.mov"])
     ledger = acquire(store, A, 1, DIT, "r")
     with pytest.raises(Locked):
@@ -228,8 +226,8 @@ def test_only_a_retired_jobs_outputs_can_be_had() -> None:
     assert claim_key("/p/a.mov", 3) in store.list("claims/")
 
 
-def test_a_job_cut_short_holds_what_it_got_until_it_is_retired() -> None:
-    store = Dying(at=3, landed=True)  # spec.json and one claim and another, no registered.json
+def test_a_job_cut_short_holds_what_it_got_until_it_is_retired(new_store: NewStore) -> None:
+    store = Dying(new_store(), at=3, landed=True)  # spec.json and one claim and another, no registered.json
     with pytest.raises(StoreUnavailable):
         enter(store, A, ["/p/a.mov", "/p/b.mov"])
     with pytest.raises(OutputClaimed):
@@ -241,9 +239,9 @@ def test_a_job_cut_short_holds_what_it_got_until_it_is_retired() -> None:
     assert registered_jobs(store) == (B,)
 
 
-def test_a_claim_that_cannot_be_read_is_nobodys_to_take() -> None:
+def test_a_claim_that_cannot_be_read_is_nobodys_to_take(new_store: NewStore) -> None:
     for torn in (b"{", b"[]", b'{"schema":"proxx.claim/2","job_id":"x"}'):
-        store = MemoryStore()
+        store = new_store()
         store.create(claim_key("/p/a.mov", 1), torn)
         with pytest.raises(StoreDamaged, match="a claim cannot be read"):
             enter(store, A, ["/p/a.mov"])
@@ -269,13 +267,12 @@ def race(store: Store, jobs: dict[str, list[str]]) -> dict[str, str]:
 
 
 @pytest.mark.clause("A2", lead=True)
-@pytest.mark.parametrize("kind", ["memory", "file"])
-def test_two_jobs_racing_for_the_same_outputs_in_other_spellings(kind: str, tmp_path: Path) -> None:
+def test_two_jobs_racing_for_the_same_outputs_in_other_spellings(kind: Kind) -> None:
     """Two jobs race for the same outputs in other case and Unicode form: one has them all, the other nothing."""
     mine = ["/p/Été.mov", "/p/b.mov"]
     theirs = ["/P/B.MOV", unicodedata.normalize("NFD", "/p/ÉTÉ.mov")]
-    for turn in range(100 if kind == "memory" else 15):
-        store = MemoryStore() if kind == "memory" else FileStore(tmp_path / str(turn))
+    for _ in range(turns(kind, memory=100, file=15, server=3)):
+        store = kind.new()
         said = race(store, {A: mine, B: theirs})
         assert sorted(said.values()) == ["OUTPUT_CLAIMED", "won"]
         winner, loser = sorted(said, key=lambda job: said[job] != "won")
@@ -285,9 +282,9 @@ def test_two_jobs_racing_for_the_same_outputs_in_other_spellings(kind: str, tmp_
         assert not is_registered(store, loser)
 
 
-def test_a_ring_of_overlapping_jobs_never_gives_an_output_to_two() -> None:
-    for _ in range(100):
-        store = MemoryStore()
+def test_a_ring_of_overlapping_jobs_never_gives_an_output_to_two(kind: Kind) -> None:
+    for _ in range(turns(kind, memory=100, file=10, server=2)):
+        store = kind.new()
         jobs = {A: ["/p/x", "/p/y"], B: ["/p/y", "/p/z"], C: ["/p/z", "/p/x"]}
         said = race(store, jobs)
         won = [job for job in jobs if said[job] == "won"]
@@ -300,8 +297,7 @@ def test_a_ring_of_overlapping_jobs_never_gives_an_output_to_two() -> None:
 
 
 @pytest.mark.clause("I2", "A7")
-def test_a_refusal_is_written_down_and_uses_up_no_attempt() -> None:
-    store = MemoryStore()
+def test_a_refusal_is_written_down_and_uses_up_no_attempt(store: Store) -> None:
     who = stamp(DIT, "run-1")
     error = Locked(message="attempt 1 is open", detail="by x", run_id="r")
     key = record_refusal(store, A, error, who, 1)
@@ -309,4 +305,4 @@ def test_a_refusal_is_written_down_and_uses_up_no_attempt() -> None:
     assert Refused.model_validate_json(store.read(key) or b"") == Refused(
         schema_="proxx.refusal/1", code="LOCKED", message="attempt 1 is open", detail="by x", attempt=1, envelope=who
     )
-    assert store.list("") == (key,)
+    assert store.list("") == (key, "store.json")

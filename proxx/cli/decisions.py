@@ -38,8 +38,8 @@ def unlock(job: str, reason: str, worker_is_dead: bool) -> int:
         raise click.UsageError(
             "nothing was unlocked. Look whether the process that `proxx status` names still runs on its machine. "
             "If it does, stop it there: it gives the lock back itself. If it or its machine is gone, say so with "
-            "--worker-is-dead. Should it live after all, it loses the lock, publishes nothing more and ends "
-            "LOCK_LOST."
+            "--worker-is-dead. Should it live after all, it loses the lock and ends LOCK_LOST; it publishes nothing "
+            "more, save one verified proxy that it is giving its name at that moment."
         )
     store = the_store()
     job_id = which_job(job, store)

@@ -1,22 +1,31 @@
-"""`proxx reproduce`: encode again elsewhere and compare the bytes."""
+"""`proxx reproduce`: encode again elsewhere and compare the bytes, of one job or of the fleet's."""
 
 from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from proxx.cli.settings import current, json_option, roots_option, spec_data, store_option, the_places, the_store
+from proxx.cli.settings import (
+    current,
+    json_option,
+    roots_option,
+    since_option,
+    spec_data,
+    store_option,
+    the_places,
+    the_store,
+)
 from proxx.cli.words import many, name_of, out, out_json, safe, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
+    from datetime import date
 
     from proxx.canonical import Json
     from proxx.cli.watching import Watch
@@ -24,8 +33,14 @@ if TYPE_CHECKING:
     from proxx.reproduce import Again
 
 
-def _share(_: click.Context, __: click.Parameter, value: str) -> Fraction:
+OF_ALL = Fraction(5, 100)
+"""The share that is taken of a whole store where nobody says another."""
+
+
+def _share(_: click.Context, __: click.Parameter, value: str | None) -> Fraction | None:
     """`5%`, `0.5%`: more than nothing, up to all."""
+    if value is None:
+        return None
     match = re.fullmatch(r"(\d{1,3}(?:\.\d{1,6})?)\s*%", value, re.ASCII)
     share = Fraction(match[1]) / 100 if match else Fraction(0)
     if not 0 < share <= 1:
@@ -34,14 +49,28 @@ def _share(_: click.Context, __: click.Parameter, value: str) -> Fraction:
 
 
 @click.command()
-@click.argument("spec", type=click.Path(path_type=Path))
+@click.argument("spec", type=click.Path(path_type=Path), required=False)
+@click.option("--all", "everything", is_flag=True, help="Clips of every finished job of the store.")
+@since_option
 @click.option(
     "--sample",
     callback=_share,
-    default="100%",
-    show_default=True,
     metavar="PERCENT",
-    help="Encode only this share of the clips, at least one: always the same ones, by their fingerprints.",
+    help="Only this share of the clips, at least one: always the same ones, by their fingerprints. "
+    "Else all clips of SPEC, 5% with --all.",
+)
+@click.option("--elsewhere", is_flag=True, help="With --all: only clips made on another machine than this one.")
+@click.option(
+    "--with-profile",
+    "profile",
+    metavar="NAME|FILE",
+    help="Report what would change with these rules; with --all of jobs whose profile has the same name.",
+)
+@click.option(
+    "--with-toolchain",
+    "toolchain",
+    type=click.Choice(["static", "full"]),
+    help="Report what would change with this encoder build, as it is installed here.",
 )
 @click.option(
     "--work",
@@ -52,23 +81,49 @@ def _share(_: click.Context, __: click.Parameter, value: str) -> Fraction:
 @store_option
 @roots_option
 @json_option
-def reproduce(spec: Path, sample: Fraction, work: Path | None) -> int:
-    """Encode clips of SPEC again and compare them byte for byte with what the job recorded.
+def reproduce(
+    spec: Path | None,
+    everything: bool,
+    since: date | None,
+    sample: Fraction | None,
+    elsewhere: bool,
+    profile: str | None,
+    toolchain: str | None,
+    work: Path | None,
+) -> int:
+    """Encode clips of SPEC again and compare them byte for byte with what the job recorded; or of all jobs.
 
     Where the store has no record of the job, they are compared with the published files. The job, its store and
     its proxies are not touched.
+
+    With another profile or toolchain it is a report: each clip is decided and encoded anew, and what an edit
+    relinks by (frames, rate, timecode, reel, tracks, channels, samples, name) is compared. Nothing is published.
+
+    Exit status: 5 where something differs or would not relink, 6 where the rest cannot be judged on this machine.
     """
-    from proxx.errors import WorkUnusable
+    if (spec is None) != everything:
+        raise click.UsageError("Name a spec, or say --all; not both.")
+    if spec is not None and (since or elsewhere):
+        raise click.UsageError("--since and --elsewhere belong to --all.")
+    share = sample or (OF_ALL if everything else Fraction(1))
+    if profile or toolchain:
+        from proxx.cli.upgrade import upgrade_report
+
+        return upgrade_report(spec, share, since, elsewhere, work, profile, toolchain)
+    if spec is None:
+        from proxx.cli.fleet import audit_all
+
+        return audit_all(share, since, elsewhere, work)
+    return _one_job(spec, share, work)
+
+
+def _one_job(spec: Path, sample: Fraction, work: Path | None) -> int:
+    from proxx.cli.again import second_encodes
     from proxx.job import read_spec
     from proxx.reproduce import verdict
 
     job = read_spec(spec_data(spec))
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="proxx-reproduce-", dir=work.absolute() if work else None))
-    except OSError as why:
-        raise WorkUnusable(
-            message="No folder can be made for the second encodes.", detail=f"{why.filename}: {why.strerror}"
-        ) from why
+    folder = second_encodes(work)
     keep = False
     try:
         again = _encode(job, sample, folder)

@@ -72,10 +72,10 @@ def test_a_store_that_cannot_be_is_6(capsys: pytest.CaptureFixture[str]) -> None
 def test_a_bug_is_70_and_shows_its_traceback(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_: object) -> None:
+    def broken(*_: object) -> None:
         raise ZeroDivisionError("\x1b[2J")
 
-    monkeypatch.setattr("proxx.status.all_jobs", broken)
+    monkeypatch.setattr("proxx.glance.glances", broken)
     answer = call(capsys, "--store", tmp_path / "store", "status")
     assert answer.status == 70
     assert "Traceback" in answer.err
@@ -87,10 +87,10 @@ def test_a_bug_is_70_and_shows_its_traceback(
 def test_an_error_of_the_system_is_6_without_traceback(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_: object) -> None:
+    def broken(*_: object) -> None:
         raise PermissionError(13, "Permission denied", "/some\nwhere")
 
-    monkeypatch.setattr("proxx.status.all_jobs", broken)
+    monkeypatch.setattr("proxx.glance.glances", broken)
     answer = call(capsys, "--store", tmp_path / "store", "status")
     assert (answer.status, answer.err) == (6, "proxx: /some\\nwhere: Permission denied\n")
 
@@ -98,10 +98,10 @@ def test_an_error_of_the_system_is_6_without_traceback(
 def test_stopped_by_hand_where_nothing_was_begun_is_130(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stopped(_: object) -> None:
+    def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("proxx.status.all_jobs", stopped)
+    monkeypatch.setattr("proxx.glance.glances", stopped)
     answer = call(capsys, "--store", tmp_path / "store", "status")
     assert answer.status == 130
     assert "Traceback" not in answer.err

@@ -1,8 +1,9 @@
 """A real worker process that runs one attempt and is killed or put to sleep at a chosen step. For fault tests.
 
-`python -m tests.faults.worker SPEC STORE ATTEMPT WORK FAULT`, FAULT being `none`, `progress` (while ffmpeg writes)
-or `before:N` / `after:N` (event N), with `stop:` in front for SIGSTOP instead of SIGKILL. The seam is the store
-and the watcher that `execute` is given: nothing in the product knows of faults. Prints the ExecutionResult.
+`python -m tests.faults.worker SPEC STORE ATTEMPT WORK FAULT [SINGLE]`, FAULT being `none`, `progress` (while ffmpeg
+writes) or `before:N` / `after:N` (event N), with `stop:` in front for SIGSTOP instead of SIGKILL. SINGLE: bytes above
+which an output is sent in parts. Roots come from PROXX_ROOTS. The seam is the store and the watcher that `execute` is
+given: nothing in the product knows of faults. Prints the ExecutionResult.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from proxx.event import this_worker
 from proxx.execute import Site, execute
 from proxx.journal import Journal
 from proxx.layout import parse
+from proxx.places import SINGLE, Places
+from proxx.reach import parse_roots
 from proxx.steps import ClipProgress, Step
 from proxx.store import Store, open_store
 
@@ -68,7 +71,7 @@ class FaultyStore:
         os.kill(os.getpid(), self.signal)
 
 
-def main(spec: str, store: str, attempt: str, work: str, fault: str) -> int:
+def main(spec: str, store: str, attempt: str, work: str, fault: str, single: str = str(SINGLE)) -> int:
     how = signal.SIGSTOP if fault.startswith("stop:") else signal.SIGKILL
     fault = fault.removeprefix("stop:")
     opened = open_store(store)
@@ -81,7 +84,13 @@ def main(spec: str, store: str, attempt: str, work: str, fault: str) -> int:
             os.kill(os.getpid(), how)
 
     site = Site(
-        store=opened, worker=this_worker(), run_id="faults", attempt=int(attempt), work=Path(work), watch=watch
+        store=opened,
+        worker=this_worker(),
+        run_id="faults",
+        attempt=int(attempt),
+        places=Places(roots=parse_roots(os.environ.get("PROXX_ROOTS", "")), single=int(single), part=5 << 20),
+        work=Path(work),
+        watch=watch,
     )
     try:
         result = execute(Path(spec).read_bytes(), site)

@@ -35,6 +35,7 @@ SYSTEM: Final = {
 }  # programs that are not ours to parse
 OTHER_SETTINGS: Final = {
     "PREFECT_REDIS_MESSAGING_URL",  # of prefect-redis
+    "PREFECT_REDIS_WORKER_CLEANUP_QUEUE_URL",  # the same: it looks for Redis on this machine otherwise
     "PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR",  # read from the environment beside the settings
 }
 

@@ -22,7 +22,7 @@ from tests.flows.pool import ROOT, digests
 from tests.flows.server import Server
 from tests.jobs import make_job, write_spec
 
-SCALING: Final = ("flows", "deployments", "prefect.yaml", "tests/flows")
+SCALING: Final = ("flows", "deployments", "prefect.yaml", "tests/flows", "tests/cluster")
 
 BLOCK: Final = '''
 """Prefect and the flows are not installed; whoever asks for them is told so and named."""

@@ -23,6 +23,7 @@ from tests.objects.rules import (
     Rule,
     Stall,
     StallAnswer,
+    StallMidway,
 )
 from tests.objects.wire import Body, Broken, Head, Line, body_of_answer, body_of_request, readable
 
@@ -198,7 +199,7 @@ def _answer_oneself(client: Line, head: Head, body: Body, request: Request, stat
 
 def _ask(client: Line, server: Line, head: Head, body: Body, rule: Rule | None) -> tuple[Head, bool]:
     """Pass the body on until the server answers. The answer, and whether the client may still send of its body."""
-    limit = rule.action.after if rule and isinstance(rule.action, ResetMidway) else None
+    limit = rule.action.after if rule and isinstance(rule.action, ResetMidway | StallMidway) else None
     passed, may_send = 0, not head.expects
     while True:
         ready = readable(server, *(() if body.done else (client,)), wait=True)
@@ -218,8 +219,13 @@ def _ask(client: Line, server: Line, head: Head, body: Body, rule: Rule | None) 
         may_send = True  # who has waited for leave long enough sends without
         if rule is not None and limit is not None and passed + len(piece) >= limit:
             server.send_unless_told(piece[: limit - passed])
-            rule.act()
-            raise Broken
+            if isinstance(rule.action, ResetMidway):
+                rule.act()
+                raise Broken
+            rule.hold()
+            if client.gone:
+                raise Broken
+            piece, passed, limit = piece[limit - passed :], limit, None
         server.send_unless_told(piece)
         passed += len(piece)
 

@@ -15,6 +15,7 @@ import pytest
 from tests.objects.endpoint import Endpoint, Keys
 from tests.objects.process import Daemon, free_port, listens
 
+REPO: Final = Path(__file__).parents[2]
 KEYS: Final = Keys("moto", "moto")  # any would do
 
 
@@ -35,8 +36,9 @@ class Moto:
     def start(self) -> None:
         """Returns when it takes requests."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        argv = [sys.executable, "-m", "moto.server", "-H", self.address, "-p", str(self.port)]
-        self._server = Daemon(argv, self.folder / "moto.said", {**os.environ, "TMPDIR": str(self.folder)})
+        argv = [sys.executable, "-m", "tests.objects.motoserver", self.address, str(self.port)]
+        environment = {**os.environ, "TMPDIR": str(self.folder), "PYTHONPATH": str(REPO)}
+        self._server = Daemon(argv, self.folder / "moto.said", environment)
         self._server.until(lambda: listens(self.address, self.port), "moto listens")
 
     def stop(self) -> None:

@@ -49,7 +49,7 @@ paxos_propose_interval = 0.02
 paxos_min_wait = 0.01
 osd_objectstore = memstore
 memstore_device_bytes = 17179869184
-rgw_frontends = beast endpoint={address}:{port}
+rgw_frontends = beast endpoint={address}:{port} tcp_nodelay=1
 rgw_thread_pool_size = 64
 # What is deleted frees its memory soon, not after hours.
 rgw_gc_obj_min_wait = 2

@@ -24,6 +24,13 @@ class ResetMidway:
 
 
 @dataclass(frozen=True)
+class StallMidway:
+    """After so many bytes of the request's body nothing happens until the rule is released."""
+
+    after: int
+
+
+@dataclass(frozen=True)
 class Stall:
     """Nothing happens until the rule is released; then it goes on. late: also when the client has
     given up, for bodies that fit in memory."""
@@ -70,7 +77,7 @@ class Before:
     do: Callable[[], object]
 
 
-Action = Reset | ResetMidway | Stall | StallAnswer | Answer | LoseAnswer | Drip | Cut | Before
+Action = Reset | ResetMidway | StallMidway | Stall | StallAnswer | Answer | LoseAnswer | Drip | Cut | Before
 
 
 @dataclass

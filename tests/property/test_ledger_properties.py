@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from proxx.errors import (
     AttemptClosed,
@@ -25,12 +28,14 @@ from proxx.naming import normalized
 from proxx.register import is_registered, register
 from proxx.status import job_status
 from proxx.store import MemoryStore
+from tests.objects.around import Around
+from tests.objects.kinds import Kind, NewStore, turns
 
 JOB = "ab" * 32
 WHO = Worker(host="h", pid=1)
 
 
-class Flaky(MemoryStore):
+class Flaky(Around):
     """Fails the next create when told to, before or after it has landed."""
 
     fault = ""
@@ -48,9 +53,13 @@ class Flaky(MemoryStore):
 class Job(RuleBasedStateMachine):
     """The model: which attempt is open, how many there were, whether the job is retired."""
 
+    def __init__(self, new_store: NewStore = MemoryStore) -> None:
+        super().__init__()
+        self.new_store = new_store
+
     @initialize()
     def begin(self) -> None:
-        self.store = Flaky()
+        self.store = Flaky(self.new_store())
         register(self.store, b"{}", JOB, ["/p/a"], stamp(WHO, "r"))
         self.pens: list[Ledger] = []  # every ledger ever handed out; at most one may still write
         self.attempts = 0
@@ -148,10 +157,40 @@ steps = st.lists(
 )
 
 
-@given(st.lists(st.lists(names, min_size=1, max_size=3, unique_by=normalized), min_size=4, max_size=4), steps)
+FOUR_JOBS: Final = st.lists(st.lists(names, min_size=1, max_size=3, unique_by=normalized), min_size=4, max_size=4)
+
+
+@given(FOUR_JOBS, steps)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_an_output_has_one_live_owner(outputs: list[list[str]], steps: list[tuple[str, int, str]]) -> None:
-    store = Flaky()
+    one_live_owner(MemoryStore, outputs, steps)
+
+
+@pytest.mark.parametrize("kind", ["file", "rgw"], indirect=True)
+def test_the_same_where_a_store_takes_time(kind: Kind) -> None:
+    """The same stories, only fewer: a disk and a server answer slowly."""
+    count = turns(kind, memory=0, file=8, server=3)
+    short = settings(
+        max_examples=count, stateful_step_count=12, deadline=None, database=None, derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+
+    class Told(Job):
+        def __init__(self) -> None:
+            super().__init__(kind.new)
+
+    run_state_machine_as_test(Told, settings=short)
+
+    @given(FOUR_JOBS, steps)
+    @short
+    def owners(outputs: list[list[str]], steps: list[tuple[str, int, str]]) -> None:
+        one_live_owner(kind.new, outputs, steps)
+
+    owners()
+
+
+def one_live_owner(new_store: NewStore, outputs: list[list[str]], steps: list[tuple[str, int, str]]) -> None:
+    store = Flaky(new_store())
     ids = [f"{n}" * 64 for n in range(4)]
     retired: set[int] = set()
     for act, n, fault in steps:

@@ -1,0 +1,270 @@
+"""`proxx reproduce --all`, `--with-profile`, `--with-toolchain`: what they print, how they end, what they leave."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from proxx.event import Worker
+from proxx.job import JobSpec, spec_bytes
+from proxx.store import FileStore, init
+from tests.cli.command import Answer, call, start
+from tests.finished import THERE, finish, forged, run
+from tests.jobs import create, half_second
+from tests.makemedia import make, picture, sound
+from tests.objects.endpoint import Bucket
+
+Capture = pytest.CaptureFixture[str]
+HERE = Worker(host=socket.gethostname(), pid=1, user="editor")
+
+
+def fleet(tmp_path: Path) -> tuple[JobSpec, JobSpec, JobSpec]:
+    """Three finished jobs in `tmp_path/store`: of two clips made here, one made by another host, one forged."""
+    real, kept = FileStore(folder(tmp_path / "real")), FileStore(folder(tmp_path / "store"))
+    init(real)
+    jobs = (
+        finish(real, tmp_path / "first", 2, worker=HERE),
+        finish(real, tmp_path / "second", 1, worker=THERE),
+        finish(real, tmp_path / "third", 1, worker=HERE, profile="h264_review_mp4"),
+    )
+    copy = forged(real, jobs[2], 0)
+    for key in copy.list(""):
+        kept.create(key, copy.read(key) or b"")
+    return jobs
+
+
+def folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def files(tmp_path: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def by_clip(answer: Answer) -> dict[tuple[str, int], str]:
+    return {(row["job_id"], row["index"]): row.get("verdict") or row["outlook"] for row in answer.json["clips"]}
+
+
+def rules(path: Path, old: str, new: str) -> Path:
+    """A file with the next version of `prores_proxy` and one rule of it changed."""
+    text = (Path(__file__).parents[2] / "proxx/catalogue/prores_proxy.toml").read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new).replace("version = 1\n", "version = 2\n"), "utf-8")
+    return path
+
+
+# --- the fleet's audit -----------------------------------------------------------------------------------
+
+
+@pytest.mark.clause("V1")
+def test_all_finds_the_one_that_differs_and_touches_nothing(tmp_path: Path, capsys: Capture) -> None:
+    first, second, third = fleet(tmp_path)
+    place, work, before = ("--store", tmp_path / "store"), folder(tmp_path / "work"), files(tmp_path)
+    answer = call(capsys, *place, "reproduce", "--all", "--sample", "100%", "--work", work)
+    assert answer.status == 5
+    assert "REPRODUCE_MISMATCH: 1 of 4 clips" in answer.err
+    assert answer.out.count("SAME        ") == 3
+    assert f"DIFFERS     {third.job_id[:12]} clip 1 clip0.mov  made by editor@{HERE.host} process 1" in answer.out
+    assert f"SAME        {second.job_id[:12]} clip 1 clip0.mov  made by editor@there process 2" in answer.out
+    assert "Encoded again: 4 of 4 clips of 3 finished jobs. 3 the same, 1 different, 0 not judged." in answer.out
+    (kept,) = work.rglob("*.mp4")
+    assert str(kept) in answer.out
+    assert {path: data for path, data in files(tmp_path).items() if path != kept} == before
+
+    told = call(capsys, *place, "reproduce", "--all", "--sample", "100%", "--work", work, "--json")
+    assert (told.status, told.err, told.json["reproduced"], told.code) == (5, "", False, "REPRODUCE_MISMATCH")
+    assert told.json["counts"] == {"SAME": 3, "DIFFERS": 1, "NOT JUDGED": 0}
+    assert by_clip(told) == {
+        (first.job_id, 0): "SAME",
+        (first.job_id, 1): "SAME",
+        (second.job_id, 0): "SAME",
+        (third.job_id, 0): "DIFFERS",
+    }
+    (row,) = (row for row in told.json["clips"] if row["job_id"] == second.job_id)
+    assert row["made_by"]["host"] == "there"
+    assert row["found_sha256"] == row["expected_sha256"]
+
+
+def test_elsewhere_and_a_sample_that_is_never_empty(tmp_path: Path, capsys: Capture) -> None:
+    _, second, _ = fleet(tmp_path)
+    place, work = ("--store", tmp_path / "store"), folder(tmp_path / "work")
+    asked = (*place, "reproduce", "--all", "--elsewhere", "--work", work)
+    answer = call(capsys, *asked, "--sample", "0.0001%")
+    assert (answer.status, answer.err) == (0, "")
+    assert f"another machine than this one ({HERE.host})" in answer.out
+    assert f"Left out: 2 jobs made on this machine ({HERE.host})." in answer.out
+    told = call(capsys, *asked, "--json")
+    assert by_clip(told) == {(second.job_id, 0): "SAME"}
+    assert (told.json["jobs"], told.json["of_clips"], told.json["jobs_made_here"]) == (1, 1, 2)
+    assert told.json["reproduced"] is True
+    assert list(work.iterdir()) == []
+
+
+def test_what_cannot_be_judged_here_is_counted_and_is_6(tmp_path: Path, capsys: Capture) -> None:
+    source = tmp_path / "clip.mov"
+    source.write_bytes(half_second("clip.mov").read_bytes())
+    store = FileStore(folder(tmp_path / "store"))
+    finish(store, tmp_path / "first", 1)
+    run(store, create((source,), tmp_path / "second", "prores_proxy"))
+    source.unlink()
+    (tmp_path / "store/jobs" / finish(store, tmp_path / "third").job_id / "spec.json").unlink()
+    answer = call(capsys, "--store", tmp_path / "store", "reproduce", "--all", "--sample", "100%")
+    assert answer.status == 6
+    assert "REPRODUCE_INCOMPLETE: 2 of 3 clips" in answer.err
+    assert "SOURCE_MISSING: The source is not where the spec says it is." in answer.out
+    assert "STORE_DAMAGED: " in answer.out
+    assert "1 the same, 0 different, 2 not judged." in answer.out
+
+
+def test_a_store_without_finished_jobs(tmp_path: Path, capsys: Capture) -> None:
+    store = ("--store", folder(tmp_path / "store"))
+    answer = call(capsys, *store, "reproduce", "--all")
+    assert (answer.status, answer.out.splitlines()[-1][:40]) == (0, "Encoded again: 0 of 0 clips of 0 finishe")
+    told = call(capsys, *store, "reproduce", "--all", "--json")
+    assert (told.status, told.json["clips"], told.json["jobs"]) == (0, [], 0)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("x.json", "--all"),
+        ("x.json", "--elsewhere"),
+        ("x.json", "--since", "2026-01-31"),
+        ("--all", "--with-toolchain", "other"),
+    ],
+)
+def test_usage(words: tuple[str, ...], capsys: Capture) -> None:
+    assert call(capsys, "reproduce", *words).status == 2
+
+
+@pytest.mark.parametrize("change", [(), ("--with-toolchain", "static")], ids=["audit", "report"])
+def test_ctrl_c_ends_it_cleanly(change: tuple[str, ...], tmp_path: Path) -> None:
+    """ffmpeg ends, no folder is left, and what was judged until then is told as JSON."""
+    long = make("long.mov", *picture("1280x720", "25", "20"), "-c:v", "mpeg4", "-g", "1", "-threads", "1")
+    store, work = FileStore(folder(tmp_path / "store")), folder(tmp_path / "work")
+    run(store, create((long,), tmp_path / "out", "prores_proxy"))
+    asked = ("--store", tmp_path / "store", "reproduce", "--all", "--sample", "100%", "--work", work, "--json")
+    process = start(*asked, *change)
+    try:
+        while not list(work.rglob("00000.mov")):
+            assert process.poll() is None, process.communicate()
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    told = json.loads(said)
+    assert told["error"]["code"] == "INTERRUPTED"
+    assert told["clips"] == []
+    assert list(work.iterdir()) == []
+
+
+# --- what would change -----------------------------------------------------------------------------------
+
+
+def test_a_profile_that_relinks_is_0(tmp_path: Path, capsys: Capture) -> None:
+    first, second, _ = fleet(tmp_path)
+    place, work, before = ("--store", tmp_path / "store"), folder(tmp_path / "work"), files(tmp_path)
+    smaller = rules(tmp_path / "v2.toml", 'fields = "keep"', 'fields = "deinterlace"')
+    smaller.write_text(smaller.read_text("utf-8").replace('mode = "same"', 'mode = "divide"\nn = 2'), "utf-8")
+    asked = (*place, "reproduce", "--all", "--sample", "100%", "--with-profile", smaller, "--work", work)
+    answer = call(capsys, *asked)
+    assert (answer.status, answer.err) == (0, "")
+    said = [line.split() for line in answer.out.splitlines()]
+    assert ["CHANGES,", "RELINKS", "3"] in said
+    assert ["size", "3", "yes", "320x240", "->", "160x120"] in said
+    assert "Left out: 1 job of other profiles." in answer.out
+    told = call(capsys, *asked, "--json")
+    assert (told.status, told.json["relinks"], told.json["profile"]["version"]) == (0, True, 2)
+    assert by_clip(told) == {
+        (first.job_id, 0): "CHANGES, RELINKS",
+        (first.job_id, 1): "CHANGES, RELINKS",
+        (second.job_id, 0): "CHANGES, RELINKS",
+    }
+    assert told.json["clips"][0]["differences"] == [
+        {"name": "size", "old": "320x240", "new": "160x120", "relinks": True}
+    ]
+    smaller.unlink()
+    assert files(tmp_path) == before
+
+
+def test_a_profile_that_does_not_relink_is_5_and_names_what(tmp_path: Path, capsys: Capture) -> None:
+    job = create((half_second("clip.mov"), half_second("other.mov")), tmp_path / "out", "prores_proxy")
+    store, spec = FileStore(folder(tmp_path / "store")), tmp_path / "job.json"
+    run(store, job)
+    spec.write_bytes(spec_bytes(job))
+    asked = ("--store", tmp_path / "store", "reproduce", spec, "--sample", "50%", "--with-profile")
+    mono = rules(tmp_path / "mono.toml", 'mode = "tracks"', 'mode = "mono"')
+    answer = call(capsys, *asked, mono)
+    assert answer.status == 5
+    assert "WOULD_NOT_RELINK: 1 of 1 clip" in answer.err
+    assert "audio.tracks 1 -> 2" in answer.out
+    assert "Looked at: 1 of 2 clips of 1 job." in answer.out
+    never = rules(tmp_path / "never.toml", "rates = []", 'rates = ["24"]')
+    told = call(capsys, *asked, never, "--json")
+    assert (told.status, told.code, told.json["relinks"]) == (5, "WOULD_NOT_RELINK", False)
+    (row,) = told.json["clips"]
+    assert (row["outlook"], row["problem"]["code"]) == ("WOULD BE REFUSED", "SOURCE_UNSUPPORTED")
+
+
+def test_another_toolchain_relinks(tmp_path: Path, capsys: Capture) -> None:
+    _, _, third = fleet(tmp_path)
+    place = ("--store", tmp_path / "store")
+    told = call(capsys, *place, "reproduce", "--all", "--sample", "100%", "--with-toolchain", "full", "--json")
+    assert (told.status, told.json["relinks"], told.json["toolchain"]["name"]) == (0, True, "full")
+    assert len(told.json["clips"]) == 4
+    assert by_clip(told)[third.job_id, 0] == "CHANGES, RELINKS"
+    assert all(row["differences"] == [] for row in told.json["clips"])
+    one = call(capsys, *place, "reproduce", tmp_path / "none.json", "--with-toolchain", "full", "--json")
+    assert (one.status, one.code) == (3, "SPEC_INVALID")
+
+
+def test_many_clips_are_one_screen(tmp_path: Path, capsys: Capture) -> None:
+    """However many would change, a few are named and the rest counted."""
+    sources = tuple(
+        make(f"c{number}.mov", *picture("64x64", seconds="0.08"), *sound(), "-c:v", "mpeg4", "-threads", "1")
+        for number in range(8)
+    )
+    job = create(sources, tmp_path / "out", "prores_proxy")
+    store, spec = FileStore(folder(tmp_path / "store")), tmp_path / "job.json"
+    run(store, job)
+    spec.write_bytes(spec_bytes(job))
+    silent = rules(tmp_path / "v2.toml", 'mode = "tracks"', 'mode = "none"')
+    answer = call(capsys, "--store", tmp_path / "store", "reproduce", spec, "--with-profile", silent)
+    assert answer.status == 5
+    assert answer.out.count("WOULD NOT RELINK  ") == 6 + 1  # the table's
+    assert "... and 2 more: --json lists all" in answer.out
+
+
+# --- in object storage -----------------------------------------------------------------------------------
+
+
+def test_store_sources_and_proxies_in_object_storage(
+    bucket: Bucket, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in bucket.endpoint.environment.items():
+        monkeypatch.setenv(name, value)
+    bucket.put("card/clip.mov", half_second("clip.mov").read_bytes())
+    place, spec, work = ("--store", f"{bucket.url}/store"), tmp_path / "job.json", folder(tmp_path / "work")
+    made = ("create", f"{bucket.url}/card", "--output", f"{bucket.url}/proxies", "--profile", "prores_proxy")
+    assert call(capsys, *made, "--spec", spec).status == 0
+    assert call(capsys, *place, "run", spec).status == 0
+    before = bucket.contents()
+    audit = call(capsys, *place, "reproduce", "--all", "--work", work, "--json")
+    assert (audit.status, list(by_clip(audit).values())) == (0, ["SAME"])
+    mono = rules(tmp_path / "mono.toml", 'mode = "tracks"', 'mode = "mono"')
+    report = call(capsys, *place, "reproduce", "--all", "--work", work, "--with-profile", mono, "--json")
+    assert (report.status, list(by_clip(report).values())) == (5, ["WOULD NOT RELINK"])
+    assert report.json["clips"][0]["new_output"] == f"{bucket.url}/proxies/clip.mov"
+    assert bucket.contents() == before
+    bucket.delete("card/clip.mov")
+    for change in ((), ("--with-toolchain", "full")):
+        gone = call(capsys, *place, "reproduce", "--all", "--work", work, *change, "--json")
+        assert (gone.status, gone.json["clips"][0]["problem"]["code"]) == (6, "SOURCE_MISSING")
+    assert list(work.iterdir()) == []

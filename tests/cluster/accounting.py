@@ -1,0 +1,147 @@
+"""What is left after a storm, counted and compared: from the ledger, the bucket and `proxx audit` alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from proxx.event import Event
+from proxx.ledger import Attempt, Closed, read_attempts
+from proxx.preflight import TRIAL
+from proxx.status import State, job_status
+from tests.cluster.card import Card, Told
+from tests.cluster.fleet import Share
+
+KINDS: Final = ("completed", "failed", "interrupted", "held", "closed by an operator", "never begun")
+
+
+@dataclass(frozen=True)
+class Account:
+    """Each job's kind by the ledger, and audit's verdict on it."""
+
+    kinds: Mapping[str, str]
+    verdicts: Mapping[str, str]
+
+    def counts(self) -> dict[str, int]:
+        found = Counter(self.kinds.values())
+        return {kind: found[kind] for kind in KINDS}
+
+
+def kind_of(share: Share, job_id: str) -> str:
+    status = job_status(share.store, job_id)
+    match status.state:
+        case State.COMPLETED:
+            return "completed"
+        case State.FAILED:
+            assert status.latest is not None
+            return "interrupted" if status.latest.code == "INTERRUPTED" else "failed"
+        case State.HELD:
+            return "held"
+        case State.UNLOCKED:
+            return "closed by an operator"
+        case State.REGISTERED:
+            return "never begun"
+        case other:
+            raise AssertionError(f"{job_id} is {other}: {status.problems}")
+
+
+def account(share: Share, card: Card) -> Account:
+    """Every submitted job in exactly one kind, and named by audit exactly once. Audit's own sum adds up."""
+    said = share.audit()
+    named = [found["job_id"] for found in said["jobs"]]
+    ids = {job.job_id: name for name, job in card.jobs.items()}
+    assert sorted(named) == sorted(ids), "audit names other jobs than were submitted"
+    assert said["counts"]["jobs"] == len(ids) == sum(said["counts"]["verdicts"].values())
+    verdicts = {ids[found["job_id"]]: str(found["verdict"]) for found in said["jobs"]}
+    kinds = {name: kind_of(share, job.job_id) for name, job in card.jobs.items()}
+    for name, kind in kinds.items():
+        assert verdicts[name] in AUDITED[kind], (name, kind, verdicts[name])
+    return Account(kinds, verdicts)
+
+
+AUDITED: Final[dict[str, set[str]]] = {
+    "completed": {"COMPLETED"},
+    "failed": {"FAILED", "WAITING", "RUNNING"},
+    "interrupted": {"FAILED", "WAITING", "RUNNING"},
+    "held": {"HELD", "RUNNING"},  # RUNNING until the heartbeats of the run are missed
+    "closed by an operator": {"LOST", "WAITING", "RUNNING"},
+    "never begun": {"LOST", "WAITING", "RUNNING", "UNKNOWN_TO_PREFECT"},
+}
+"""What audit may call a job of each kind."""
+
+
+def attempts(share: Share, card: Card) -> dict[str, tuple[Attempt, ...]]:
+    return {name: read_attempts(share.store, job.job_id) for name, job in card.jobs.items()}
+
+
+def check_ledger(share: Share, card: Card) -> int:
+    """Nothing ran twice: each attempt was taken once, and by all its events by one identity. How many attempts."""
+    count = 0
+    for name, tried in attempts(share, card).items():
+        assert [one.number for one in tried] == list(range(1, len(tried) + 1)), name
+        for one in tried:
+            count += 1
+            assert not one.problems, (name, one.problems)
+            assert [event.number for event in one.events] == list(range(1, len(one.events) + 1))
+            assert [event.type for event in one.events].count("lock.acquired") == 1
+            own = [event for event in one.events if event.type != "unlocked"]
+            who = {(str(event.envelope.worker), event.envelope.run_id) for event in own}
+            assert len(who) == 1, (name, who)
+            _in_order(name, own)
+        assert all(isinstance(one.state, Closed) for one in tried[:-1]), name
+    runs = [one.events[0].envelope.run_id for tried in attempts(share, card).values() for one in tried]
+    assert len(set(runs)) == len(runs), "one run took two attempts"
+    return count
+
+
+def _in_order(name: str, events: list[Event]) -> None:
+    """Clips one after another; nothing is completed that was not announced with the same sha256."""
+    started = [event.data["clip"] for event in events if event.type == "clip.started"]
+    assert started == list(range(len(started))), name
+    announced = {event.data["clip"]: event.data["sha256"] for event in events if event.type == "clip.publishing"}
+    for event in events:
+        if event.type == "clip.completed":
+            assert announced[event.data["clip"]] == event.data["sha256"], name
+
+
+def check_outputs(share: Share, card: Card, reference: Mapping[str, Told]) -> int:
+    """Every object is whole, announced by an event of its job, and what the unscaled run made. How many there are."""
+    found = share.outputs()
+    made = {place: data for place, data in found.items() if TRIAL not in place}  # a killed trial stays, by its name
+    known = {place: digest for told in reference.values() for place, digest in told.outputs.items()}
+    announced = {
+        (event.data["output"], event.data["sha256"])
+        for tried in attempts(share, card).values()
+        for one in tried
+        for event in one.events
+        if event.type == "clip.publishing"
+    }
+    for place, data in made.items():
+        digest = hashlib.sha256(data).hexdigest()
+        assert known.get(place) == digest, f"{place} is not what the unscaled run made"
+        assert (f"proxies:/{place}", f"sha256:{digest}") in announced or (f"proxies:/{place}", digest) in announced, (
+            f"{place} was published without being announced"
+        )
+    for name, tried in attempts(share, card).items():
+        for event in (event for one in tried for event in one.events if event.type == "clip.completed"):
+            place = str(event.data["output"]).removeprefix("proxies:/")
+            assert place in made, f"{name}: {place} was completed and is not there"
+    assert share.fleet.bucket.uploads(share.proxies) == []
+    return len(made)
+
+
+def check_unhit(share: Share, card: Card, reference: Mapping[str, Told]) -> list[str]:
+    """Jobs whose first attempt went its whole way say, and made, exactly what they do unscaled. Which those are."""
+    same = []
+    for name, tried in attempts(share, card).items():
+        first = tried[0].state if tried else None
+        result: dict[str, Any] = (first.result or {}) if isinstance(first, Closed) else {}
+        if result.get("fingerprint") == reference[name].fingerprint:
+            assert share.told(card, name) == reference[name], name
+            same.append(name)
+        else:
+            assert result.get("status") != "COMPLETED", f"{name} completed with another fingerprint"
+    return same

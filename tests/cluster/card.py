@@ -1,0 +1,215 @@
+"""The jobs of the proof: every profile of the catalogue, clips that fail each in its own way, and what each came to.
+
+All places are names below the roots `media` and `proxies`, so the same specs run on a machine's own disk and on hosts
+that have nothing but a bucket.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from proxx.canonical import Json
+from proxx.create import CreateRequest, create_jobs
+from proxx.event import canonical_log
+from proxx.job import JobSpec, spec_bytes
+from proxx.ledger import Closed, read_attempts
+from proxx.places import Places
+from proxx.probe import decoders
+from proxx.profile import catalogue, find_profile
+from proxx.reach import parse_roots
+from proxx.store import FileStore, Store, init
+from proxx.toolchain import find_toolchain
+from tests.flows.pool import ROOT
+from tests.jobs import half_second
+from tests.makemedia import make, picture, sound
+from tests.objects.endpoint import Bucket
+
+FAILING: Final = "failing"
+CODES: Final = {1: "DECODE_FAILED", 2: "SOURCE_MISSING", 3: "SOURCE_CHANGED"}
+"""What becomes of the clips of the job that fails, by their index."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """All that must not vary of one attempt of one job: outputs by name, and what was said of them."""
+
+    status: str
+    outputs: Mapping[str, str]
+    log: tuple[dict[str, Json], ...]
+    fingerprint: str
+    failures: tuple[tuple[int, str, str], ...]
+    argvs: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Card:
+    """Sources and specs on this machine's disk. jobs: by name; a job's outputs are below its name."""
+
+    folder: Path
+    jobs: Mapping[str, JobSpec]
+
+    @property
+    def media(self) -> Path:
+        return self.folder / "media"
+
+    def spec(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
+
+    def roots(self, proxies: Path) -> str:
+        return f"media={self.media};proxies={proxies}"
+
+    def upload(self, bucket: Bucket, prefix: str = "media") -> None:
+        for path in sorted(self.media.rglob("*.mov")):
+            bucket.put(f"{prefix}/{path.relative_to(self.media)}", path.read_bytes())
+
+
+def camera() -> Path:
+    """Half a second as a camera writes it: B-frames, full range, AAC, drop-frame timecode, reel."""
+    return make(
+        "camera.mov",
+        *picture(size="512x288", rate="30000/1001", seconds="0.5"),
+        *sound("stereo", seconds="0.5"),
+        *("-vf", "scale=out_range=pc:out_color_matrix=bt709,format=yuvj420p", "-colorspace", "bt709"),
+        *("-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "pc"),
+        *("-c:v", "libx264", "-bf", "2", "-g", "12", "-threads", "1", "-c:a", "aac"),
+        *("-timecode", "09:59:59;28", "-metadata:s:v:0", "reel_name=A001_C002"),
+    )
+
+
+def studio() -> Path:
+    """12 frames at 25 frames/s, large enough for half of it in DNxHR."""
+    return make(
+        "clip0.mov",
+        *picture(size="512x288"),
+        *sound("stereo"),
+        *("-c:v", "libx264", "-pix_fmt", "yuv420p", "-g", "6", "-threads", "1", "-c:a", "pcm_s16le"),
+        *("-timecode", "01:00:00:00", "-metadata:s:v:0", "reel_name=A001", "-shortest"),
+    )
+
+
+def plain(seconds: str) -> Path:
+    """As long as wanted, and easy to make."""
+    return make(
+        "plain.mov",
+        *picture(size="512x288", seconds=seconds),
+        *("-c:v", "libx264", "-pix_fmt", "yuv420p", "-g", "6", "-threads", "1", "-timecode", "02:00:00:00"),
+    )
+
+
+def damaged() -> Path:
+    """A clip with three holes, which creation does not see: 640×360, so that one is sure to hit a picture."""
+    whole = make("x.mov", *picture("640x360", seconds="1"), "-c:v", "libx264", "-threads", "1", "-g", "12")
+    data = bytearray(whole.read_bytes())
+    for part in (3, 5, 7):
+        at = len(data) * part // 10
+        data[at : at + 2048] = bytes(2048)
+    holed = whole.with_name("holed.mov")
+    holed.write_bytes(data)
+    return holed
+
+
+def silent() -> Path:
+    """No picture: refused at creation."""
+    return make("room_tone.mov", *sound("stereo"), "-c:a", "pcm_s16le")
+
+
+def make_card(folder: Path, profiles: Iterable[str] = (), *, copies: int = 1, long: bool = False) -> Card:
+    """One job of two clips for each profile (all where none is named), and one of which three clips of five fail.
+
+    copies: jobs of each profile, which differ by name and outputs alone. long: of clips that take seconds to encode,
+    so that a blow can hit an encoder.
+    """
+    card = folder / "media" / "A001"
+    card.mkdir(parents=True)
+    good = [plain("12"), plain("8")] if long else [studio(), camera()]
+    for number, source in enumerate(good):
+        shutil.copy(source, card / f"clip{number}.mov")
+    bad = folder / "media" / "B001"
+    bad.mkdir()
+    for number, source in enumerate((good[0], damaged(), good[0], half_second("clip.mov", "01:00:03:00"), good[1])):
+        shutil.copy(source, bad / f"clip{number}.mov")
+    wanted = tuple(profiles) or catalogue()
+    names = {f"{profile}-{n}" if n else profile: profile for n in range(copies) for profile in wanted}
+    todo = {name: (profile, "media:/A001") for name, profile in names.items()} | {
+        FAILING: ("prores_proxy_half", "media:/B001")
+    }
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda one: create_one(folder, one[0], one[1][0], one[1][1]), todo.items()))
+    jobs = dict(zip(todo, made, strict=True))
+    (bad / "clip2.mov").unlink()
+    whole = (bad / "clip3.mov").read_bytes()
+    (bad / "clip3.mov").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    (folder / "media" / "C001").mkdir()
+    shutil.copy(silent(), folder / "media" / "C001")
+    return Card(folder, jobs)
+
+
+def create_one(folder: Path, name: str, profile: str, source: str) -> JobSpec:
+    """A job by creation itself, its spec file beside the media."""
+    toolchain = find_toolchain("static")
+    request = CreateRequest(
+        sources=(source,),
+        profile=find_profile(profile),
+        toolchain=toolchain.identity,
+        output=f"proxies:/{name}",
+        name=name,
+        template="{source_name}",
+        clips_per_job=None,
+        leave_out_refused=False,
+        accept_damage=(),
+        date="2026-01-02",
+        places=Places(roots=parse_roots(f"media={folder / 'media'};proxies={folder / 'proxies'}")),
+    )
+    (job,) = create_jobs(request, ffprobe=toolchain.ffprobe, decoders=decoders(toolchain.ffmpeg)).jobs
+    (folder / f"{name}.json").write_bytes(spec_bytes(job))
+    return job
+
+
+def unscaled(card: Card, names: Iterable[str]) -> dict[str, Told]:
+    """One job after another by `proxx run`, on this machine's own disk."""
+    store, proxies = FileStore(card.folder / "store"), card.folder / "proxies"
+    init(store)
+    proxies.mkdir(exist_ok=True)
+    told = {}
+    for name in names:
+        argv = [str(Path(sys.executable).parent / "proxx"), "run", str(card.spec(name)), "--json"]
+        env = {"PATH": "/usr/bin:/bin", "PROXX_STORE": store.uri, "PROXX_ROOTS": card.roots(proxies)}
+        done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, check=False, stdin=subprocess.DEVNULL)
+        assert done.returncode == (1 if name == FAILING else 0), done.stderr.decode() + done.stdout.decode()
+        made = {
+            path.relative_to(proxies).as_posix(): path.read_bytes()
+            for path in sorted((proxies / name).rglob("*"))
+            if path.is_file()
+        }
+        told[name] = tell(store, card.jobs[name], made)
+        assert told[name].fingerprint == json.loads(done.stdout)["fingerprint"]
+    return told
+
+
+def tell(store: Store, job: JobSpec, outputs: Mapping[str, bytes], attempt: int = 1) -> Told:
+    """What an attempt came to, from the ledger. outputs: of this job alone, by their place below `proxies`."""
+    (found,) = (one for one in read_attempts(store, job.job_id) if one.number == attempt)
+    state = found.state
+    assert isinstance(state, Closed) and state.result is not None, found
+    result: dict[str, Any] = state.result
+    return Told(
+        status=result["status"],
+        outputs={name: hashlib.sha256(data).hexdigest() for name, data in outputs.items()},
+        log=canonical_log(found.events),
+        fingerprint=result["fingerprint"],
+        failures=tuple(
+            (clip["index"], clip["failure"]["code"], clip["failure"]["message"])
+            for clip in result["clips"]
+            if clip["failure"]
+        ),
+        argvs=tuple(tuple(clip["argv"]) for clip in result["clips"]),
+    )

@@ -1,0 +1,201 @@
+"""A fleet: hosts that share a bucket on Ceph RGW and the Prefect API on PostgreSQL and Redis, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from proxx.store import Store, init, open_store
+from proxx.wire import RESENDS
+from tests.cluster.card import Card, Told, tell
+from tests.cluster.hosts import FAKETIME, Host, Surroundings
+from tests.cluster.net import Network, network, require_hosts
+from tests.cluster.services import Api, serving_fleet
+from tests.flows.pool import ENDED, QUICK
+from tests.objects.endpoint import Bucket, Endpoint
+from tests.objects.rgw import Rgw, running_rgw
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun
+
+QEMU: Final = "/usr/bin/qemu-x86_64"
+
+
+def patiently(true: Callable[[], bool], what: str, words: Callable[[], str], seconds: float = 600) -> None:
+    """Wait for what a whole fleet does. Fails the test after that, with the words."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}\n{words()[-6000:]}"
+        time.sleep(1)
+
+
+class Share:
+    """One store and one place for proxies in the fleet's bucket, beside others; the media is the same for all."""
+
+    def __init__(self, fleet: Fleet, name: str, resends: int) -> None:
+        self.fleet, self.name = fleet, name
+        self.url = f"s3://{fleet.bucket.name}/{name}/store"
+        self.proxies = f"{name}/proxies/"
+        self.store: Store = open_store(self.url)
+        self.uuid = init(self.store, resends=resends).uuid
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What makes a worker one of this share's."""
+        bucket = self.fleet.bucket.name
+        roots = f"media=s3://{bucket}/media;proxies=s3://{bucket}/{self.proxies.rstrip('/')}"
+        return {**self.fleet.environment, "PROXX_STORE": self.url, "PROXX_ROOTS": roots}
+
+    def operator(self, *argv: str, statuses: tuple[int, ...] = (0,)) -> str:
+        """What a command says at an operator's desk."""
+        return self.fleet.api.command(*argv, env=self.environment, statuses=statuses)
+
+    def submit(self, specs: Sequence[Path]) -> None:
+        self.operator("proxx", "submit", *map(str, specs))
+
+    def audit(self) -> dict[str, Any]:
+        said: dict[str, Any] = json.loads(self.operator("proxx", "audit", "--all", "--json", statuses=(0, 1)))
+        return said
+
+    def outputs(self, name: str = "") -> dict[str, bytes]:
+        """What stands below the proxies, or below one job's, by its place there."""
+        found = self.fleet.bucket.contents(f"{self.proxies}{name}")
+        return {key.removeprefix(self.proxies): data for key, data in found.items()}
+
+    def told(self, card: Card, name: str, attempt: int = 1) -> Told:
+        return tell(self.store, card.jobs[name], self.outputs(f"{name}/"), attempt)
+
+
+class Fleet:
+    """hosts: by name. `host` makes one; `share` a store."""
+
+    def __init__(self, net: Network, rgw: Rgw, api: Api, folder: Path) -> None:
+        self.net, self.rgw, self.api, self.folder = net, rgw, api, folder
+        user = rgw.as_user(rgw.user("fleet"))
+        self.endpoint: Endpoint = user
+        self.bucket: Bucket = user.bucket(f"fleet-{secrets.token_hex(4)}").make()
+        self.hosts: dict[str, Host] = {}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Where storage and API are, for a host or an operator."""
+        quick = {**QUICK, "PREFECT_LOCAL_STORAGE_PATH": "/tmp/results"}
+        return {**self.api.client_settings(), **self.endpoint.environment, **quick}
+
+    def host(self, name: str, here: Surroundings) -> Host:
+        """A new host, running."""
+        made = Host(self.net, len(self.hosts) + 1, name, here, self.folder)
+        self.hosts[name] = made
+        made.start()
+        return made
+
+    def share(self, name: str, resends: int = RESENDS) -> Share:
+        return Share(self, name, resends)
+
+    def crash_all(self) -> None:
+        for host in self.hosts.values():
+            host.crash()
+        self.hosts.clear()
+
+    # --- what Prefect says ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def client(self) -> Iterator[SyncPrefectClient]:
+        from prefect.client.orchestration import get_client
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        with temporary_settings({PREFECT_API_URL: self.api.url}), get_client(sync_client=True) as client:
+            yield client
+
+    def runs(self, share: Share) -> dict[str, str]:
+        """The state type of every run of the share's store, by the run's id."""
+        found: dict[str, FlowRun] = {}
+        with self.client() as client:
+            while page := client.read_flow_runs(limit=200, offset=len(found)):
+                for run in page:
+                    found[str(run.id)] = run
+                if len(page) < 200:
+                    break
+        return {
+            run_id: run.state.type.value if run.state is not None else ""
+            for run_id, run in found.items()
+            if (run.parameters.get("reference") or {}).get("store_uuid") == share.uuid
+        }
+
+    def await_ends(self, share: Share, count: int) -> None:
+        """Until so many runs have ended, and no other is left."""
+
+        def ended() -> bool:
+            states = self.runs(share)
+            return len(states) == count and all(state in ENDED for state in states.values())
+
+        patiently(ended, f"{count} runs have ended", self.said)
+
+    def states(self, run_id: str) -> list[str]:
+        with self.client() as client:
+            return [state.type.value for state in client.read_flow_run_states(uuid.UUID(run_id))]
+
+    def said(self) -> str:
+        """The last words of every worker."""
+        workers = [host.worker for host in self.hosts.values() if host.worker is not None]
+        return "\n".join(f"--- {worker.name}\n{worker.words[-1500:]}" for worker in workers)
+
+
+def six_hosts() -> dict[str, Surroundings]:
+    """Six machines as different as they can be: two of other CPUs, one with its clock ten minutes ahead."""
+    return {
+        "ost": Surroundings(
+            environment={"TZ": "Pacific/Kiritimati", "LANG": "tr_TR.UTF-8", "LANGUAGE": "tr", "PYTHONHASHSEED": "1"},
+            cpus="0",
+            umask=0o077,
+            cwd="/",
+        ),
+        "west": Surroundings(
+            environment={"TZ": "XXX+11:30", "LC_ALL": "C", "PYTHONHASHSEED": "4294967295"}, cpus="1", cwd="/var/tmp"
+        ),
+        "eile": Surroundings(environment={"TZ": "Asia/Kathmandu", "LANG": "de_DE.UTF-8"}, clock="+10m"),
+        "enge": Surroundings(environment={"TZ": "UTC", "PYTHONHASHSEED": "77"}, cpus="0-1", umask=0o002, cwd="/root"),
+        "haswell": Surroundings(environment={"TZ": "America/St_Johns"}, launcher=f"{QEMU} -cpu Haswell"),
+        "epyc": Surroundings(environment={"LANG": "C.UTF-8"}, cpus="1", launcher=f"{QEMU} -cpu EPYC"),
+    }
+
+
+def require_programs() -> None:
+    """What the hosts of the proof need beyond namespaces: emulated CPUs and shifted clocks."""
+    for path, package in ((QEMU, "qemu-user"), (FAKETIME, "libfaketime")):
+        if not Path(path).exists():
+            if "CI" in os.environ:
+                pytest.fail(f"{path} is absent, and CI proves scaling with it: apt-get install {package}")
+            pytest.skip(f"SEPARATE HOSTS NOT TESTED: {path} is absent. apt-get install {package}")
+
+
+@contextmanager
+def running_fleet(folder: Path) -> Iterator[Fleet]:
+    """A fleet without hosts while the block runs. This process sees the bucket by its environment meanwhile."""
+    require_hosts()
+    require_programs()
+    with ExitStack() as stack:
+        net = stack.enter_context(network())
+        rgw = stack.enter_context(running_rgw(folder / "rgw", net.storage))
+        api = stack.enter_context(serving_fleet(folder / "api", net.api))
+        api.set_up()
+        fleet = Fleet(net, rgw, api, folder)
+        stack.callback(fleet.crash_all)
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        set_environment(patch, fleet.endpoint.environment)
+        yield fleet
+
+
+def set_environment(patch: pytest.MonkeyPatch, values: Mapping[str, str]) -> None:
+    for name, value in values.items():
+        patch.setenv(name, value)

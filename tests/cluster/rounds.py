@@ -1,0 +1,53 @@
+"""What a storm was and what it came to, and the report of several."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from tests.cluster.plan import Action
+
+SHOWN: Final = ("completed", "failed", "interrupted", "held", "never begun")
+
+
+@dataclass
+class Round:
+    """What one storm was and what it came to, for its report."""
+
+    seed: int
+    plan: tuple[Action, ...]
+    hit: dict[int, str] = field(default_factory=dict)
+    after: dict[str, int] = field(default_factory=dict)
+    verdicts: dict[str, int] = field(default_factory=dict)
+    untouched: int = 0
+    attempts: int = 0
+    outputs: int = 0
+    operator: list[str] = field(default_factory=list)
+    seconds: int = 0
+
+    def as_data(self) -> dict[str, Any]:
+        steps = [{"action": str(one), "found": self.hit.get(one.step, "not reached")} for one in self.plan]
+        shown = {name: value for name, value in vars(self).items() if name not in ("plan", "hit")}
+        return {**shown, "steps": steps}
+
+
+def table(rounds: Sequence[Round]) -> str:
+    """One line a round."""
+    head = ("seed", "blows", "submitted", *SHOWN, "untouched", "attempts", "s")
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for one in rounds:
+        after = one.after
+        cells = [one.seed, len(one.plan), sum(after.values()), *(after.get(kind, 0) for kind in SHOWN)]
+        lines.append("| " + " | ".join(map(str, [*cells, one.untouched, one.attempts, one.seconds])) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def write_report(folder: Path, rounds: Sequence[Round], trouble: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    data = {"rounds": [one.as_data() for one in rounds], "trouble": trouble}
+    (folder / "storm.json").write_text(json.dumps(data, indent=1) + "\n")
+    verdict = f"**Broken:** {trouble}\n" if trouble else "Every job came to what it is unscaled, in every round.\n"
+    (folder / "storm.md").write_text(f"# Storm\n\n{verdict}\n{table(rounds)}")

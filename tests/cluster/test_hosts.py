@@ -1,0 +1,151 @@
+"""The hosts of the proof are what they are said to be: nothing shared, cut off when cut off, and gone afterwards."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import psutil
+import pytest
+
+from tests.cluster.fleet import require_programs
+from tests.cluster.hosts import DISKS, Host, Surroundings
+from tests.cluster.net import Network, ip, network, require_hosts
+from tests.flows.pool import ROOT, until
+
+WRITE: Final = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text('x')"
+REACH: Final = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=2)"
+SAYS: Final = """
+import os, time
+print(time.strftime("%Z"), sorted(os.sched_getaffinity(0)), os.getcwd(), os.environ["LANG"])
+os.close(os.open("/tmp/made", os.O_CREAT, 0o666)); print(oct(os.stat("/tmp/made").st_mode & 0o777), int(time.time()))
+"""
+DOOMED: Final = """
+import pathlib, sys
+from tests.cluster.hosts import Host, Surroundings
+from tests.cluster.net import network
+with network() as net:
+    folder = pathlib.Path(sys.argv[1])
+    host = Host(net, 1, "doomed", Surroundings(), folder)
+    host.start()
+    host.popen(["sleep", "600"], {}, folder / "sleep.log")
+    print(net.bridge, host.pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def net() -> Iterator[Network]:
+    require_hosts()
+    require_programs()
+    with network() as made:
+        yield made
+
+
+@pytest.fixture
+def two(net: Network, tmp_path: Path) -> Iterator[tuple[Host, Host]]:
+    odd = {"TZ": "XXX+11:30", "LANG": "tr_TR.UTF-8"}
+    one = Host(net, 1, "eins", Surroundings(environment=odd, cpus="0", umask=0o077, cwd="/var/tmp"), tmp_path)
+    other = Host(net, 2, "zwei", Surroundings(environment={"LANG": "C"}, clock="+5h"), tmp_path)
+    try:
+        one.start()
+        other.start()
+        yield one, other
+    finally:
+        one.crash()
+        other.crash()
+
+
+@pytest.mark.clause("T7", lead=True)
+@pytest.mark.clause("T5")
+def test_hosts_share_no_disk(two: tuple[Host, Host]) -> None:
+    """What one host writes no other sees; where it could be seen nothing can be written."""
+    one, other = two
+    for folder in DISKS:
+        assert one.run([sys.executable, "-c", WRITE, f"{folder}/seen"], {})[0] == 0
+        assert one.run(["cat", f"{folder}/seen"], {}) == (0, "x")
+        assert other.run(["cat", f"{folder}/seen"], {})[0] == 1
+        assert not Path(f"{folder}/seen").exists()
+    for place in ("/", "/home", "/opt", "/var/lib", sys.prefix, str(ROOT)):
+        status, said = one.run([sys.executable, "-c", WRITE, f"{place}/seen"], {})
+        assert status == 1, place
+        assert "Read-only file system" in said
+
+
+def test_hosts_are_what_they_are_told(two: tuple[Host, Host]) -> None:
+    one, other = two
+    assert one.run(["hostname"], {}) == (0, "eins\n")
+    assert other.run(["hostname"], {}) == (0, "zwei\n")
+    status, said = one.run([sys.executable, "-c", SAYS], {})
+    assert status == 0, said
+    zone, mode = said.splitlines()
+    assert zone == "XXX [0] /var/tmp tr_TR.UTF-8"
+    assert mode.split()[0] == "0o600"
+    shift = int(other.run([sys.executable, "-c", SAYS], {})[1].split()[-1]) - int(mode.split()[1])
+    assert 5 * 3600 <= shift < 5 * 3600 + 120
+    other.set_clock("+0")
+    assert int(other.run([sys.executable, "-c", SAYS.replace("made", "more")], {})[1].split()[-1]) < 2_000_000_000
+
+
+def test_what_is_cut_is_cut(net: Network, two: tuple[Host, Host]) -> None:
+    """A host without its cable reaches nobody; without its way to storage only that."""
+    one, other = two
+    servers = {address: socket.create_server((address, 0)) for address in (net.storage, net.api)}
+
+    def reaches(host: Host, address: str) -> bool:
+        port = servers[address].getsockname()[1]
+        return host.run([sys.executable, "-c", REACH, address, str(port)], {})[0] == 0
+
+    try:
+        assert reaches(one, net.storage) and reaches(one, net.api)
+        one.lose(net.storage)
+        assert not reaches(one, net.storage)
+        assert reaches(one, net.api) and reaches(other, net.storage)
+        one.find(net.storage)
+        assert reaches(one, net.storage)
+        one.unplug()
+        assert not reaches(one, net.api) and not reaches(one, net.storage)
+        assert reaches(other, net.api)
+        one.plug()
+        assert reaches(one, net.api)
+    finally:
+        for server in servers.values():
+            server.close()
+
+
+def test_a_crash_leaves_nothing(two: tuple[Host, Host], tmp_path: Path) -> None:
+    """Of a host no process is left, and the next start has empty disks."""
+    one, other = two
+    sleeping = one.popen(["sleep", "600"], {}, tmp_path / "sleep.log")
+    until(lambda: one.processes(), "it sleeps")
+    (process,) = one.processes()
+    one.run([sys.executable, "-c", WRITE, "/tmp/seen"], {})
+    one.crash()
+    assert not process.is_running()
+    assert sleeping.wait(10) != 0
+    one.start()
+    assert one.run(["cat", "/tmp/seen"], {})[0] == 1
+    assert other.running
+
+
+def test_whatever_ends_the_test_ends_its_hosts(tmp_path: Path) -> None:
+    """A killed session leaves no process, no network and no bridge."""
+    require_hosts()
+    doomed = subprocess.Popen(
+        [sys.executable, "-c", DOOMED, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert doomed.stdout is not None
+    bridge, pid = doomed.stdout.readline().decode().split()
+    first = psutil.Process(int(pid))
+    assert bridge in ip("link", "show")
+    doomed.send_signal(signal.SIGKILL)
+    doomed.wait(30)
+    until(lambda: not first.is_running() or first.status() == psutil.STATUS_ZOMBIE, "the host has ended")
+    until(
+        lambda: f"{bridge}:" not in ip("link", "show") and f"{bridge}c" not in ip("link", "show"), "no bridge is left"
+    )

@@ -1,0 +1,38 @@
+"""A store around another: what a test makes a store do wrong stands in one verb, on every kind of store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from proxx.journal import Journal
+from proxx.objects import Store
+
+
+class Around:
+    """Passes everything on."""
+
+    def __init__(self, inner: Store) -> None:
+        self.inner = inner
+
+    @property
+    def uri(self) -> str:
+        return self.inner.uri
+
+    @property
+    def journal(self) -> Journal:
+        return self.inner.journal
+
+    def create(self, key: str, data: bytes) -> bytes | None:
+        return self.inner.create(key, data)
+
+    def read(self, key: str) -> bytes | None:
+        return self.inner.read(key)
+
+    def list(self, folder: str) -> tuple[str, ...]:
+        return self.inner.list(folder)
+
+    def walk(self, folder: str, after: str = "") -> Iterator[str]:
+        return self.inner.walk(folder, after)
+
+    def children(self, folder: str) -> tuple[str, ...]:
+        return self.inner.children(folder)

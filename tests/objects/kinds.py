@@ -1,0 +1,95 @@
+"""The four kinds of store that the same tests run on, and each kind's own way behind the store's back.
+
+On a server every store is a new prefix in one bucket of the session, reached by one connected wire: what a test makes
+new is small, so that hundreds of them cost little.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import pytest
+
+from proxx import bucket as product
+from proxx.filestore import FileStore
+from proxx.objects import MemoryStore, Store
+from proxx.store import init, open_store
+from proxx.wire import Pace, Wire
+from tests.objects.endpoint import Bucket, Endpoint
+
+NewStore: TypeAlias = Callable[[], Store]
+KINDS: Final = ("memory", "file", "moto", "rgw")
+SHORT: Final = Pace(patience=2.0, pauses=(0.01,))  # tests that break the way wait no longer than they must
+_NUMBERS: Final = itertools.count(1)
+
+
+@contextmanager
+def speaking_to(endpoint: Endpoint) -> Iterator[None]:
+    """The environment of a process that is to use this server, as this user, while the block runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        for name, value in endpoint.environment.items():
+            patch.setenv(name, value)
+        yield
+
+
+def connected(bucket: Bucket, wire: Wire | None = None) -> Wire:
+    """A wire that has found its server and credentials, and needs the environment no more."""
+    wire = wire or Wire()
+    with speaking_to(bucket.endpoint):
+        product.Bucket(wire, bucket.name).head("nothing")
+    return wire
+
+
+@dataclass
+class Kind:
+    """One kind of store. bucket, wire: where it is on a server."""
+
+    name: str
+    folder: Path
+    bucket: Bucket | None = None
+    wire: Wire | None = None
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def on_a_server(self) -> bool:
+        return self.bucket is not None
+
+    def bare(self) -> Store:
+        """A store that nobody has made yet."""
+        number = next(_NUMBERS)
+        if self.bucket is not None:
+            return open_store(f"{self.bucket.url}/{os.getpid()}-{number}", self.wire)
+        return MemoryStore() if self.name == "memory" else FileStore(self.folder / f"store-{number}")
+
+    def new(self) -> Store:
+        """A store that is made, with its store.json."""
+        store = self.bare()
+        init(store)
+        return store
+
+    def again(self, store: Store) -> Store:
+        """The same store as another process opens it. Of one in memory there is only itself."""
+        return store if self.name == "memory" else open_store(store.uri, self.wire)
+
+    def put(self, store: Store, key: str, data: bytes) -> None:
+        """Put an object behind the store's back, where that takes only creates of its own."""
+        if self.bucket is None:
+            store.create(key, data)
+            return
+        prefix = store.uri.removeprefix(f"{self.bucket.url}/")
+        self.bucket.put(f"{prefix}/{key}", data)
+
+
+def turns(kind: Kind, *, memory: int, file: int, server: int) -> int:
+    """How often a test repeats itself: as often as the kind of store is quick."""
+    return {"memory": memory, "file": file}.get(kind.name, server)

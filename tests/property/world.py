@@ -1,0 +1,204 @@
+"""One store, one folder of outputs, three jobs that want some of the same names, and the actors at work on them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from proxx import execute as engine
+from proxx import lock
+from proxx.event import Worker
+from proxx.execute import Site
+from proxx.job import JobSpec, spec_bytes
+from proxx.layout import parse, spec_key
+from proxx.ledger import Closed, Open, read_attempts
+from proxx.result import ExecutionResult
+from proxx.status import State, job_status
+from proxx.store import FileStore, MemoryStore, Store
+from tests.property.actors import Actor, Door, Order, small_job
+from tests.property.promises import Promises
+
+Far: TypeAlias = Literal["stop", "create", "claim", "event", "announcement", "look", "end"]
+"""How far an actor goes: one stop · to before its next create, claim or event · until it has announced an output ·
+until it has looked, right before the publish, and found its attempt open · to the end of its story."""
+OPERATOR: Final = Worker(host="desk", pid=1)
+
+
+class Media:
+    """The jobs, made once: A has two clips, B and C each want one of A's outputs, C under another spelling."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.out, self.work = folder, folder / "out", folder / "work"
+        self.work.mkdir()
+        self.jobs = (
+            small_job(folder, "A", ("one.mov", "two.mov")),
+            small_job(folder, "B", ("two.mov",)),
+            small_job(folder, "C", ("three.mov", "ONE.mov")),
+        )
+        self.data = {job.job_id: spec_bytes(job) for job in self.jobs}
+        self.places = tuple(sorted({Path(clip.outputs[0].uri) for job in self.jobs for clip in job.clips}))
+
+
+class World:
+    """What actors share, in one story. open_store: how each actor, a process of its own, opens the store."""
+
+    def __init__(self, media: Media, open_store: Callable[[], Store]) -> None:
+        shutil.rmtree(media.out, ignore_errors=True)
+        media.out.mkdir()
+        self.media, self.open_store = media, open_store
+        self.store = open_store()
+        self.promises = Promises(media.jobs)
+        self.actors: list[Actor] = []
+
+    @property
+    def living(self) -> list[Actor]:
+        return [actor for actor in self.actors if actor.at is not None]
+
+    @property
+    def known(self) -> list[JobSpec]:
+        """The jobs the store has anything of."""
+        return [job for job in self.media.jobs if spec_key(job.job_id) in self.promises.kept]
+
+    @property
+    def open(self) -> list[JobSpec]:
+        """The jobs that have an open attempt."""
+        ids = {job_id for (job_id, attempt) in self.promises.log if not self.promises.end_of(job_id, attempt)}
+        return [job for job in self.media.jobs if job.job_id in ids]
+
+    def worker(self, job: JobSpec, attempt: int, shade: int = 0) -> Actor:
+        """A process that is told to run this attempt, and has not begun."""
+        actor = self._actor(f"worker {len(self.actors)} of {job.name}{attempt}", job, attempt, shade)
+        site = Site(
+            store=self._door(actor),
+            worker=Worker(host="cart", pid=len(self.actors)),
+            run_id=actor.name,
+            attempt=attempt,
+            work=self.media.work,
+        )
+        actor.story = lambda: engine.execute(self.media.data[job.job_id], site)
+        return actor
+
+    def operator(self, job: JobSpec, decision: Literal["unlock", "retire"]) -> Actor:
+        """A person's command, which has not begun."""
+        actor = self._actor(f"{decision} {len(self.actors)} of {job.name}", job, 0, 0)
+        act, store = getattr(lock, decision), self._door(actor)
+        actor.story = lambda: act(store, job.job_id, "as told", OPERATOR)
+        return actor
+
+    def _actor(self, name: str, job: JobSpec, attempt: int, shade: int) -> Actor:
+        actor = Actor(name, job.job_id, attempt, shade)
+        self.actors.append(actor)
+        return actor
+
+    def _door(self, actor: Actor) -> Door:
+        return Door(self.open_store(), actor, self.promises.seen)
+
+    # --- what happens --------------------------------------------------------------------------------------
+
+    def move(self, actor: Actor, order: Order = "go") -> None:
+        actor.move(order)
+        self.promises.moved(actor, order, self.media.places)
+
+    def go(self, actor: Actor, far: Far, order: Order = "go") -> None:
+        """Move once as `order` says, then on until `far`."""
+        self.move(actor, order)
+        while actor.at is not None and not self._reached(actor, far):
+            self.move(actor)
+
+    def _reached(self, actor: Actor, far: Far) -> bool:
+        at = actor.at
+        assert at is not None
+        found = parse(at.key)
+        match far:
+            case "stop":
+                return True
+            case "create":
+                return (at.phase, at.request) == ("asks", "create")
+            case "claim" | "event":
+                return (at.phase, at.request) == ("asks", "create") and found is not None and found.kind == far
+            case "announcement":
+                return at.phase == "told" and b'"clip.publishing"' in at.data
+            case "look":
+                log = self.promises.log.get((actor.job_id, actor.attempt), [])
+                here = (at.phase, at.request) == ("told", "read") and found is not None and found.kind == "event"
+                return here and bool(log) and log[-1].actor is actor and log[-1].event.type == "clip.publishing"
+            case "end":
+                return False
+
+    def put(self, place: Path) -> None:
+        """Somebody's own file gets an output's name, if it is free."""
+        if not os.path.lexists(place):
+            place.parent.mkdir(exist_ok=True)
+            place.write_bytes(b"somebody's")
+            self.promises.person_did("put a file at", place)
+
+    def take_away(self, place: Path) -> None:
+        """Somebody moves an output away."""
+        if place.exists():
+            place.rename(place.with_name(f"{len(list(place.parent.iterdir()))}.away"))
+            self.promises.person_did("took away", place)
+
+    # --- how it ends ---------------------------------------------------------------------------------------
+
+    def crash_all(self) -> None:
+        for actor in self.living:
+            self.move(actor, "crash")
+
+    def abandon(self) -> None:
+        """End what still works, and judge nothing more."""
+        for actor in self.living:
+            actor.move("crash")
+
+    def readers_agree(self) -> None:
+        """What a fresh process reads is what happened: nothing counts that is not in the store."""
+        promises = self.promises
+        for key, data in promises.kept.items():
+            promises.check(self.store.read(key) == data, f"an object of the store was changed: {key}")
+        for job in self.media.jobs:
+            count = promises.attempts(job.job_id)
+            attempts = read_attempts(self.store, job.job_id)
+            promises.check(len(attempts) == count, f"{job.name} has {len(attempts)} attempts, {count} were taken")
+            for attempt in attempts:
+                ended = promises.end_of(job.job_id, attempt.number) is not None
+                promises.check(
+                    isinstance(attempt.state, Closed if ended else Open), f"{attempt} is not what happened"
+                )
+            if count or job.job_id in promises.registered:
+                state = job_status(self.store, job.job_id).state
+                held = count > 0 and promises.end_of(job.job_id, count) is None
+                promises.check((state == State.HELD) == held, f"{job.name} is {state}")
+                promises.check((state == State.RETIRED) == promises.retired(job.job_id), f"{job.name} is {state}")
+
+    def an_operator_gets_on(self, job: JobSpec) -> str:
+        """Whatever happened, with every process gone: the documented verbs bring the job to an end that is told."""
+        check = self.promises.check
+        if (last := self.promises.attempts(job.job_id)) and not self.promises.end_of(job.job_id, last):
+            unlocked = self.operator(job, "unlock")
+            self.go(unlocked, "end")
+            check(unlocked.outcome == last, f"{job.name} could not be unlocked: {unlocked.error}")
+        worker = self.worker(job, self.promises.attempts(job.job_id) + 1)
+        self.go(worker, "end")
+        code = self.promises.code(worker)
+        if self.promises.retired(job.job_id):
+            told: tuple[str, ...] = ("JOB_RETIRED",)
+        elif isinstance(worker.outcome, ExecutionResult):
+            told = ("COMPLETED", "OUTPUT_EXISTS", "OUTPUT_CONFLICT")
+        else:  # cut short before it was registered, and another was faster since
+            told = ("OUTPUT_CLAIMED",)
+            check(job.job_id not in self.promises.registered, f"{job.name} cannot go on: {code}")
+        check(code in told, f"{job.name} cannot go on: {code}")
+        return code
+
+
+def in_memory() -> Callable[[], Store]:
+    """One store that all actors share."""
+    store = MemoryStore()
+    return lambda: store
+
+
+def in_folder(folder: Path) -> Callable[[], Store]:
+    """One folder, opened by each actor for itself."""
+    return lambda: FileStore(folder)

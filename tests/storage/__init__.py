@@ -1,0 +1,1 @@
+"""Whole jobs whose sources, outputs and store are in object storage."""

@@ -1,0 +1,43 @@
+"""Running a job of a ground in this process, and all that may be told of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from proxx.canonical import Json
+from proxx.event import Event, canonical_log, this_worker
+from proxx.execute import Site, execute
+from proxx.job import JobSpec, spec_bytes
+from proxx.ledger import read_attempts
+from proxx.result import ExecutionResult, core_of
+from tests.objects.ground import Ground
+
+
+@dataclass(frozen=True)
+class Told:
+    """What must be the same wherever the places are."""
+
+    outputs: Mapping[str, str]
+    log: tuple[dict[str, Json], ...]
+    core: Mapping[str, Json]
+    fingerprint: str
+
+
+def run(ground: Ground, job: JobSpec, attempt: int = 1, **changes: object) -> ExecutionResult:
+    site = Site(store=ground.store(), worker=this_worker(), run_id="run", attempt=attempt, places=ground.places())
+    return execute(spec_bytes(job), replace(site, **changes))  # type: ignore[arg-type]
+
+
+def events(ground: Ground, job: JobSpec, attempt: int = 1) -> tuple[Event, ...]:
+    return read_attempts(ground.store(), job.job_id)[attempt - 1].events
+
+
+def told(ground: Ground, job: JobSpec, result: ExecutionResult) -> Told:
+    log = canonical_log(events(ground, job, result.attempt))
+    return Told(ground.outputs(), log, core_of(result), result.fingerprint)
+
+
+def codes(result: ExecutionResult) -> list[str]:
+    """Of each clip: its failure's code, or its status."""
+    return [clip.failure.code if clip.failure else clip.status for clip in result.clips]

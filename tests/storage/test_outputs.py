@@ -1,0 +1,258 @@
+"""Outputs in a bucket: at their key only whole and verified, nothing replaced, nothing left of what was cut short."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxx.event import this_worker
+from proxx.job import JobSpec
+from proxx.ledger import Open, read_attempts
+from proxx.lock import unlock
+from proxx.status import job_status
+from proxx.wire import Pace, Wire
+from tests.faults.test_kill import no_ffmpeg_works_in
+from tests.jobs import write_spec
+from tests.objects.ground import Ground
+from tests.objects.rules import Action, Answer, Before, Request, ResetMidway, StallMidway
+from tests.storage.conftest import Way
+from tests.storage.running import codes, events, run
+
+OUTPUT = r"/proxies/clip0\.mov$"
+PART = 5 << 20
+WAYS = ("one request", "parts")
+
+
+def sizes(how: str) -> dict[str, Any]:
+    """Of `Places`: what sends an output in one request, or in parts."""
+    return {"single": 1 << 20, "part": PART} if how == "parts" else {}
+
+
+def sending(way: Way, action: Action, how: str, **more: Any) -> Any:  # noqa: ANN401
+    """A rule for the request that sends the proxy, or its one part."""
+    if how == "parts":
+        return way.proxy.on(action, method="PUT", path=OUTPUT, when=is_part(1), **more)
+    return way.proxy.on(action, method="PUT", path=OUTPUT, **more)
+
+
+def is_part(number: int) -> Callable[[Request], bool]:
+    return lambda request: request.query.get("partNumber") == str(number)
+
+
+def make(way: Way, job: JobSpec, how: str, attempt: int = 1, **changes: object) -> list[str]:
+    return codes(run(way.ground, job, attempt, places=way.ground.places(**sizes(how)), **changes))
+
+
+@pytest.fixture(scope="session")
+def right() -> dict[str, str]:
+    """Filled by the first test that makes the job: the digest that every other has to come to."""
+    return {}
+
+
+def check(way: Way, right: dict[str, str]) -> None:
+    """What stands there is the one whole proxy, and nothing else."""
+    assert way.ground.names(hidden=True) == ["clip0.mov"]
+    assert way.ground.uploads() == []
+    there = way.ground.outputs()["clip0.mov"]
+    assert right.setdefault("clip0.mov", there) == there
+
+
+@contextmanager
+def watching(ground: Ground) -> Iterator[list[str]]:
+    """The digests of all that was ever seen under the final key while the block ran."""
+    seen: list[str] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            data = ground.get("proxies:/clip0.mov")
+            if data is not None:
+                seen.append(f"sha256:{hashlib.sha256(data).hexdigest()}")
+            over.wait(0.01)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_only_the_whole_proxy_is_ever_seen(way: Way, how: str) -> None:
+    """In one request, and in three parts."""
+    job = way.ground.noisy_job("1280x720", "0.72")
+    with watching(way.ground) as seen:
+        assert make(way, job, how) == ["COMPLETED"]
+        while not seen:
+            threading.Event().wait(0.01)
+    (there,) = way.ground.outputs().values()
+    assert set(seen) == {there}
+    parts = [request for request in way.proxy.requests("PUT", OUTPUT) if "partNumber" in request.query]
+    assert len(parts) == (3 if how == "parts" else 0)
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_nothing_is_replaced(way: Way, how: str) -> None:
+    """Somebody's object comes while the proxy is on its way."""
+    job = way.ground.noisy_job()
+    sending(way, Before(lambda: way.ground.put("proxies:/clip0.mov", b"somebody's")), how)
+    assert make(way, job, how) == ["OUTPUT_EXISTS"]
+    assert way.ground.get("proxies:/clip0.mov") == b"somebody's"
+    assert way.ground.uploads() == []
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_ones_own_is_kept(way: Way, how: str) -> None:
+    """The worker died after the publish and before its event: the next attempt finds its job's own bytes."""
+    job = way.ground.noisy_job()
+    assert make(way, job, how) == ["COMPLETED"]
+    before = way.ground.facts()
+    assert make(way, job, how, attempt=2) == ["COMPLETED"]
+    assert way.ground.facts() == before
+    assert way.ground.uploads() == []
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_cut_upload_leaves_nothing(way: Way, how: str, right: dict[str, str]) -> None:
+    job = way.ground.noisy_job()
+    cut = sending(way, ResetMidway(1 << 20), how, times=None)
+    assert make(way, job, how) == ["OUTPUT_UNWRITABLE"]
+    assert cut.acted
+    assert way.ground.names(hidden=True) == []
+    assert way.ground.uploads() == []
+    way.proxy.forget()
+    assert make(way, job, how, attempt=2) == ["COMPLETED"]
+    check(way, right)
+
+
+def test_the_upload_is_on_record_before_its_first_part(way: Way) -> None:
+    job, seen = way.ground.noisy_job(), list[Any]()
+
+    def look() -> None:
+        last = read_attempts(way.ground.store(Wire()), job.job_id)[0].events[-1]
+        seen.append((last.type, last.envelope.notes.get("upload")))
+        seen.append(way.ground.uploads())
+
+    way.proxy.on(Before(look), method="PUT", path=OUTPUT, when=is_part(1))
+    assert make(way, job, "parts") == ["COMPLETED"]
+    ((key, upload),) = seen[1]
+    assert key == "proxies/clip0.mov"
+    assert seen[0] == ("clip.publishing", upload)
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.clause("P3", "T2")
+def test_an_unlock_during_the_upload_publishes_nothing(way: Way, how: str, right: dict[str, str]) -> None:
+    """The worker looks again before the last bytes go."""
+    job = way.ground.noisy_job()
+    closed = Before(lambda: unlock(way.ground.store(Wire()), job.job_id, "it looked dead", this_worker()))
+    sending(way, closed, how)
+    assert make(way, job, how) == ["LOCK_LOST"]
+    assert way.ground.names(hidden=True) == []
+    assert way.ground.uploads() == []
+    assert events(way.ground, job)[-1].type == "unlocked"
+    assert make(way, job, how, attempt=2) == ["COMPLETED"]
+    check(way, right)
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_told_to_stop_in_mid_upload(way: Way, how: str, right: dict[str, str]) -> None:
+    job, stop = way.ground.noisy_job(), threading.Event()
+    held = sending(way, StallMidway(1 << 20), how)
+
+    def tell() -> None:
+        held.wait()
+        stop.set()
+
+    telling = threading.Thread(target=tell)
+    telling.start()
+    assert make(way, job, how, should_stop=stop.is_set) == ["INTERRUPTED"]
+    telling.join()
+    assert way.ground.names(hidden=True) == []
+    assert way.ground.uploads() == []
+    way.proxy.forget()  # the system may have the last bytes already, and send them: then the whole proxy is there
+    assert make(way, job, how, attempt=2) == ["COMPLETED"]
+    check(way, right)
+
+
+# --- kill -9 ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Killed:
+    """A worker process of a ground."""
+
+    way: Way
+    spec: Path
+    work: Path
+    how: str
+
+    def start(self, attempt: int) -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-m", "tests.faults.worker", self.spec, self.way.ground.target("store"), str(attempt)]
+        single = [str(sizes(self.how)["single"])] if self.how == "parts" else []
+        return subprocess.Popen(
+            [*map(str, argv), str(self.work), "none", *single],
+            stdout=subprocess.PIPE,
+            env={**os.environ, **self.way.ground.environment},
+        )
+
+
+@pytest.mark.clause("I7", "V2", "N2", "F4")
+@pytest.mark.parametrize("how", WAYS)
+def test_killed_in_mid_upload(way: Way, how: str, tmp_path: Path, right: dict[str, str]) -> None:
+    job = way.ground.noisy_job()
+    (tmp_path / "work").mkdir()
+    worker = Killed(way, write_spec(job, tmp_path / "job.json"), tmp_path / "work", how)
+    held = sending(way, StallMidway(1 << 20), how)
+    process = worker.start(1)
+    held.wait()
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    held.release()
+    assert no_ffmpeg_works_in(tmp_path)
+    store = way.ground.store()
+    (attempt,) = read_attempts(store, job.job_id)
+    assert isinstance(attempt.state, Open)
+    assert job_status(store, job.job_id).state == "HELD"
+    assert way.ground.names(hidden=True) == []
+    left = way.ground.uploads()
+    assert [upload for _, upload in left] == [
+        event.envelope.notes["upload"] for event in attempt.events if "upload" in event.envelope.notes
+    ]
+    assert len(left) == (1 if how == "parts" else 0)
+    unlock(store, job.job_id, "it died", this_worker())
+    out, _ = worker.start(2).communicate(timeout=300)
+    assert json.loads(out)["status"] == "COMPLETED"
+    check(way, right)
+    assert job_status(store, job.job_id).state == "COMPLETED"
+
+
+# --- answers that come late or never -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_server_that_says_no_each_time(way: Way, how: str) -> None:
+    """As often as the store's record says, and no more; the cause is on record."""
+    job = way.ground.noisy_job()
+    way.proxy.on(Answer(503, "SlowDown"), method="PUT", path=OUTPUT, times=None)
+    wire = Wire(pace=Pace(pauses=(0.01,)))
+    result = run(way.ground, job, places=way.ground.places(wire, **sizes(how)))
+    assert codes(result) == ["OUTPUT_UNWRITABLE"]
+    assert len(way.proxy.requests("PUT", OUTPUT)) == 6
+    (failed,) = [event for event in events(way.ground, job) if event.type == "clip.failed"]
+    assert "asks for fewer requests" in str(failed.envelope.notes["detail"])
+    assert way.ground.uploads() == []

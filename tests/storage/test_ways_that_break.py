@@ -1,0 +1,195 @@
+"""A whole job through a network that breaks: at any request, in any way, the store tells the truth.
+
+Requests of one good run are counted; then, run after run, one of them is broken. A job COMPLETED is the job it would
+have been, log and all; one that is not says so, has nothing unfinished under a final name, and its next attempt
+comes to the same.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pytest
+
+from proxx.canonical import Json, read_json
+from proxx.errors import Refusal
+from proxx.event import canonical_log, this_worker
+from proxx.job import JobSpec
+from proxx.layout import storage_key
+from proxx.ledger import Attempt, Closed, Open, read_attempts
+from proxx.lock import unlock
+from proxx.register import is_registered
+from proxx.result import ExecutionResult, core_of
+from proxx.status import job_status
+from proxx.store import Store, init
+from proxx.wire import Pace, Wire
+from tests.objects.rules import Action, Answer, Cut, Drip, LoseAnswer, Reset, Stall, StallAnswer
+from tests.storage.conftest import Way
+from tests.storage.running import run
+
+FAULTS: Final[Mapping[str, Action]] = {
+    "reset": Reset(),
+    "stall": Stall(),
+    "500": Answer(500, "InternalError"),
+    "503": Answer(503, "SlowDown"),
+    "answer lost": LoseAnswer(),
+    "answer stalled": StallAnswer(),
+    "answer cut": Cut(10),
+    "drip": Drip(0.0001),
+}
+HARMLESS: Final = {"answer cut", "drip"}  # where the answer is short, or slow enough is fast enough
+SAMPLE: Final = int(os.environ.get("PROXX_TESTS_POSITIONS", "2"))
+"""How many positions of each fault are looked at; the more, the closer to all of them."""
+HASTY: Final = Pace(patience=2, pauses=(0.01,))
+AFTER_THE_END: Final = 3  # requests for what readers like to find, once the attempt is closed
+
+
+@dataclass
+class Trials:
+    """Runs of one job on one server, each with a store of its own and no outputs before it."""
+
+    way: Way
+    resends: int
+    job: JobSpec = field(init=False)
+    wire: Wire = field(init=False)
+    number: int = 0
+
+    def __post_init__(self) -> None:
+        self.job = self.way.ground.job()
+        self.wire = Wire(pace=HASTY)
+
+    def new(self) -> Store:
+        self.number += 1
+        assert self.way.ground.bucket is not None
+        self.way.ground.bucket.delete_all("proxies/")
+        init(self.store(), resends=self.resends)
+        self.wire.journal.take()
+        self.way.proxy.forget()
+        return self.store()
+
+    def store(self) -> Store:
+        return self.way.ground.store(self.wire, name=f"store{self.number}")
+
+    def run(self, attempt: int = 1) -> ExecutionResult | Refusal:
+        try:
+            places = self.way.ground.places(self.wire)
+            return run(self.way.ground, self.job, attempt, store=self.store(), places=places)
+        except Refusal as refusal:
+            return refusal
+
+    def attempts(self) -> tuple[Attempt, ...]:
+        return read_attempts(self.store(), self.job.job_id)
+
+    def incidents(self, attempt: int = 1) -> list[Any]:
+        """All that the attempt's records tell of storage."""
+        told = [note for event in self.attempts()[attempt - 1].events for note in _told(event.envelope.notes)]
+        last = self.store().read(storage_key(self.job.job_id, attempt))
+        return told + (_told(read_json(last)) if last else [])
+
+
+def _told(notes: Any) -> list[Any]:  # noqa: ANN401  (JSON)
+    return list(notes.get("storage", []))
+
+
+@dataclass(frozen=True)
+class Calm:
+    """What an undisturbed run comes to, and the number of its requests."""
+
+    log: tuple[dict[str, Json], ...]
+    core: Mapping[str, Json]
+    outputs: Mapping[str, str]
+    requests: int
+
+    @classmethod
+    def of(cls, trials: Trials) -> Calm:
+        trials.new()
+        result = trials.run()
+        requests = len(trials.way.proxy.requests())
+        assert isinstance(result, ExecutionResult)
+        assert result.status == "COMPLETED"
+        assert trials.incidents() == []
+        log = canonical_log(trials.attempts()[0].events)
+        return cls(log, core_of(result), trials.way.ground.outputs(), requests)
+
+
+def positions(count: int, seed: str) -> list[int]:
+    """A few of 1…count, from all parts of the job; the same for everyone."""
+    chosen = random.Random(seed)  # noqa: S311
+    share = min(SAMPLE, count)
+    return sorted({1 + int((part + chosen.random()) * count / share) for part in range(share)})
+
+
+@pytest.mark.clause("F4", "I2", "I7", "V2")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_one_request_is_sent_again(way: Way, fault: str) -> None:
+    """With resends the job is what it would have been; only the envelopes tell."""
+    trials = Trials(way, resends=2)
+    calm = Calm.of(trials)
+    for place in positions(calm.requests, f"{way.ground.kind} {fault}"):
+        trials.new()
+        rule = way.proxy.on(FAULTS[fault], nth=place)
+        result = trials.run()
+        way.proxy.forget()
+        assert isinstance(result, ExecutionResult), (fault, place, str(result))
+        assert core_of(result) == calm.core, (fault, place)
+        (attempt,) = trials.attempts()
+        assert canonical_log(attempt.events) == calm.log
+        assert isinstance(attempt.state, Closed)
+        assert attempt.state.result == result.to_json()
+        assert way.ground.outputs() == calm.outputs
+        assert way.ground.names(hidden=True) == way.ground.names()
+        if fault not in HARMLESS and place <= calm.requests - AFTER_THE_END:
+            assert rule.acted, (fault, place)
+            assert trials.incidents() != [], (fault, place)
+
+
+@pytest.mark.clause("F4", "I7", "V2", "N2")
+@pytest.mark.parametrize("fault", [name for name in FAULTS if name not in HARMLESS])
+def test_one_request_is_not_sent_again(way: Way, fault: str) -> None:
+    """Without resends it fails and says so, or it was the answer alone that was lost; the next attempt is right."""
+    trials = Trials(way, resends=0)
+    calm = Calm.of(trials)
+    for place in positions(calm.requests, f"{way.ground.kind} {fault} once"):
+        where = f"{fault} at {place} of {calm.requests}"
+        trials.new()
+        way.proxy.on(FAULTS[fault], nth=place)
+        result = trials.run()
+        assert len([one for one in way.proxy.requests() if one.fault]) == 1, where
+        way.proxy.forget()
+        assert way.ground.outputs().items() <= calm.outputs.items(), where
+        check(trials, calm, result, where)
+        again = trials.run(next_attempt(trials))
+        assert isinstance(again, ExecutionResult), f"{where}: {again}"
+        assert core_of(again) == calm.core, where
+        assert way.ground.outputs() == calm.outputs, where
+
+
+def check(trials: Trials, calm: Calm, result: ExecutionResult | Refusal, where: str) -> None:
+    """What the store tells of the first attempt is what happened."""
+    attempts = trials.attempts()
+    if isinstance(result, Refusal):
+        assert attempts == (), f"{where}: {result}"
+        return
+    (attempt,) = attempts
+    started = [event.data["clip"] for event in attempt.events if event.type == "clip.started"]
+    assert started in ([], [0]), where
+    assert is_registered(trials.store(), trials.job.job_id)
+    if isinstance(attempt.state, Open):
+        assert result.stopped is not None, where
+        assert result.stopped.code == "LEDGER_FAILED", where
+        assert job_status(trials.store(), trials.job.job_id).state == "HELD"
+        return
+    assert isinstance(attempt.state, Closed), where
+    assert attempt.state.result == result.to_json(), where
+    assert (result.status == "COMPLETED") == (core_of(result) == calm.core), where
+
+
+def next_attempt(trials: Trials) -> int:
+    attempts = trials.attempts()
+    if attempts and isinstance(attempts[-1].state, Open):
+        unlock(trials.store(), trials.job.job_id, "its worker has ended", this_worker())
+    return len(attempts) + 1
