@@ -277,7 +277,6 @@ def _never_began(view: _View, run: SeenRun) -> str:
 
 
 def _refused(refusal: Refused) -> str:
-    """With what it names: of storage the message alone says nothing."""
     detail = f" ({' '.join(refusal.detail.split())[:LONGEST]})" if refusal.detail else ""
     return f"{refusal.code}: {refusal.message.rstrip('.')}{detail}.{_remedy(refusal.code)}"
 
