@@ -16,7 +16,6 @@ from proxx.errors import Problem, StorageRefused
 from proxx.job import JobSpec
 from proxx.places import Places
 from proxx.reach import InBucket
-from proxx.wire import is_uncertain
 from proxx.wirefault import Cause, WireFault
 
 TRIAL: Final = ".proxx-trial-"
@@ -62,7 +61,7 @@ def try_writing(bucket: Bucket, folder: str) -> Iterator[Problem]:
         first = _create(bucket, key)
         if first is not None and first.cause is not Cause.EXISTS:  # nobody else has the name: an answer was lost
             yield problem(bucket.place(folder), first)
-            if not is_uncertain(first):
+            if not first.uncertain:
                 key = ""
             return
         second = _create(bucket, key)

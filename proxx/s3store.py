@@ -16,7 +16,7 @@ from proxx.errors import StoreRefused, StoreUnavailable
 from proxx.journal import Incident, Journal
 from proxx.layout import STORE_KEY, is_key
 from proxx.objects import check_folder, check_key
-from proxx.wire import Wire, is_uncertain
+from proxx.wire import Wire
 from proxx.wirefault import Cause, WireFault
 
 _WRONG_PLACE: Final = frozenset({Cause.NOT_S3})
@@ -99,7 +99,7 @@ class S3Store:
         try:
             self._bucket.create(whole, data, nonce)
         except WireFault as fault:
-            if fault.cause is not Cause.EXISTS and not is_uncertain(fault):
+            if fault.cause is not Cause.EXISTS and not fault.uncertain:
                 raise _failed("the store did not take an object", fault) from fault
             return self._settle(whole, nonce, fault)
         return None

@@ -19,7 +19,7 @@ from proxx.journal import Incident
 from proxx.places import Places
 from proxx.publish import Absent, Content, Present, Published, Standing
 from proxx.reach import InBucket
-from proxx.wire import Stop, is_uncertain, never
+from proxx.wire import Stop, never
 from proxx.wirefault import Cause, WireFault
 
 
@@ -81,7 +81,7 @@ class Parcel:
 
     def _settle(self, fault: WireFault) -> Published | Present:
         """The key was taken, or an answer was lost: whose object stands there tells its nonce."""
-        if fault.cause is Cause.EXISTS or is_uncertain(fault):
+        if fault.cause is Cause.EXISTS or fault.uncertain:
             try:
                 there = self._bucket.head(self._spot.key)
             except WireFault as worse:

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from proxx import wireclient
 from proxx.journal import Incident, Journal
 from proxx.wirefault import RESENT as RESENT
-from proxx.wirefault import UNCERTAIN, Cause, WireFault, cause_of_error
+from proxx.wirefault import Cause, WireFault, cause_of_error
 
 RESENDS: Final = 5  # what a new store's record says, where nobody says otherwise
 PAUSES: Final = (0.25, 0.5, 1.0, 2.0, 4.0)  # seconds before each resend, the last one for all that follow
@@ -186,8 +186,3 @@ def _open_again() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_open_again)
-
-
-def is_uncertain(fault: WireFault) -> bool:
-    """Whether what was asked for may have been done after all."""
-    return fault.uncertain or fault.cause in UNCERTAIN
