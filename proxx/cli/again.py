@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from proxx.cli.gauge import gauge
-from proxx.cli.settings import the_places
+from proxx.cli.settings import the_places, the_store
 from proxx.cli.words import name_of, short
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def the_yard(work: Path | None) -> Iterator[Yard]:
     from proxx.event import this_worker
     from proxx.judge import Yard
 
-    places = the_places()
+    places = the_places(the_store())
     folder = second_encodes(work)
     try:
         with stop_requests() as asked:

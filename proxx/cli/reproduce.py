@@ -164,8 +164,9 @@ def _encode(job: JobSpec, sample: Fraction, folder: Path) -> tuple[Again, ...]:
     from proxx.toolchain import admit
 
     chosen = choose(job.clips, sample)
-    places = the_places()
-    expected = expected_bytes(job, chosen, records(the_store(), job.job_id), places)
+    store = the_store()
+    places = the_places(store)
+    expected = expected_bytes(job, chosen, records(store, job.job_id), places)
     installed = admit(job.toolchain, job.profile.cpu_flags)
     if not current().json:
         numbers = ", ".join(str(index + 1) for index in chosen[:20]) + (" ..." if len(chosen) > 20 else "")

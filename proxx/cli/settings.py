@@ -75,15 +75,21 @@ def roots_option(verb: F) -> F:
     )(verb)
 
 
-def the_places() -> Places:
-    """This machine's roots, and its way to object storage. Raises RootsInvalid."""
+def the_places(store: Store | None = None) -> Places:
+    """This machine's roots, and its way to object storage. Raises RootsInvalid.
+
+    store: the one the verb works on; requests are sent again as often as its record allows.
+    """
     from proxx.places import Places, require_apart
     from proxx.reach import make_roots, parse_roots
+    from proxx.store import identity
+    from proxx.wire import Wire
 
     said = current().roots
     roots = make_roots(said) if said else parse_roots(os.environ.get(ROOTS, ""))
     require_apart(roots)
-    return Places(roots=roots)
+    known = identity(store) if store is not None else None
+    return Places(roots=roots, wire=Wire(resends=known.resends) if known else Wire())
 
 
 def json_option(verb: F) -> F:

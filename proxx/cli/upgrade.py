@@ -116,8 +116,9 @@ def _of_one(spec: Path, share: Fraction, tally: Tally) -> Iterator[Found]:
     from proxx.sample import Pick
 
     job = read_spec(spec_data(spec))
-    known = records(the_store(), job.job_id)
-    expected = expected_bytes(job, choose(job.clips, share), known, the_places())
+    store = the_store()
+    known = records(store, job.job_id)
+    expected = expected_bytes(job, choose(job.clips, share), known, the_places(store))
     tally.jobs, tally.clips = 1, len(job.clips)
     return (
         Pick(

@@ -34,7 +34,8 @@ def verify(spec: Path) -> int:
     from proxx.toolchain import admit
 
     job = read_spec(spec_data(spec))
-    store, places = the_store(), the_places()
+    store = the_store()
+    places = the_places(store)
     job_status(store, job.job_id)  # raises JobUnknown
     known = records(store, job.job_id)
     installed = admit(job.toolchain, ())

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxx import store as stores
-from proxx.errors import SourceUnreadable, SpecInvalid, StoreMismatch, ToolchainMismatch
+from proxx.errors import PlaceUnreachable, SourceUnreadable, SpecInvalid, StoreMismatch, ToolchainMismatch
 from proxx.event import this_worker
 from proxx.execute import Site, execute
 from proxx.job import JobContent, JobSpec, Toolchain, seal, spec_bytes
@@ -70,13 +70,14 @@ def test_nothing_is_written_to_another_store_than_the_one_meant(tmp_path: Path) 
 
 
 @pytest.mark.clause("I5")
-def test_a_place_that_is_no_path_is_never_a_file_in_the_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("place", ["http://bucket/a.mov", "a.mov", "pipe:1", "s3:/bucket/a.mov"])
+def test_a_place_that_is_none_is_never_a_file_in_the_working_directory(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     made = make_job(tmp_path / "out", "prores_proxy")
     (output,) = made.clips[0].outputs
-    away = made.clips[0].model_copy(update={"outputs": (output.model_copy(update={"uri": "s3://bucket/a.mov"}),)})
+    away = made.clips[0].model_copy(update={"outputs": (output.model_copy(update={"uri": place}),)})
     content = JobContent(
         schema_="proxx.job/1",
         name=made.name,
@@ -85,7 +86,7 @@ def test_a_place_that_is_no_path_is_never_a_file_in_the_working_directory(
         clips=(away,),
         left_out=(),
     )
-    with pytest.raises(SpecInvalid, match=r"clips\[0\]\.outputs\[0\]\.uri"):
+    with pytest.raises((SpecInvalid, PlaceUnreachable), match=r"clips\[0\]\.outputs\[0\]\.uri"):
         run(seal(content), MemoryStore())
     assert list(tmp_path.iterdir()) == []
 
