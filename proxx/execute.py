@@ -105,7 +105,7 @@ def begin(spec: JobSpec, data: bytes, site: Site) -> tuple[Installed, Ledger]:
             stores.admit(site.store, site.store_uuid)
         site.places.wire.resends = stores.init(site.store).resends
         admit_storage(spec, site.places)
-        register_job(spec, data, site.store, site.worker, site.run_id)
+        register(site.store, data, spec.job_id, outputs_of(spec), stamp(site.worker, site.run_id))
         journals = (site.places.wire.journal,)
         return installed, acquire(site.store, spec.job_id, site.attempt, site.worker, site.run_id, journals=journals)
     except Refusal as refusal:
@@ -114,7 +114,7 @@ def begin(spec: JobSpec, data: bytes, site: Site) -> tuple[Installed, Ledger]:
 
 
 def register_job(spec: JobSpec, data: bytes, store: Store, worker: Worker, run_id: str) -> None:
-    """Put the job into the store and claim its outputs; `run` and `submit` both come through here."""
+    """Put a job that is not to run here into the store, made where there is none, and claim its outputs."""
     stores.init(store)
     register(store, data, spec.job_id, outputs_of(spec), stamp(worker, run_id))
 
