@@ -1,15 +1,15 @@
-"""Measures a fleet's books: `python -m tests.bench.fleet 1000` (100 jobs, 1,000, up to the number given).
+"""Measures a fleet's books: `python -m tests.bench.fleet 10000` (100 jobs, 1,000, up to the number given).
 
-Jobs are registered in a store, each gets its run on a Prefect server on PostgreSQL, `proxx audit` looks at all. None
-is executed. Prints a Markdown table: seconds to register and to ask for runs, seconds and memory of an audit, rows
-and size of Prefect's database a job. Figures of one machine in one run; 10,000 take most of an hour.
+First some hundreds of jobs of small real clips go through a pool of two workers on a Prefect server on PostgreSQL:
+what they leave in its database. Then as many more are registered and get their runs, which nobody executes, and
+`proxx audit` looks at all. Prints Markdown tables: seconds, requests and memory, rows and size of Prefect's database
+a job. Figures of one machine in one run; 10,000 take most of an hour.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -23,16 +23,20 @@ from flows.reference import JobReference
 from proxx.event import this_worker
 from proxx.execute import register_job
 from proxx.job import JobSpec, spec_bytes
-from proxx.store import FileStore, init
-from tests.flows.deploy import deploy
+from proxx.store import FileStore
+from tests.bench.storage import one_clip_jobs
+from tests.flows.pool import ENDED, Pool
 from tests.flows.postgres import USER, Postgres, database
 from tests.flows.server import Server, serving
 from tests.flows.specs import spec_like
 from tests.jobs import make_job
+from tests.objects.fault import proxying
 
 AT_ONCE: Final = 8
-HEAD: Final = ("jobs", "registered, s", "ms a job", "runs asked for, s", "a second", "audit, s", "peak MB",
-               "rows a job", "kB a job")  # fmt: skip
+EXECUTED: Final = 200
+PATIENCE: Final = 3600  # seconds for all of them
+HEAD: Final = ("jobs", "registered, s", "ms a job", "runs asked for, s", "a second", "audit, s", "its requests",
+               "peak MB", "rows a job not run", "kB a job not run")  # fmt: skip
 COUNT_ROWS: Final = (
     "SELECT coalesce(sum((xpath('/row/c/text()', query_to_xml(format('select count(*) as c from %I.%I', schemaname, "
     "tablename), false, true, '')))[1]::text::int), 0) FROM pg_tables WHERE schemaname = 'public'"
@@ -68,53 +72,84 @@ def ask(server: Server, deployment: str, references: list[JobReference]) -> floa
     return time.perf_counter() - since
 
 
-def audit(server: Server, store: FileStore) -> tuple[float, float, int]:
-    """(seconds, peak MB, jobs named) of the real command."""
-    argv = ["/usr/bin/time", "-f", "peak %M", sys.executable, "-m", "proxx", "audit", "--json", "--store", store.uri]
-    since = time.perf_counter()
-    done = subprocess.run(argv, env=server.env(), capture_output=True, text=True, check=False)
+def audit(server: Server, store: FileStore) -> tuple[float, int, float, int]:
+    """(seconds, requests to the API, peak MB, jobs named) of the real command."""
+    argv = [sys.executable, "-m", "proxx", "audit", "--json", "--store", store.uri]
+    with proxying(server.ui) as counting, tempfile.TemporaryFile() as said:
+        env = server.env(PREFECT_API_URL=f"{counting.url}/api")
+        since = time.perf_counter()
+        process = subprocess.Popen(argv, env=env, stdout=said)
+        _, _, used = os.wait4(process.pid, 0)
+        took = time.perf_counter() - since
+        said.seek(0)
+        return took, len(counting.requests()), used.ru_maxrss / 1024, json.load(said)["counts"]["jobs"]
+
+
+def execute_real(pool: Pool, cluster: Postgres, folder: Path, count: int) -> Iterator[str]:
+    """Real jobs by two workers, to their ends, as a table."""
+    roots = f"media={folder}/media;proxies={folder}/proxies"
+    (folder / "proxies").mkdir()
+    jobs = one_clip_jobs(count, roots, folder)
+    pool.more["PROXX_ROOTS"] = roots
+    pool.staff()
+    rows_before, bytes_before, since = rows(cluster), size(cluster), time.perf_counter()
+    runs = [pool.dispatch(job) for job in jobs]
+    for run_id in runs:
+        while (state := pool.run(run_id).state) is None or state.type.value not in ENDED:
+            assert time.perf_counter() - since < PATIENCE, pool.said()
+            time.sleep(1)
+        assert state.type.value == "COMPLETED", pool.said()
     took = time.perf_counter() - since
-    peak = re.search(r"peak (\d+)", done.stderr)
-    assert peak, done.stderr
-    return took, int(peak[1]) / 1024, json.loads(done.stdout)["counts"]["jobs"]
+    pool.kill_all()
+    time.sleep(10)  # the server writes events and logs some seconds later
+    a_job = (rows(cluster) - rows_before) / count
+    kilobytes = (size(cluster) - bytes_before) / count / 1000
+    yield "| real jobs by two workers | s | s a job | rows a job | kB a job |"
+    yield "|---|---|---|---|---|"
+    yield f"| {count:,} | {took:.0f} | {took / count:.2f} | {a_job:.1f} | {kilobytes:.1f} |"
+    yield ""
 
 
-def table(sizes: tuple[int, ...]) -> Iterator[str]:
-    yield f"| {' | '.join(HEAD)} |"
-    yield f"|{'---|' * len(HEAD)}"
+def tables(sizes: tuple[int, ...], executed: int) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as own, database(Path(own) / "pg") as cluster:
         folder = Path(own)
         folder.chmod(0o755)
-        store = FileStore(folder / "store")
-        known = init(store)
-        base = make_job(Path("/proxies"), "prores_proxy_half")
         with serving(folder / "prefect", cluster.url) as server:
-            deployment = deploy(server)
-            made, before, bytes_before = 0, rows(cluster), size(cluster)
-            for count in sizes:
-                jobs = [
-                    spec_like(base, Path(f"/proxies/{number}.mov"), f"A{number}") for number in range(made, count)
-                ]
-                since = time.perf_counter()
-                for job in jobs:
-                    register(job, store)
-                registered = time.perf_counter() - since
-                asked = ask(
-                    server,
-                    deployment,
-                    [
-                        JobReference(store=store.uri, job_id=job.job_id, attempt=1, store_uuid=known.uuid)
-                        for job in jobs
-                    ],
-                )
-                took, peak, named = audit(server, store)
-                assert named == count, (named, count)
-                new = len(jobs)
-                made = count
-                a_job = (rows(cluster) - before) / count
-                kilobytes = (size(cluster) - bytes_before) / count / 1000
-                seconds = (registered, registered / new * 1000, asked, new / asked, took, peak, a_job, kilobytes)
-                yield f"| {count:,} | {' | '.join(f'{figure:.1f}' for figure in seconds)} |"
+            pool = Pool(server, folder)
+            pool.set_up()
+            try:
+                yield from execute_real(pool, cluster, folder, executed)
+                yield from growth(pool, cluster, sizes, executed)
+            finally:
+                pool.kill_all()
+
+
+def growth(pool: Pool, cluster: Postgres, sizes: tuple[int, ...], executed: int) -> Iterator[str]:
+    """Jobs registered and dispatched, and the audit over them and those that were executed before."""
+    yield f"| {' | '.join(HEAD)} |"
+    yield f"|{'---|' * len(HEAD)}"
+    server, store = pool.server, FileStore(pool.folder / "store")
+    with pool.client() as client:
+        deployment = str(client.read_deployment_by_name("proxy-job/proxx").id)
+    base = make_job(Path("/proxies"), "prores_proxy_half")
+    made, rows_before, bytes_before = 0, rows(cluster), size(cluster)
+    for count in sizes:
+        jobs = [spec_like(base, Path(f"/proxies/{number}.mov"), f"A{number}") for number in range(made, count)]
+        since = time.perf_counter()
+        for job in jobs:
+            register(job, store)
+        registered = time.perf_counter() - since
+        references = [
+            JobReference(store=store.uri, job_id=job.job_id, attempt=1, store_uuid=pool.uuid) for job in jobs
+        ]
+        asked = ask(server, deployment, references)
+        took, requests, peak, named = audit(server, store)
+        assert named == count + executed, (named, count, executed)
+        new, made = len(jobs), count
+        a_job = (rows(cluster) - rows_before) / count
+        kilobytes = (size(cluster) - bytes_before) / count / 1000
+        seconds = (registered, registered / new * 1000, asked, new / asked, took, requests, peak, a_job, kilobytes)
+        yield f"| {count:,} | {' | '.join(f'{figure:,.1f}' for figure in seconds)} |"
 
 
 def register(job: JobSpec, store: FileStore) -> None:
@@ -124,5 +159,6 @@ def register(job: JobSpec, store: FileStore) -> None:
 if __name__ == "__main__":
     os.environ.setdefault("CI", "true")  # a missing PostgreSQL is an error here
     most = int(sys.argv[1])
-    for line in table(tuple(number for number in (100, 1000, 10_000) if number <= most)):
+    executed = int(sys.argv[2]) if len(sys.argv) > 2 else EXECUTED
+    for line in tables(tuple(number for number in (100, 1000, 10_000) if number <= most), executed):
         print(line, flush=True)
