@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import botocore.exceptions
 import pytest
 
 from tests.objects.endpoint import Bucket, client, refusal
-from tests.objects.fault import Proxy
+from tests.objects.fault import Proxy, proxying
 from tests.objects.rules import (
     Answer,
     Before,
@@ -182,3 +184,34 @@ def test_other_bytes_and_a_condition_that_never_arrives(bucket: Bucket, broken: 
             broken.put("key" if body == b"2" else "other", body, IfNoneMatch="*")
     assert bucket.keys() == (["key"] if signed else ["key", "other"])
     assert bucket.get("key") == (b"1" if signed else b"2")
+
+
+def test_leave_that_comes_while_the_body_is_sent_loses_none_of_it() -> None:
+    """moto says 100 twice, and the second time while the body is on its way already."""
+    size = 16 * MIB  # more than the line holds, so that whoever sends has to wait
+    got = []
+
+    def serve() -> None:
+        connected, _ = listener.accept()
+        with connected, connected.makefile("rb") as lines:
+            while lines.readline().strip():
+                pass
+            connected.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            time.sleep(0.3)  # without reading: the sender waits in the middle of a piece
+            connected.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            time.sleep(0.3)
+            got.append(len(lines.read(size)))
+            connected.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        threading.Thread(target=serve, daemon=True).start()
+        way = proxying(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        with way as proxy, socket.create_connection(("127.0.0.1", proxy.port), timeout=30) as sender:
+            sender.sendall(f"PUT /b/k HTTP/1.1\r\nContent-Length: {size}\r\n\r\n".encode() + bytes(size))
+            answers = b""
+            while b"200 OK" not in answers:
+                piece = sender.recv(4096)
+                assert piece, answers
+                answers += piece
+    assert got == [size]

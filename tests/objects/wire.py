@@ -143,17 +143,15 @@ class Line:
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
 
-    def send_unless_told(self, data: bytes) -> bool:
-        """Send, but stop with False as soon as something arrives: who answers early may read no more."""
-        while data:
-            if readable(self):
-                return False
+    def send_unless_told(self, data: bytes) -> bytes:
+        """Send, but stop as soon as something arrives: who answers early may read no more. What is left to send."""
+        while data and not readable(self):
             poll = select.poll()
             poll.register(self.socket, select.POLLIN | select.POLLOUT)
             poll.poll()
             with suppress(BlockingIOError):
                 data = data[self.socket.send(data, socket.MSG_DONTWAIT) :]
-        return True
+        return data
 
     @property
     def gone(self) -> bool:
