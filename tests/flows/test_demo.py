@@ -190,7 +190,7 @@ def test_ended_or_killed_it_leaves_no_process(place: Path, number: signal.Signal
     with started(place, proxx("demo")) as demo:
         until(lambda: "server" in words_of(processes(place.parent)), "its server starts")
         demo.send_signal(number)
-        demo.wait(60)
+        demo.wait(180)
     nothing_runs(place.parent)
 
 
