@@ -13,8 +13,9 @@ from proxx.job import JobContent, JobSpec, seal, spec_bytes
 from proxx.lock import acquire, release
 from proxx.register import record_refusal, register
 from proxx.result import ClipCompleted, make_result
-from proxx.store import FileStore, init
+from proxx.store import Store, init
 from tests.cli.command import call
+from tests.objects.ground import Ground
 from tests.results import AnyClip, completed, envelope, failed
 from tests.specs import clip, job, profile, toolchain
 
@@ -23,13 +24,14 @@ Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> FileStore:
-    found = FileStore(tmp_path / "store")
+def store(ground: Ground) -> Store:
+    """The one that commands find in their environment, on each kind of ground."""
+    found = ground.store()
     init(found)
     return found
 
 
-def put(store: FileStore, spec: JobSpec) -> str:
+def put(store: Store, spec: JobSpec) -> str:
     """Register the job; its id."""
     outputs = [output.uri for clip in spec.clips for output in clip.outputs]
     register(store, spec_bytes(spec), spec.job_id, outputs, stamp(worker(), "registrar"))
@@ -40,11 +42,11 @@ def worker() -> Worker:
     return Worker(host="edit7\x1b[2J", pid=4711, user="otto")
 
 
-def hold(store: FileStore, job_id: str, attempt: int = 1) -> None:
+def hold(store: Store, job_id: str, attempt: int = 1) -> None:
     acquire(store, job_id, attempt, worker(), "run-1").append("clip.started", {"clip": 0, "source": f"/m/{HOSTILE}"})
 
 
-def finish(store: FileStore, job_id: str, *clips: AnyClip) -> None:
+def finish(store: Store, job_id: str, *clips: AnyClip) -> None:
     ledger = acquire(store, job_id, 1, worker(), "run-1")
     for one in clips:
         if isinstance(one, ClipCompleted):
@@ -52,25 +54,23 @@ def finish(store: FileStore, job_id: str, *clips: AnyClip) -> None:
     release(ledger, make_result(job_id, 1, clips, None, envelope()).to_json())
 
 
-def test_an_empty_store(store: FileStore, capsys: Capture) -> None:
-    answer = call(capsys, "--store", store.root, "status")
+def test_an_empty_store(store: Store, capsys: Capture) -> None:
+    answer = call(capsys, "status")
     assert (answer.status, answer.out) == (0, f"No jobs in {store.uri}\n")
-    assert call(capsys, "status", "--json", "--store", store.root).json == {"store": store.uri, "jobs": []}
+    assert call(capsys, "status", "--json").json == {"store": store.uri, "jobs": []}
 
 
 @pytest.mark.clause("I6")
-def test_every_state_is_shown(store: FileStore, capsys: Capture) -> None:
+def test_every_state_is_shown(store: Store, capsys: Capture) -> None:
     job_id = put(store, job())
     said = []
-    said.append(call(capsys, "status", "--store", store.root).out)
+    said.append(call(capsys, "status").out)
     hold(store, job_id)
-    said.append(call(capsys, "status", "--store", store.root).out)
-    assert (
-        call(capsys, "unlock", job_id, "--reason", "power cut", "--worker-is-dead", "--store", store.root).status == 0
-    )
-    said.append(call(capsys, "status", "--store", store.root).out)
-    assert call(capsys, "retire", job_id, "--reason", "wrong card", "--store", store.root).status == 0
-    said.append(call(capsys, "status", "--store", store.root).out)
+    said.append(call(capsys, "status").out)
+    assert call(capsys, "unlock", job_id, "--reason", "power cut", "--worker-is-dead").status == 0
+    said.append(call(capsys, "status").out)
+    assert call(capsys, "retire", job_id, "--reason", "wrong card").status == 0
+    said.append(call(capsys, "status").out)
     for state, text in zip(("REGISTERED", "HELD", "UNLOCKED", "RETIRED"), said, strict=True):
         assert job_id[:12] in text
         assert state in text
@@ -80,34 +80,34 @@ def test_every_state_is_shown(store: FileStore, capsys: Capture) -> None:
     assert "wrong card" in said[3]
 
 
-def test_one_job_in_full(store: FileStore, capsys: Capture) -> None:
+def test_one_job_in_full(store: Store, capsys: Capture) -> None:
     job_id = put(store, job(2))
     finish(store, job_id, completed(0), failed(1))
     record_refusal(store, job_id, FormatMismatch(message=HOSTILE), stamp(worker(), "run-2"), 2)
-    answer = call(capsys, "status", job_id, "--store", store.root)
+    answer = call(capsys, "status", job_id, "--store", store.uri)
     assert answer.status == 0
     assert job_id in answer.out
     assert "FRAMES_MISMATCH" in answer.out
     assert "attempt 2: FORMAT_MISMATCH: \\x1b[31mA\\n001" in answer.out
     assert "proxx run SPEC --attempt 2" in answer.out
-    data = call(capsys, "status", job_id, "--json", "--store", store.root).json
+    data = call(capsys, "status", job_id, "--json", "--store", store.uri).json
     assert (data["job_id"], data["state"], data["attempts"][0]["code"]) == (job_id, "FAILED", "FRAMES_MISMATCH")
 
 
-def test_held_names_who_since_when_and_the_way_out(store: FileStore, capsys: Capture) -> None:
+def test_held_names_who_since_when_and_the_way_out(store: Store, capsys: Capture) -> None:
     job_id = put(store, job())
     hold(store, job_id)
-    said = call(capsys, "status", job_id, "--store", store.root).out
+    said = call(capsys, "status", job_id, "--store", store.uri).out
     assert "HELD by otto@edit7\\x1b[2J process 4711 since 20" in said
     assert "--worker-is-dead" in said
 
 
 @pytest.mark.clause("V5")
-def test_history_tells_every_event(store: FileStore, capsys: Capture) -> None:
+def test_history_tells_every_event(store: Store, capsys: Capture) -> None:
     job_id = put(store, job(2))
     hold(store, job_id)
-    call(capsys, "unlock", job_id, "--reason", HOSTILE, "--worker-is-dead", "--store", store.root)
-    answer = call(capsys, "history", job_id, "--store", store.root)
+    call(capsys, "unlock", job_id, "--reason", HOSTILE, "--worker-is-dead", "--store", store.uri)
+    answer = call(capsys, "history", job_id, "--store", store.uri)
     assert answer.status == 0
     for words in (
         "lock.acquired",
@@ -117,43 +117,43 @@ def test_history_tells_every_event(store: FileStore, capsys: Capture) -> None:
     ):
         assert words in answer.out
     assert "\x1b" not in answer.out
-    data = call(capsys, "history", job_id, "--json", "--store", store.root).json
+    data = call(capsys, "history", job_id, "--json", "--store", store.uri).json
     assert [entry["type"] for entry in data["entries"]] == ["lock.acquired", "clip.started", "unlocked"]
     hold(store, job_id, 2)
-    assert "attempt 2 is open" in call(capsys, "history", job_id, "--store", store.root).out
+    assert "attempt 2 is open" in call(capsys, "history", job_id, "--store", store.uri).out
 
 
-def test_a_finished_attempt_in_history(store: FileStore, capsys: Capture) -> None:
+def test_a_finished_attempt_in_history(store: Store, capsys: Capture) -> None:
     job_id = put(store, job(2))
     finish(store, job_id, completed(0), failed(1))
-    said = call(capsys, "history", job_id, "--store", store.root).out
+    said = call(capsys, "history", job_id, "--store", store.uri).out
     assert "clip 1: 25 frames" in said
     assert "FAILED: 1 of 2 clips" in said
 
 
-def test_unlock_needs_to_be_told_that_the_worker_is_dead(store: FileStore, capsys: Capture) -> None:
+def test_unlock_needs_to_be_told_that_the_worker_is_dead(store: Store, capsys: Capture) -> None:
     job_id = put(store, job())
     hold(store, job_id)
-    answer = call(capsys, "unlock", job_id, "--reason", "x", "--store", store.root)
+    answer = call(capsys, "unlock", job_id, "--reason", "x", "--store", store.uri)
     assert answer.status == 2
     assert "LOCK_LOST" in answer.err
-    assert "HELD" in call(capsys, "status", "--store", store.root).out
-    assert call(capsys, "unlock", job_id, "--worker-is-dead", "--store", store.root).status == 2  # no reason
-    assert call(capsys, "unlock", job_id, "--reason", " ", "--worker-is-dead", "--store", store.root).status == 2
+    assert "HELD" in call(capsys, "status", "--store", store.uri).out
+    assert call(capsys, "unlock", job_id, "--worker-is-dead", "--store", store.uri).status == 2  # no reason
+    assert call(capsys, "unlock", job_id, "--reason", " ", "--worker-is-dead", "--store", store.uri).status == 2
 
 
-def test_what_cannot_be_unlocked_or_retired_is_4(store: FileStore, capsys: Capture) -> None:
+def test_what_cannot_be_unlocked_or_retired_is_4(store: Store, capsys: Capture) -> None:
     job_id = put(store, job())
-    dead = ("--reason", "x", "--worker-is-dead", "--store", store.root, "--json")
+    dead = ("--reason", "x", "--worker-is-dead", "--store", store.uri, "--json")
     assert call(capsys, "unlock", job_id, *dead).code == "NOT_LOCKED"
     hold(store, job_id)
-    answer = call(capsys, "retire", job_id, "--reason", "x", "--store", store.root, "--json")
+    answer = call(capsys, "retire", job_id, "--reason", "x", "--store", store.uri, "--json")
     assert (answer.status, answer.code) == (4, "LOCKED")
     assert answer.json["error"]["run_id"] == "run-1"
     unlocked = call(capsys, "unlock", job_id, *dead)
     assert unlocked.json == {"job_id": job_id, "attempt": 1, "state": "UNLOCKED", "next_attempt": 2}
-    assert call(capsys, "retire", job_id, "--reason", "x", "--store", store.root, "--json").json["attempt"] == 2
-    again = call(capsys, "retire", job_id, "--reason", "x", "--store", store.root, "--json")
+    assert call(capsys, "retire", job_id, "--reason", "x", "--store", store.uri, "--json").json["attempt"] == 2
+    again = call(capsys, "retire", job_id, "--reason", "x", "--store", store.uri, "--json")
     assert (again.status, again.code) == (4, "JOB_RETIRED")
 
 
@@ -174,24 +174,31 @@ def named(name: str) -> JobSpec:
     )
 
 
-def test_a_job_by_the_beginning_of_its_id_or_its_spec(store: FileStore, tmp_path: Path, capsys: Capture) -> None:
+def test_a_job_by_the_beginning_of_its_id_or_its_spec(store: Store, tmp_path: Path, capsys: Capture) -> None:
     specs = [named(f"n{number}") for number in range(17)]  # two of them begin alike
     ids = sorted(put(store, spec) for spec in specs)
     twin = next(one for one, other in pairwise(ids) if one[0] == other[0])
     for said in (twin, twin[:12]):
-        assert call(capsys, "status", said, "--json", "--store", store.root).json["job_id"] == twin
-    unclear = call(capsys, "status", twin[0], "--json", "--store", store.root)
+        assert call(capsys, "status", said, "--json", "--store", store.uri).json["job_id"] == twin
+    unclear = call(capsys, "status", twin[0], "--json", "--store", store.uri)
     assert (unclear.status, unclear.code) == (3, "JOB_UNKNOWN")
     assert "begin with" in unclear.json["error"]["message"]
     file = tmp_path / "abc"
     file.write_bytes(spec_bytes(specs[0]))
-    assert call(capsys, "history", file, "--json", "--store", store.root).json["job_id"] == specs[0].job_id
+    assert call(capsys, "history", file, "--json", "--store", store.uri).json["job_id"] == specs[0].job_id
 
 
-@pytest.mark.parametrize("said", ["0" * 64, "zz", "", "/nowhere/x.json", "../../etc", "\x1b[2J"])
-def test_a_job_that_is_not_there_is_3(said: str, store: FileStore, capsys: Capture) -> None:
+@pytest.mark.parametrize(
+    ("ground", "said"),
+    [
+        *(("file", said) for said in ("0" * 64, "zz", "", "/nowhere/x.json", "../../etc", "\x1b[2J")),
+        *((kind, "0" * 64) for kind in ("moto", "rgw")),  # the only one for which the store is asked
+    ],
+    indirect=["ground"],
+)
+def test_a_job_that_is_not_there_is_3(said: str, store: Store, capsys: Capture) -> None:
     put(store, job())
-    answer = call(capsys, "history", said, "--store", store.root)
+    answer = call(capsys, "history", said, "--store", store.uri)
     assert answer.status == 3
     assert "JOB_UNKNOWN" in answer.err
     assert "\x1b" not in answer.err

@@ -11,7 +11,8 @@ from proxx.doctor import Finding
 from proxx.job import JobSpec
 from proxx.profile import catalogue
 from tests.cli.command import ALONE, Answer, call, proxx
-from tests.jobs import make_job, write_spec
+from tests.jobs import write_spec
+from tests.objects.ground import Ground
 
 Capture = pytest.CaptureFixture[str]
 
@@ -51,57 +52,67 @@ def test_doctor(well: bool, capsys: Capture, monkeypatch: pytest.MonkeyPatch) ->
     assert data["findings"][0] == {"area": "python", "ok": True, "sentence": "Python.", "remedy": ""}
 
 
-def made(tmp_path: Path, capsys: Capture) -> tuple[JobSpec, Path, tuple[object, ...]]:
+def made(ground: Ground, capsys: Capture) -> tuple[JobSpec, Path]:
     """A completed job of three clips."""
-    job = make_job(tmp_path / "out", "prores_proxy", 3)
-    spec, place = write_spec(job, tmp_path / "job.json"), ("--store", tmp_path / "store")
-    assert call(capsys, *place, "run", spec).status == 0
-    return job, spec, place
+    job = ground.job("prores_proxy", 3)
+    spec = write_spec(job, ground.root / "job.json")
+    assert call(capsys, "run", spec).status == 0
+    return job, spec
 
 
-def test_verify(tmp_path: Path, capsys: Capture) -> None:
-    job, spec, place = made(tmp_path, capsys)
-    answer = call(capsys, *place, "verify", spec)
+def read(ground: Ground, place: str) -> bytes:
+    data = ground.get(place)
+    assert data is not None, f"nothing is at {place}"
+    return data
+
+
+@pytest.mark.parametrize("ground", ["file", "rgw"], indirect=True)
+def test_verify(ground: Ground, capsys: Capture) -> None:
+    job, spec = made(ground, capsys)
+    answer = call(capsys, "verify", spec)
     assert (answer.status, answer.err) == (0, "")
     assert answer.out.count("ok  sha256:") == 3
-    Path(job.clips[0].outputs[0].uri).unlink()
-    changed = Path(job.clips[2].outputs[0].uri)
-    changed.write_bytes(changed.read_bytes()[:-1])
-    answer = call(capsys, *place, "verify", spec)
+    ground.delete(job.clips[0].outputs[0].uri)
+    changed = job.clips[2].outputs[0].uri
+    ground.put(changed, read(ground, changed)[:-1])
+    answer = call(capsys, "verify", spec)
     assert answer.status == 5
     assert "VERIFY_MISMATCH: 2 of 3 proxies" in answer.err
     assert "clips[0]" in answer.err
     assert "clips[2]" in answer.err
-    data = call(capsys, *place, "verify", spec, "--json")
+    data = call(capsys, "verify", spec, "--json", "--store", ground.target("store"))
     assert (data.status, data.json["verified"], data.code) == (5, False, "VERIFY_MISMATCH")
     problems = [clip["problem"]["code"] if clip["problem"] else None for clip in data.json["clips"]]
     assert problems == ["PROXY_MISSING", None, "PROXY_CHANGED"]
 
 
-def test_verify_of_a_job_nobody_knows_is_3(tmp_path: Path, capsys: Capture) -> None:
-    spec = write_spec(make_job(tmp_path / "out", "prores_proxy"), tmp_path / "job.json")
-    answer = call(capsys, "--store", tmp_path / "store", "verify", spec, "--json")
+def test_verify_of_a_job_nobody_knows_is_3(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
+    spec = write_spec(ground.job("prores_proxy"), tmp_path / "job.json")
+    answer = call(capsys, "--store", ground.target("another"), "verify", spec, "--json")
     assert (answer.status, answer.code) == (3, "JOB_UNKNOWN")
 
 
-def test_reproduce(tmp_path: Path, capsys: Capture) -> None:
-    job, spec, place = made(tmp_path, capsys)
+@pytest.mark.parametrize("ground", ["file", "rgw"], indirect=True)
+def test_reproduce(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
+    job, spec = made(ground, capsys)
+    another = ("--store", ground.target("another"))
     work = tmp_path / "work"
     work.mkdir()
-    answer = call(capsys, *place, "reproduce", spec, "--work", work)
+    answer = call(capsys, "reproduce", spec, "--work", work)
     assert (answer.status, answer.err) == (0, "")
     assert answer.out.count("same     sha256:") == 3
     assert list(work.iterdir()) == []
-    sampled = call(capsys, "--store", tmp_path / "another", "reproduce", spec, "--sample", "34%", "--json").json
+    sampled = call(capsys, *another, "reproduce", spec, "--sample", "34%", "--json").json
     assert (sampled["reproduced"], sampled["of_clips"], len(sampled["clips"])) == (True, 3, 2)
     # Without the job's record, a published file that was changed is what differs, and the second encode is kept.
-    changed = Path(job.clips[1].outputs[0].uri)
-    changed.write_bytes(changed.read_bytes() + b"x")
-    answer = call(capsys, "--store", tmp_path / "another", "reproduce", spec, "--work", work)
+    changed = job.clips[1].outputs[0].uri
+    right = read(ground, changed)
+    ground.put(changed, right + b"x")
+    answer = call(capsys, *another, "reproduce", spec, "--work", work)
     assert answer.status == 5
     assert "REPRODUCE_MISMATCH: 1 of 3" in answer.err
     (kept,) = work.rglob("*.mov")
-    assert kept.read_bytes() == changed.read_bytes()[:-1]
+    assert kept.read_bytes() == right
     assert str(kept) in answer.out
 
 
@@ -110,9 +121,9 @@ def test_a_sample_is_a_share(share: str, tmp_path: Path, capsys: Capture) -> Non
     assert call(capsys, "reproduce", tmp_path / "x.json", f"--sample={share}").status == 2
 
 
-def test_reproduce_without_anything_to_compare_is_3(tmp_path: Path, capsys: Capture) -> None:
-    spec = write_spec(make_job(tmp_path / "out", "prores_proxy"), tmp_path / "job.json")
-    answer = call(capsys, "--store", tmp_path / "store", "reproduce", spec, "--json")
+def test_reproduce_without_anything_to_compare_is_3(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
+    spec = write_spec(ground.job("prores_proxy"), tmp_path / "job.json")
+    answer = call(capsys, "--store", ground.target("another"), "reproduce", spec, "--json")
     assert (answer.status, answer.code) == (3, "JOB_UNKNOWN")
     assert call(capsys, "reproduce", spec, "--work", tmp_path / "none", "--json").code == "WORK_UNUSABLE"
 

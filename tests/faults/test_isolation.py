@@ -9,102 +9,132 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-from tests.faults.test_kill import Stage, no_ffmpeg_works_in, stage
-from tests.jobs import create, half_second, make_job, write_spec
+from tests.faults.test_kill import Stage, no_ffmpeg_works_in, staged_on
+from tests.jobs import create, write_spec
+from tests.objects.ground import Ground
 
 OPENED = re.compile(r'^\d+ +(?:openat|creat|open)\([^"]*"((?:[^"\\]|\\.)*)", ([A-Z_|]+)')
 CHANGED = re.compile(r"^\d+ +(?:unlink|rename|link|mkdir|rmdir|chmod|truncate|symlink)[a-z0-9]*\((.*)\) += 0")
 NAME = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What a reader could tell of a file having been touched."""
-
-    data: bytes
-    mtime_ns: int
-    inode: int
-    mode: int
+# Each of these tests takes several processes of Proxx: on the server that people have, and not its stand-in too.
+ON_EACH: Final = pytest.mark.parametrize("ground", ["file", "rgw"], indirect=True)
 
 
-def facts(path: Path) -> Facts:
-    stat = path.stat()
-    return Facts(path.read_bytes(), stat.st_mtime_ns, stat.st_ino, stat.st_mode)
+def touched(ground: Ground) -> dict[str, tuple[object, ...]]:
+    """What a reader could tell of each source having been touched, its bytes among it."""
+    found: dict[str, tuple[object, ...]] = {}
+    for name in ground.names("media", hidden=True):
+        data = ground.get(f"media:/{name}")
+        if ground.bucket is not None:
+            head = ground.bucket.head(f"media/{name}") or {}
+            found[name] = (data, head["LastModified"], head["ETag"], head["Metadata"])
+        else:
+            stat = (ground.root / "media" / name).stat()
+            found[name] = (data, stat.st_mtime_ns, stat.st_ino, stat.st_mode)
+    return found
 
 
+def beside(ground: Ground, name: str) -> Stage:
+    """A job on the same sources as its siblings, with spec, working folder and outputs of its own."""
+    job = ground.job("prores_proxy_half", clips=2)
+    sources = tuple(clip.source.files[0].uri for clip in job.clips)
+    own = create(sources, f"proxies:/{name}", "prores_proxy_half", name=name, places=ground.places())
+    root = ground.root / name
+    root.mkdir()
+    return Stage(root, write_spec(own, root / "job.json"), own, ground)
+
+
+def made_by(name: str, ground: Ground) -> dict[str, str]:
+    """The outputs of the job beside others that is called so."""
+    below = f"{name}/"
+    return {one.removeprefix(below): sha256 for one, sha256 in ground.outputs().items() if one.startswith(below)}
+
+
+@ON_EACH
 @pytest.mark.clause("A1", lead=True)
 @pytest.mark.clause("T5", lead=True)
-def test_jobs_at_once_share_media_and_nothing_else(tmp_path: Path) -> None:
+def test_jobs_at_once_share_media_and_nothing_else(ground: Ground) -> None:
     """Two jobs at once on the same sources: both are made, no source's bytes, time or inode changed."""
-    sources = [half_second(f"clip{index}.mov", f"01:00:0{index}:00") for index in range(2)]
-    before = [facts(path) for path in sources]
-    here = [stage(tmp_path / name) for name in ("one", "two")]
+    here = [beside(ground, name) for name in ("one", "two")]
+    before = touched(ground)
+    assert list(before) == ["clip0.mov", "clip1.mov"]
     running = [one.start(1, "none") for one in here]
     assert [process.wait(timeout=300) for process in running] == [0, 0]
-    assert here[0].outputs() == here[1].outputs()
-    assert len(here[0].outputs()) == 2
-    assert [facts(path) for path in sources] == before
-    assert not list((tmp_path / "one" / "work").iterdir())
+    assert made_by("one", ground) == made_by("two", ground)
+    assert list(made_by("one", ground)) == ["clip0.mov", "clip1.mov"]
+    assert len(ground.names(hidden=True)) == 4
+    assert touched(ground) == before
+    assert not list((here[0].root / "work").iterdir())
 
 
+@ON_EACH
 @pytest.mark.clause("A1")
-def test_a_changed_source_is_refused_and_the_other_clip_is_made(tmp_path: Path) -> None:
-    job = make_job(tmp_path / "proxies", "prores_proxy_half", clips=2)
-    moved = tmp_path / "clip1.mov"
-    shutil.copyfile(job.clips[1].source.files[0].uri, moved)
-    created = create((Path(job.clips[0].source.files[0].uri), moved), tmp_path / "proxies", "prores_proxy_half")
-    data = bytearray(moved.read_bytes())
+def test_a_changed_source_is_refused_and_the_other_clip_is_made(ground: Ground) -> None:
+    here = staged_on(ground)
+    moved = here.job.clips[1].source.files[0].uri
+    data = bytearray(ground.get(moved) or b"")
     data[len(data) // 2] ^= 1  # same size, one bit
-    moved.write_bytes(data)
-    here = Stage(tmp_path, write_spec(created, tmp_path / "job.json"), created)
+    ground.put(moved, bytes(data))
     code, out = here.run(1)
     assert code == 1
     assert b"SOURCE_CHANGED" in out
     assert list(here.outputs()) == ["clip0.mov"]
 
 
+@pytest.mark.parametrize(
+    ("ground", "others"), [("file", ("left", "right")), ("rgw", ("other",))], indirect=["ground"]
+)
 @pytest.mark.clause("A4", lead=True)
 @pytest.mark.clause("T4", lead=True)
-def test_one_of_several_is_killed_and_the_others_do_not_notice(tmp_path: Path) -> None:
+def test_one_of_several_is_killed_and_the_others_do_not_notice(ground: Ground, others: tuple[str, ...]) -> None:
     """One of three workers is killed in mid-encode: the other two make the bytes they make alone."""
-    reference = stage(tmp_path / "reference")
-    assert reference.run(1)[0] == 0
-    here = [stage(tmp_path / name) for name in ("hit", "left", "right")]
-    running = [one.start(1, fault) for one, fault in zip(here, ("progress", "none", "none"), strict=True)]
-    assert [process.wait(timeout=300) for process in running] == [-signal.SIGKILL, 0, 0]
-    assert no_ffmpeg_works_in(tmp_path / "hit")
-    assert here[0].outputs() == {}
-    assert here[1].outputs() == here[2].outputs() == reference.outputs()
+    alone = beside(ground, "alone")
+    assert alone.run(1)[0] == 0
+    hit, *rest = [beside(ground, name) for name in ("hit", *others)]
+    running = [hit.start(1, "progress"), *(one.start(1, "none") for one in rest)]
+    assert [process.wait(timeout=300) for process in running] == [-signal.SIGKILL, *(0 for _ in rest)]
+    assert no_ffmpeg_works_in(hit.root)
+    assert made_by("hit", ground) == {}
+    right = made_by("alone", ground)
+    assert len(right) == 2
+    assert [made_by(name, ground) for name in others] == [right for _ in others]
 
 
+@ON_EACH
 @pytest.mark.clause("T3", lead=True)
 @pytest.mark.clause("A3")
-def test_a_run_writes_only_in_its_own_places(tmp_path: Path) -> None:
+def test_a_run_writes_only_in_its_own_places(ground: Ground) -> None:
     """By the kernel's word: every file opened for writing, made, renamed or removed, by proxx and by ffmpeg."""
     if shutil.which("strace") is None:
         assert "CI" not in os.environ, "strace is missing"
         pytest.skip("STRACE ABSENT: what a run writes was not watched")
-    here = stage(tmp_path)
-    (tmp_path / "work").mkdir()
-    trace = tmp_path / "trace"
-    argv = [sys.executable, "-m", "tests.faults.worker", str(here.spec), str(tmp_path / "store"), "1"]
+    here, work, trace = staged_on(ground), ground.root / "work", ground.root / "trace"
+    work.mkdir()
+    before = touched(ground)
+    argv = [sys.executable, "-m", "tests.faults.worker", str(here.spec), ground.target("store"), "1"]
     watched = ["strace", "-f", "-qq", "-o", str(trace), "-s", "4096", "-e", "trace=file"]
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(
-        [*watched, *argv, str(tmp_path / "work"), "none"], capture_output=True, check=False, env=environment
-    )
+    environment = {**os.environ, **ground.environment, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([*watched, *argv, str(work), "none"], capture_output=True, check=False, env=environment)
     if b"ptrace" in done.stderr.lower() and "CI" not in os.environ:
         pytest.skip("STRACE NOT ALLOWED: what a run writes was not watched")
     assert done.returncode == 0, done.stderr
-    own = tuple(str(tmp_path / name) for name in ("work", "proxies", "store"))
+    on_disk = ("work",) if ground.bucket else ("work", "proxies", "store")
+    own = tuple(str(ground.root / name) for name in on_disk)
     strange = sorted({path for path in written(trace) if not path.startswith((*own, "/dev/", "/proc/self"))})
     assert strange == []
-    assert any(path.startswith(own[1]) for path in written(trace)), "the trace shows nothing"
+    for place in own:
+        assert any(path.startswith(place) for path in written(trace)), f"the trace shows nothing in {place}"
+    assert touched(ground) == before
+    if ground.bucket is not None:
+        keys = ground.bucket.keys()
+        assert {key.partition("/")[0] for key in keys} == {"media", "proxies", "store"}
 
 
 def written(trace: Path) -> Iterator[str]:

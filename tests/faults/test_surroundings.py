@@ -16,21 +16,39 @@ from proxx.execute import Site, execute
 from proxx.job import JobContent, JobSpec, Toolchain, seal, spec_bytes
 from proxx.layout import refusals_folder
 from proxx.lock import unlock
+from proxx.places import Places
 from proxx.reach import OnDisk
 from proxx.recipe import SourceFile
 from proxx.result import ExecutionResult
 from proxx.source import admit_source
 from proxx.steps import ClipStage, Step, Watcher, silent
-from proxx.store import MemoryStore
+from proxx.store import MemoryStore, Store
 from proxx.toolchain import Installed, admit, find_toolchain
 from tests import specs
 from tests.jobs import make_job
+from tests.objects.ground import Around, Ground
+from tests.objects.kinds import Kind
 
 
 def run(
-    job: JobSpec, store: MemoryStore, store_uuid: str | None = None, watch: Watcher = silent, work: Path | None = None
+    job: JobSpec,
+    store: Store,
+    store_uuid: str | None = None,
+    watch: Watcher = silent,
+    work: Path | None = None,
+    ground: Ground | None = None,
 ) -> ExecutionResult:
-    site = Site(store=store, worker=this_worker(), run_id="r", store_uuid=store_uuid, watch=watch, work=work)
+    """ground: where the job's places are; else they are plain paths."""
+    places = ground.places() if ground else Places()
+    site = Site(
+        store=store,
+        worker=this_worker(),
+        run_id="r",
+        store_uuid=store_uuid,
+        watch=watch,
+        work=work,
+        places=places,
+    )
     return execute(spec_bytes(job), site)
 
 
@@ -48,8 +66,8 @@ def at_stage(stage: str, act: Callable[[], None]) -> Watcher:
 
 
 @pytest.mark.clause("V3")
-def test_a_refusal_at_a_new_store_is_recorded_and_leaves_a_whole_store() -> None:
-    store, job = MemoryStore(), specs.job()
+def test_a_refusal_at_a_new_store_is_recorded_and_leaves_a_whole_store(kind: Kind) -> None:
+    store, job = kind.bare(), specs.job()
     with pytest.raises(ToolchainMismatch):
         run(job, store)
     assert len(store.list(refusals_folder(job.job_id))) == 1
@@ -57,15 +75,15 @@ def test_a_refusal_at_a_new_store_is_recorded_and_leaves_a_whole_store() -> None
 
 
 @pytest.mark.clause("T3")
-def test_nothing_is_written_to_another_store_than_the_one_meant(tmp_path: Path) -> None:
-    empty, other = MemoryStore(), MemoryStore()
-    stores.init(other)
+def test_nothing_is_written_to_another_store_than_the_one_meant(kind: Kind, tmp_path: Path) -> None:
+    empty, other = kind.bare(), kind.new()
     before = other.list("")
     job = make_job(tmp_path / "out", "prores_proxy")
     for store in (empty, other):
         with pytest.raises(StoreMismatch):
             run(job, store, store_uuid="that one")
     assert empty.list("") == ()
+    assert empty.children("") == ()
     assert other.list("") == before
 
 
@@ -103,7 +121,9 @@ def test_a_source_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -
 
 @pytest.mark.clause("V2")
 @pytest.mark.parametrize("stage", ["encode", "verify"])
-def test_a_working_directory_that_is_taken_away_ends_the_job_by_name(tmp_path: Path, stage: str) -> None:
+def test_a_working_directory_that_is_taken_away_ends_the_job_by_name(
+    ground: Ground, tmp_path: Path, stage: str
+) -> None:
     work = tmp_path / "work"
     work.mkdir()
 
@@ -111,22 +131,28 @@ def test_a_working_directory_that_is_taken_away_ends_the_job_by_name(tmp_path: P
         for folder in work.iterdir():
             shutil.rmtree(folder)
 
-    job = make_job(tmp_path / "out", "dnxhr_lb_mxf", 2)
-    result = run(job, MemoryStore(), watch=at_stage(stage, take_away), work=work)
+    job = ground.job("dnxhr_lb_mxf", 2)
+    result = run(job, ground.store(), watch=at_stage(stage, take_away), work=work, ground=ground)
     assert result.stopped is not None
     assert result.stopped.code == "WORK_UNUSABLE"
     assert [clip.status for clip in result.clips] == ["FAILED", "NOT_RUN"]
-    assert not (tmp_path / "out").exists()
+    assert ground.untouched()
+
+
+CHANGED = {"replace": "TOOLCHAIN_MISMATCH", "break": "TOOLCHAIN_MISMATCH", "remove": "TOOLCHAIN_MISSING"}
 
 
 @pytest.mark.clause("V2")
 @pytest.mark.parametrize(
-    ("change", "code"),
-    [("replace", "TOOLCHAIN_MISMATCH"), ("break", "TOOLCHAIN_MISMATCH"), ("remove", "TOOLCHAIN_MISSING")],
+    ("ground", "stage", "change"),
+    [
+        *(("file", stage, change) for stage in ("encode", "verify") for change in CHANGED),
+        *((kind, "verify", "replace") for kind in ("moto", "rgw")),  # the last moment before it would be sent
+    ],
+    indirect=["ground"],
 )
-@pytest.mark.parametrize("stage", ["encode", "verify"])
 def test_an_encoder_that_is_changed_during_the_job_publishes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, code: str, stage: str
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, change: str
 ) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
@@ -147,26 +173,26 @@ def test_an_encoder_that_is_changed_during_the_job_publishes_nothing(
                 program.chmod(0o755)
 
     monkeypatch.setattr("proxx.execute.admit", copied)
-    result = run(make_job(tmp_path / "out", "prores_proxy", 2), MemoryStore(), watch=at_stage(stage, upgrade))
+    result = run(ground.job("prores_proxy", 2), ground.store(), watch=at_stage(stage, upgrade), ground=ground)
     assert result.stopped is not None
-    assert result.stopped.code == code
+    assert result.stopped.code == CHANGED[change]
     assert [clip.status for clip in result.clips] == ["FAILED", "NOT_RUN"]
-    assert not (tmp_path / "out").exists()
+    assert ground.untouched()
 
 
 @pytest.mark.clause("P3")
-def test_a_worker_that_sleeps_between_announcing_and_publishing_publishes_nothing(tmp_path: Path) -> None:
-    job = make_job(tmp_path / "out", "prores_proxy", 2)
+def test_a_worker_that_sleeps_between_announcing_and_publishing_publishes_nothing(ground: Ground) -> None:
+    job = ground.job("prores_proxy", 2)
 
-    class Slow(MemoryStore):
+    class Slow(Around):
         def create(self, key: str, data: bytes) -> bytes | None:
             there = super().create(key, data)
             if b'"clip.publishing"' in data:
                 unlock(self, job.job_id, "it looked dead", this_worker())
             return there
 
-    result = run(job, Slow())
+    result = run(job, Slow(ground.store()), ground=ground)
     assert result.stopped is not None
     assert result.stopped.code == "LOCK_LOST"
     assert [clip.status for clip in result.clips] == ["FAILED", "NOT_RUN"]
-    assert list((tmp_path / "out").iterdir()) == []
+    assert ground.untouched()

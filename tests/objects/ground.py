@@ -111,6 +111,12 @@ class Ground:
             found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
         return [name for name in found if hidden or not name.rpartition("/")[2].startswith(".")]
 
+    def untouched(self) -> bool:
+        """Whether nothing at all is where the outputs go: no file, no folder, nothing sent in part."""
+        if self.bucket is not None:
+            return not self.bucket.keys("proxies/") and not self.uploads()
+        return not any((self.root / "proxies").iterdir())
+
     def outputs(self) -> dict[str, str]:
         """Name to sha256 of everything a user sees below `proxies`."""
         return {name: _sha256(self.get(f"proxies:/{name}")) for name in self.names()}

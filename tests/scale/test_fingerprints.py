@@ -1,7 +1,9 @@
 """The same job is the same outputs, logs, fingerprints and failures: wherever, whenever and beside whatever it runs.
 
 Real processes run real jobs: of three kinds of encoder, one of them with clips that fail. Between runs the outputs
-are moved away, so that each run makes them anew, at the same places, with another store and working folder.
+are moved away, so that each run makes them anew, at the same places, with another store and working folder. In
+folders, and where sources, outputs and store are in a bucket of Ceph: the specs are the same, so all is compared with
+the one reference.
 """
 
 from __future__ import annotations
@@ -24,9 +26,12 @@ from proxx.canonical import Json
 from proxx.event import Worker, canonical_log
 from proxx.job import JobSpec, spec_bytes
 from proxx.ledger import read_attempts
-from proxx.store import FileStore
+from proxx.store import Store, open_store
 from tests.jobs import create, half_second
 from tests.makemedia import make, picture
+from tests.objects.fixtures import new_ground
+from tests.objects.ground import Ground
+from tests.objects.kinds import connected
 
 ROOT: Final = Path(__file__).parent.parent.parent
 
@@ -57,44 +62,43 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Place:
-    """Jobs, whose outputs are all below `proxies`."""
+    """Jobs, whose outputs are each in a folder of its name below `proxies`."""
 
-    root: Path
+    ground: Ground
     jobs: Mapping[str, JobSpec]
 
-    @property
-    def proxies(self) -> Path:
-        return self.root / "proxies"
+    def store(self, run: Path) -> Store:
+        """Each run has its own."""
+        if self.ground.bucket is None:
+            return open_store(str(run / "store"))
+        return self.ground.store(name=f"stores/{hashlib.sha256(bytes(run)).hexdigest()}")
 
-    def start(self, name: str, run: Path, here: Surroundings) -> subprocess.Popen[bytes]:
+    def start(self, name: str, run: Path, here: Surroundings, attempt: int = 1) -> subprocess.Popen[bytes]:
         """A worker for one job, with the store of this run and a working folder of its own."""
-        work = here.work or run / "work"
+        work, spec = here.work or run / "work", run / f"{name}.json"
         run.mkdir(exist_ok=True)
         work.mkdir(parents=True, exist_ok=True)
-        argv = [sys.executable, "-m", "tests.faults.worker", str(self.root / f"{name}.json"), str(run / "store")]
+        spec.write_bytes(spec_bytes(self.jobs[name]))
+        argv = [sys.executable, "-m", "tests.faults.worker", str(spec), self.store(run).uri, str(attempt)]
         kept = {key: os.environ[key] for key in ("PATH", "TMPDIR", "CI") if key in os.environ}
         return subprocess.Popen(
-            [*here.launcher, *argv, "1", str(work), "none"],
+            [*here.launcher, *argv, str(work), "none"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=here.cwd,
             umask=here.umask,
-            env={**kept, "PYTHONPATH": str(ROOT), **here.environment},
+            env={**kept, "PYTHONPATH": str(ROOT), **self.ground.environment, **here.environment},
         )
 
     def told(self, name: str, run: Path, process: subprocess.Popen[bytes]) -> Told:
         out, err = process.communicate(timeout=300)
         assert process.returncode in (0, 1), out.decode() + err.decode()
         result: Any = json.loads(out)
-        (attempt,) = read_attempts(FileStore(run / "store"), self.jobs[name].job_id)
-        folder = self.proxies / name
+        (attempt,) = read_attempts(self.store(run), self.jobs[name].job_id)
         return Told(
             process.returncode,
-            {
-                str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-                for path in sorted(folder.rglob("*"))
-            },
+            self.made(name),
             canonical_log(attempt.events),
             result["fingerprint"],
             tuple(
@@ -105,6 +109,16 @@ class Place:
             tuple(tuple(clip["argv"]) for clip in result["clips"]),
             frozenset(event.envelope.worker for event in attempt.events),
         )
+
+    def made(self, name: str) -> dict[str, str]:
+        """Name to sha256 of all that is where the job's outputs go, hidden files too."""
+        below = f"{name}/"
+        found = {one: self.ground.get(f"proxies:/{one}") for one in self.ground.names(hidden=True)}
+        return {
+            one.removeprefix(below): hashlib.sha256(data or b"").hexdigest()
+            for one, data in found.items()
+            if one.startswith(below)
+        }
 
     def one_after_another(self, run: Path, here: Surroundings, names: tuple[str, ...] = ()) -> dict[str, Told]:
         with self.cleared():
@@ -118,9 +132,17 @@ class Place:
     @contextmanager
     def cleared(self) -> Iterator[None]:
         """Nothing is there before and after."""
-        shutil.rmtree(self.proxies, ignore_errors=True)
+        self._clear()
         yield
-        shutil.rmtree(self.proxies, ignore_errors=True)
+        assert self.ground.uploads() == [], "something was sent in part"
+        self._clear()
+
+    def _clear(self) -> None:
+        if self.ground.bucket is not None:
+            self.ground.bucket.delete_all("proxies/")
+            return
+        for folder in (self.ground.root / "proxies").iterdir():
+            shutil.rmtree(folder)
 
 
 def failing_card(card: Path) -> tuple[Path, ...]:
@@ -139,27 +161,45 @@ def failing_card(card: Path) -> tuple[Path, ...]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
     root = tmp_path_factory.mktemp("scale")
+    ground = new_ground(request, "file", root)
     sources = failing_card(root / "card")
-    good = (sources[0], sources[4])
-    proxies = root / "proxies"
+    for source in sources:
+        ground.put(f"media:/{source.name}", source.read_bytes())
+    names = tuple(f"media:/{source.name}" for source in sources)
+    good = (names[0], names[4])
     jobs = {
-        "failing": create(sources, proxies / "failing", "prores_proxy_half"),
-        "review": create(good, proxies / "review", "h264_review_mp4"),
-        "linked": create(good, proxies / "linked", "dnxhr_lb_mxf"),
+        "failing": create(names, "proxies:/failing", "prores_proxy_half", places=ground.places()),
+        "review": create(good, "proxies:/review", "h264_review_mp4", places=ground.places()),
+        "linked": create(good, "proxies:/linked", "dnxhr_lb_mxf", places=ground.places()),
     }
-    sources[2].unlink()
-    sources[3].write_bytes(sources[3].read_bytes()[:-1] + b"x")
-    for name, job in jobs.items():
-        (root / f"{name}.json").write_bytes(spec_bytes(job))
-    return Place(root, jobs)
+    ground.delete(names[2])
+    ground.put(names[3], sources[3].read_bytes()[:-1] + b"x")
+    return Place(ground, jobs)
+
+
+@pytest.fixture(scope="module")
+def in_a_bucket(place: Place, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """The very same jobs, with all they need in Ceph."""
+    ground = new_ground(request, "rgw", tmp_path_factory.mktemp("bucket"))
+    assert ground.bucket is not None
+    connected(ground.bucket, ground.wire)  # no test of this module has the server in its own environment
+    for name in place.ground.names("media"):
+        ground.put(f"media:/{name}", place.ground.get(f"media:/{name}") or b"")
+    return Place(ground, place.jobs)
+
+
+@pytest.fixture(params=["file", "rgw"])
+def each_place(request: pytest.FixtureRequest) -> Place:
+    found: Place = request.getfixturevalue("place" if request.param == "file" else "in_a_bucket")
+    return found
 
 
 @pytest.fixture(scope="module")
 def reference(place: Place) -> dict[str, Told]:
     """One worker, one job after another, nothing unusual."""
-    return place.one_after_another(place.root / "reference", Surroundings())
+    return place.one_after_another(place.ground.root / "reference", Surroundings())
 
 
 @pytest.mark.clause("A5", lead=True)
@@ -240,6 +280,24 @@ def test_surroundings_change_nothing(name: str, place: Place, reference: dict[st
         assert {worker.host for one in told.values() for worker in one.who} == {"other"}
 
 
+@pytest.mark.clause("I1", "I2", "I3", "I4", "I5", "F5", "V1")
+def test_surroundings_change_nothing_in_a_bucket(
+    in_a_bucket: Place, reference: dict[str, Told], tmp_path: Path
+) -> None:
+    """All at once that a client of object storage could stumble over: it signs by the clock, writes headers in small
+    letters, looks for its credentials at home, and has threads and connections of its own.
+    """
+    there = tmp_path / "there"
+    there.mkdir()
+    words = {"TZ": "Pacific/Kiritimati", "LANG": "tr_TR.UTF-8", "HOME": "/nonexistent", "PYTHONHASHSEED": "1"}
+    few = ("taskset", "--cpu-list", "0", "prlimit", "--nofile=64", f"--as={3 << 30}")
+    require(few)
+    here = Surroundings(launcher=few, environment=words, cwd=there, umask=0o077)
+    told = in_a_bucket.one_after_another(tmp_path / "run", here, ("failing",))
+    assert told == {"failing": reference["failing"]}
+    assert list(there.iterdir()) == [], "something was written where the process happened to be"
+
+
 def require(launcher: tuple[str, ...]) -> None:
     """The launcher works here; CI has it."""
     done = subprocess.run([*launcher, "true"], capture_output=True, check=False) if launcher else None
@@ -254,7 +312,7 @@ def test_a_working_folder_on_another_file_system_changes_nothing(
 ) -> None:
     """The proxy is then copied to its place, not renamed."""
     shm = Path("/dev/shm")  # noqa: S108  (the one other file system every Linux has)
-    if not shm.is_dir() or shm.stat().st_dev == place.root.stat().st_dev:
+    if not shm.is_dir() or shm.stat().st_dev == place.ground.root.stat().st_dev:
         pytest.skip("ONE FILE SYSTEM ONLY: work and outputs on two were not tested")
     work = shm / f"proxx-tests-{os.getpid()}"
     try:
@@ -277,10 +335,10 @@ def test_another_order_across_jobs_changes_nothing(place: Place, reference: dict
 @pytest.mark.clause("A3", lead=True)
 @pytest.mark.clause("A4")
 @pytest.mark.clause("F5")
-def test_workers_at_once_change_nothing(place: Place, reference: dict[str, Told], tmp_path: Path) -> None:
+def test_workers_at_once_change_nothing(each_place: Place, reference: dict[str, Told], tmp_path: Path) -> None:
     """Three workers at once on one store, clips of the same names, one job with failures: all as by one alone."""
     work = tmp_path / "work"
-    told = place.at_once(tmp_path / "run", Surroundings(work=work))
+    told = each_place.at_once(tmp_path / "run", Surroundings(work=work))
     assert told == reference
     assert len({worker for one in told.values() for worker in one.who}) == 3
     assert list(work.iterdir()) == []
@@ -302,15 +360,15 @@ def test_a_busy_machine_changes_nothing(place: Place, reference: dict[str, Told]
 
 @pytest.mark.clause("V1")
 @pytest.mark.clause("F3")
-def test_the_next_attempt_says_the_same(place: Place, reference: dict[str, Told], tmp_path: Path) -> None:
+def test_the_next_attempt_says_the_same(each_place: Place, reference: dict[str, Told], tmp_path: Path) -> None:
     """What was made and is still there is kept; what was deleted is made again; what failed fails again."""
-    name, run = "failing", tmp_path / "run"
+    name, run, place = "failing", tmp_path / "run", each_place
     with place.cleared():
         place.told(name, run, place.start(name, run, Surroundings()))
-        (place.proxies / name / "clip4.mov").unlink()
-        argv = [sys.executable, "-m", "tests.faults.worker", str(place.root / f"{name}.json"), str(run / "store")]
-        done = subprocess.run([*argv, "2", str(run / "work"), "none"], capture_output=True, check=False, cwd=ROOT)
-        assert json.loads(done.stdout)["fingerprint"] == reference[name].fingerprint
-        first, second = read_attempts(FileStore(run / "store"), place.jobs[name].job_id)
+        place.ground.delete(f"proxies:/{name}/clip4.mov")
+        out, err = place.start(name, run, Surroundings(), attempt=2).communicate(timeout=300)
+        assert json.loads(out)["fingerprint"] == reference[name].fingerprint, err.decode()
+        assert place.made(name) == reference[name].outputs
+        first, second = read_attempts(place.store(run), place.jobs[name].job_id)
         # The first and the last event say which attempt it is.
         assert canonical_log(first.events)[1:-1] == canonical_log(second.events)[1:-1]
