@@ -266,12 +266,13 @@ def test_stopped_in_the_middle(
     encoder = freeze_encoder(process, 1)
     for number in how:
         process.send_signal(number)
-    time.sleep(0.3)  # to be heard before the encoder could end by itself
+    assert process.stderr is not None
+    said = process.stderr.readline() + process.stderr.readline()
+    assert "stopping" in said  # heard before the encoder could end by itself
     encoder.resume()
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "The job stopped: INTERRUPTED" in out
-    assert "stopping" in err
     assert "Traceback" not in err
     assert left_running(work) == []
     assert list(work.iterdir()) == []

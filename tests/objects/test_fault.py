@@ -189,7 +189,7 @@ def test_other_bytes_and_a_condition_that_never_arrives(bucket: Bucket, broken: 
 def test_leave_that_comes_while_the_body_is_sent_loses_none_of_it() -> None:
     """moto says 100 twice, and the second time while the body is on its way already."""
     size = 16 * MIB  # more than the line holds, so that whoever sends has to wait
-    got = []
+    got: list[int] = []
 
     def serve() -> None:
         connected, _ = listener.accept()
