@@ -17,8 +17,7 @@ pytest_plugins = ["tests.objects.fixtures"]
 
 WALK: Final = "tests/clauses/test_clauses.py::test_every_clause_has_a_test_that_ran"
 NARROWING: Final = ("keyword", "deselect", "ignore", "ignore_glob", "lf", "stepwise", "collectonly")
-WHOLE: Final = ("", "not bench", "not bench and not hosts and not wide")  # benchmarks show no clause
-WIDE: Final = ("tests/storage/test_ways_that_break.py",)  # and what tests/flows asks of moto and Ceph
+WHOLE: Final = ("", "not bench", "not bench and not hosts")  # benchmarks show no clause
 
 settings.register_profile("same", derandomize=True, database=None, deadline=None)
 settings.register_profile("search", database=None, deadline=None, max_examples=5000)
@@ -38,11 +37,6 @@ class ClauseCount:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """The walk goes last; what a test names must be a clause."""
         items.sort(key=lambda item: item.nodeid == WALK)
-        for item in items:
-            place, _, name = item.nodeid.partition("[")
-            elsewhere = place.startswith("tests/flows") and ("moto" in name or "rgw" in name)
-            if elsewhere or place.startswith(WIDE):
-                item.add_marker("wide")
         for item in items:
             for mark in item.iter_markers("clause"):
                 for clause in mark.args:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from proxx.preflight import TRIAL
 from proxx.store import Store, init, open_store
 from proxx.wire import RESENDS
 from tests.cluster.card import Card, Told, tell
@@ -73,7 +74,9 @@ class Share:
         return {key.removeprefix(self.proxies): data for key, data in found.items()}
 
     def told(self, card: Card, name: str, attempt: int = 1) -> Told:
-        return tell(self.store, card.jobs[name], self.outputs(f"{name}/"), attempt)
+        """What an attempt came to. A trial that a killed run left is no output: it stays, by its name."""
+        made = {place: data for place, data in self.outputs(f"{name}/").items() if TRIAL not in place}
+        return tell(self.store, card.jobs[name], made, attempt)
 
 
 class Fleet:

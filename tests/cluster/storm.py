@@ -212,7 +212,7 @@ def check_final(share: Share, card: Card, name: str, wanted: Told) -> int:
     assert (told.status, told.fingerprint, told.failures) == (wanted.status, wanted.fingerprint, wanted.failures), (
         name
     )
-    assert {place: digest for place, digest in told.outputs.items() if ".proxx-trial-" not in place} == wanted.outputs
+    assert told.outputs == wanted.outputs, name
     assert told.argvs == wanted.argvs
     assert told.log[1:-1] == wanted.log[1:-1], name  # the first and the last event say which attempt it is
     return attempt
