@@ -16,8 +16,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+
+import httpx
 
 from flows.reference import JobReference
 from proxx.event import this_worker
@@ -35,8 +38,9 @@ from tests.objects.fault import proxying
 AT_ONCE: Final = 8
 EXECUTED: Final = 200
 PATIENCE: Final = 3600  # seconds for all of them
+POLLING: Final = 8  # seconds
 HEAD: Final = ("jobs", "registered, s", "ms a job", "runs asked for, s", "a second", "audit, s", "its requests",
-               "peak MB", "rows a job not run", "kB a job not run")  # fmt: skip
+               "peak MB", "polls a second", "rows a job not run", "kB a job not run")  # fmt: skip
 COUNT_ROWS: Final = (
     "SELECT coalesce(sum((xpath('/row/c/text()', query_to_xml(format('select count(*) as c from %I.%I', schemaname, "
     "tablename), false, true, '')))[1]::text::int), 0) FROM pg_tables WHERE schemaname = 'public'"
@@ -83,6 +87,26 @@ def audit(server: Server, store: FileStore) -> tuple[float, int, float, int]:
         took = time.perf_counter() - since
         said.seek(0)
         return took, len(counting.requests()), used.ru_maxrss / 1024, json.load(said)["counts"]["jobs"]
+
+
+def polls(server: Server) -> float:
+    """How often a second the server tells workers which runs are due; all runs that nobody executes are."""
+    asked = {"scheduled_before": datetime.now(UTC).isoformat()}
+    until = time.perf_counter() + POLLING
+
+    def one(_: int) -> int:
+        count = 0
+        with httpx.Client(timeout=120) as client:
+            while time.perf_counter() < until:
+                answer = client.post(f"{server.url}/work_pools/proxx/get_scheduled_flow_runs", json=asked)
+                answer.raise_for_status()
+                count += 1
+        return count
+
+    since = time.perf_counter()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answered = sum(pool.map(one, range(AT_ONCE)))
+    return answered / (time.perf_counter() - since)
 
 
 def execute_real(pool: Pool, cluster: Postgres, folder: Path, count: int) -> Iterator[str]:
@@ -145,10 +169,22 @@ def growth(pool: Pool, cluster: Postgres, sizes: tuple[int, ...], executed: int)
         asked = ask(server, deployment, references)
         took, requests, peak, named = audit(server, store)
         assert named == count + executed, (named, count, executed)
+        polled = polls(server)
         new, made = len(jobs), count
         a_job = (rows(cluster) - rows_before) / count
         kilobytes = (size(cluster) - bytes_before) / count / 1000
-        seconds = (registered, registered / new * 1000, asked, new / asked, took, requests, peak, a_job, kilobytes)
+        seconds = (
+            registered,
+            registered / new * 1000,
+            asked,
+            new / asked,
+            took,
+            requests,
+            peak,
+            polled,
+            a_job,
+            kilobytes,
+        )
         yield f"| {count:,} | {' | '.join(f'{figure:,.1f}' for figure in seconds)} |"
 
 

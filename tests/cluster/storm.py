@@ -34,6 +34,7 @@ RESENDS: Final = 2  # in the storm's store, so that an outage of seconds is alre
 PATIENCE: Final = 10  # seconds of silence, likewise; a busy machine needs some of them to make a client
 WAIT: Final = 30  # seconds at most for a host to be in the phase that a blow is meant for
 ROUNDS: Final = 5  # of an operator
+RESTARTS: Final = 3  # of a worker by what starts services again, until it polls
 
 
 class Storm:
@@ -65,8 +66,20 @@ class Storm:
             if host.worker is None or not host.worker.alive:
                 host.start_worker(self.environment)
         for host in self.hosts if wait else ():
+            self._polling(host)
+
+    def _polling(self, host: Host) -> None:
+        """Until the host's worker polls. One that ended, for it began while storage was away, is started again."""
+        for left in reversed(range(RESTARTS)):
             assert host.worker is not None
-            host.worker.polls()
+            try:
+                host.worker.polls()
+            except AssertionError:
+                if host.worker.alive or not left:
+                    raise
+                host.start_worker(self.environment)
+            else:
+                return
 
     def _await(self, host: Host, phase: Phase) -> str:
         """What the host is doing when it is hit: what was wanted, or nothing where no job came to it."""
