@@ -150,14 +150,20 @@ class Bucket:
         self.wire.call("PutObject", self.place(key), do)
 
     def create_from(
-        self, key: str, made: Path, nonce: str, before_end: Callable[[], None], should_stop: Stop = never
+        self,
+        key: str,
+        made: Path,
+        nonce: str,
+        before_end: Callable[[], None],
+        should_stop: Stop = never,
+        sink: Callable[[], Callable[[bytes], object]] = lambda: len,
     ) -> None:
         """The file `made` as one object, streamed in one request. before_end: called before the last piece is sent,
-        so that what it raises leaves nothing behind.
+        so that what it raises leaves nothing behind. sink: made anew for each time that it is sent, given all of it.
         """
 
         async def do(client: Any, pulse: Pulse) -> None:  # noqa: ANN401
-            with Body(made, pulse, before_end) as body:
+            with Body(made, pulse, before_end, sink) as body:
                 try:
                     await client.put_object(
                         Bucket=self.name, Key=key, Body=body, IfNoneMatch="*", Metadata={NONCE: nonce}
@@ -203,23 +209,35 @@ async def _chunks(answer: dict[str, Any], pulse: Pulse) -> Any:  # noqa: ANN401
 class Body(io.FileIO):
     """A file on its way out. refused: what `before_end` raised, which ended the request."""
 
-    def __init__(self, path: Path, pulse: Pulse, before_end: Callable[[], None]) -> None:
+    def __init__(
+        self, path: Path, pulse: Pulse, before_end: Callable[[], None], sink: Callable[[], Callable[[bytes], object]]
+    ) -> None:
         super().__init__(path, "rb")
         self.refused: BaseException | None = None
-        self._pulse, self._before_end = pulse, before_end
+        self._pulse, self._before_end, self._sink = pulse, before_end, sink
+        self._seen = sink()
         self._size = path.stat().st_size
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read once to be hashed for the signature, in the client's own thread, and once to be sent, in another."""
         wanted = self._size if size is None or size < 0 else size
-        if self.refused is None and not _in_client() and self.tell() < self._size <= self.tell() + wanted:
-            try:
-                self._before_end()
-            except BaseException as why:
-                self.refused = why
-                raise
+        start, data = self.tell(), super().read(wanted) or b""
+        if self.refused is None and not _in_client():
+            if start == 0:
+                self._seen = self._sink()
+            self._seen(data)
+            if start < self._size <= start + wanted:
+                self._end()
         self._pulse.beat()
-        return super().read(wanted) or b""
+        return data
+
+    def _end(self) -> None:
+        try:
+            with self._pulse.held():
+                self._before_end()
+        except BaseException as why:
+            self.refused = why
+            raise
 
 
 def _in_client() -> bool:

@@ -63,7 +63,7 @@ def _bucket_output(spot: InBucket, places: Places) -> Iterator[Finding]:
     if found:
         return
     yield Finding("output", True, f"{bucket.place(spot.key)}: proxies can be published.")
-    prefix = f"{spot.key}/" if spot.key else ""
+    prefix = f"{spot.key.rstrip('/')}/".lstrip("/")
     try:
         for left in unfinished(bucket, prefix):
             yield Finding(

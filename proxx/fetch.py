@@ -18,7 +18,7 @@ from proxx.recipe import SourceFile
 from proxx.source import MISSING, OTHER_BYTES, OTHER_SIZE, UNOPENED, UNREAD
 from proxx.wire import Stop
 from proxx.wirefault import Cause, WireFault
-from proxx.workdir import free_bytes
+from proxx.workdir import free_bytes, unusable
 
 LONGEST_ENDING: Final = 32  # bytes; a longer one means nothing, and may be longer than a file system takes
 SPARE: Final = 64 << 20  # bytes that have to stay free beside the copy: the proxy grows next to it
@@ -100,6 +100,9 @@ class _Sink:
         return self._take
 
     def _take(self, chunk: bytes) -> None:
-        self._out.write(chunk)
+        try:
+            self._out.write(chunk)
+        except OSError as why:  # it names no file, and is nothing that storage did
+            raise unusable(why, "The source cannot be copied to the working directory.") from why
         self._digester.update(chunk)
         self._on_read(self._digester.size)

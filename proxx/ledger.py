@@ -152,7 +152,7 @@ class Ledger:
     def _told(self, ask: Callable[[Store, str], T]) -> T:
         try:
             return ask(self.store, self.job_id)
-        except (StoreUnavailable, StoreDamaged) as why:
+        except (StoreUnavailable, StoreRefused, StoreDamaged) as why:
             raise LedgerFailed(
                 message="the store did not tell what the job has published", detail=why.detail or why.message
             ) from why

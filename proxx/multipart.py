@@ -7,10 +7,10 @@ therefore its id is logged before the first part is sent.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import ceil
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final, TypeAlias
 
 from proxx.bucket import NONCE, Bucket, Upload
 from proxx.wire import Pulse, Stop, never
@@ -18,6 +18,8 @@ from proxx.wirefault import Cause, WireFault
 
 PARTS: Final = 10_000  # of one upload, at most
 PART: Final = 64 << 20  # bytes; larger where 10,000 of them would not do
+COMPLETING: Final = 900  # seconds; Amazon's takes minutes, and sends blanks meanwhile (S3 API Reference)
+Sink: TypeAlias = Callable[[bytes], object]
 
 
 def begin(bucket: Bucket, key: str, nonce: str) -> str:
@@ -31,21 +33,29 @@ def begin(bucket: Bucket, key: str, nonce: str) -> str:
 
 
 def send(
-    bucket: Bucket, key: str, upload_id: str, made: Path, part: int, should_stop: Stop = never
+    bucket: Bucket,
+    key: str,
+    upload_id: str,
+    made: Path,
+    part: int,
+    should_stop: Stop = never,
+    seen: Sink = bytes.__len__,
 ) -> tuple[str, ...]:
-    """Send all of `made` in parts of at least `part` bytes; returns the parts' tags in order."""
+    """Send all of `made` in parts of at least `part` bytes; returns the parts' tags in order.
+
+    seen: is given all that is sent, once and in order.
+    """
     size = made.stat().st_size
     step = max(part, ceil(size / PARTS))
+    tags = []
     with made.open("rb") as file:
-        return tuple(
-            _send_one(bucket, key, upload_id, number, _piece(file, start, step), should_stop)
-            for number, start in enumerate(range(0, size, step), 1)
-        )
-
-
-def _piece(file: BinaryIO, start: int, step: int) -> bytes:
-    file.seek(start)
-    return file.read(step)
+        for number in range(1, ceil(size / step) + 1):
+            if should_stop():  # a part may be gone before anybody looks
+                raise WireFault(Cause.STOPPED, "UploadPart", bucket.place(key))
+            piece = file.read(step)
+            seen(piece)
+            tags.append(_send_one(bucket, key, upload_id, number, piece, should_stop))
+    return tuple(tags)
 
 
 def _send_one(bucket: Bucket, key: str, upload_id: str, number: int, piece: bytes, should_stop: Stop) -> str:
@@ -87,7 +97,7 @@ def complete(bucket: Bucket, key: str, upload_id: str, tags: tuple[str, ...]) ->
             Bucket=bucket.name, Key=key, UploadId=upload_id, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
         )
 
-    bucket.wire.call("CompleteMultipartUpload", bucket.place(key), do, large=True)
+    bucket.wire.call("CompleteMultipartUpload", bucket.place(key), do, large=True, patience=COMPLETING)
 
 
 def abort(bucket: Bucket, key: str, upload_id: str) -> bool:

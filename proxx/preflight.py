@@ -56,7 +56,7 @@ def _readable(bucket: Bucket, key: str) -> Iterator[Problem]:
 
 def try_writing(bucket: Bucket, folder: str) -> Iterator[Problem]:
     """What is wrong with publishing below `folder`, by doing it."""
-    key = f"{folder}/{TRIAL}{uuid4().hex}".lstrip("/")
+    key = f"{folder.rstrip('/')}/{TRIAL}{uuid4().hex}".lstrip("/")
     try:
         first = _create(bucket, key)
         if first is not None and first.cause is not Cause.EXISTS:  # nobody else has the name: an answer was lost

@@ -127,7 +127,12 @@ class S3Store:
         there = self.read(STORE_KEY)
         if there is None:
             raise StoreUnavailable(message="there is no store here yet", detail=self.uri)
-        if self._create(STORE_KEY, there) is None:
+        try:
+            self._bucket.create(self._prefix + STORE_KEY, there, uuid.uuid4().hex)
+        except WireFault as fault:
+            if fault.cause is not Cause.EXISTS:  # what never arrived, or has no answer, was refused by nobody
+                raise _failed("the store did not show that it refuses what exists", fault) from fault
+        else:
             raise StoreRefused(
                 message="this storage replaces an object although it was told not to (If-None-Match), so two "
                 "workers could run one job",

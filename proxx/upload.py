@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from proxx import multipart
 from proxx.bucket import Bucket
-from proxx.errors import DiskFull, Interrupted, OutputUnwritable, ProxxError
+from proxx.errors import DiskFull, Interrupted, OutputUnwritable, ProxxError, WorkUnusable
 from proxx.fingerprint import Digester
 from proxx.journal import Incident
 from proxx.places import Places
@@ -47,6 +47,7 @@ class Parcel:
         self._places, self._spot, self._made, self._stop = places, spot, made, should_stop
         self._bucket: Bucket = places.bucket(spot)
         self._nonce = uuid4().hex
+        self._content, self._sent = content, Digester()
         self._upload = ""
         if content.size > places.single:
             try:
@@ -60,17 +61,35 @@ class Parcel:
 
     def publish(self, fence: Callable[[], None]) -> Published | Present:
         """Give the file its key. fence: called at the last moment at which nothing is visible yet."""
+
+        def hold() -> None:
+            self._require_same()
+            fence()
+
         try:
             if self._upload:
-                return self._in_parts(fence)
-            self._bucket.create_from(self._spot.key, self._made, self._nonce, fence, self._stop)
+                return self._in_parts(hold)
+            self._bucket.create_from(self._spot.key, self._made, self._nonce, hold, self._stop, self._anew)
         except WireFault as fault:
             return self._settle(fault)
         return Published()
 
+    def _anew(self) -> Callable[[bytes], None]:
+        self._sent = Digester()
+        return self._sent.update
+
+    def _require_same(self) -> None:
+        """What was sent is what was verified: the file was read a second time for it."""
+        if self._sent.digest != self._content.sha256:
+            raise WorkUnusable(
+                message="The working directory gave back other bytes than were verified.",
+                stage="publish",
+                detail=f"{self._sent.digest} instead of {self._content.sha256}",
+            )
+
     def _in_parts(self, fence: Callable[[], None]) -> Published | Present:
         key, upload = self._spot.key, self._upload
-        tags = multipart.send(self._bucket, key, upload, self._made, self._places.part, self._stop)
+        tags = multipart.send(self._bucket, key, upload, self._made, self._places.part, self._stop, self._anew())
         if self._bucket.head(key) is not None:
             there = existing(self._places, self._spot, self._stop)
             return there if isinstance(there, Present) else Present(None)

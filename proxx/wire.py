@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final, TypeVar
@@ -39,14 +40,25 @@ class Pulse:
 
     def __init__(self) -> None:
         self.last = time.monotonic()
+        self._held = False
 
     def beat(self) -> None:
         self.last = time.monotonic()
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Not the server's silence: this process has to find something out before it sends more."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self.beat()
+            self._held = False
+
     @property
     def silence(self) -> float:
         """Seconds since."""
-        return time.monotonic() - self.last
+        return 0.0 if self._held else time.monotonic() - self.last
 
 
 Action = Callable[[Any, Pulse], Awaitable[T]]
@@ -80,16 +92,26 @@ class Wire:
         self._inherited: Any = None
         self._pid = 0
 
-    def call(self, action: str, place: str, do: Action[T], *, should_stop: Stop = never, large: bool = False) -> T:
+    def call(
+        self,
+        action: str,
+        place: str,
+        do: Action[T],
+        *,
+        should_stop: Stop = never,
+        large: bool = False,
+        patience: float = 0.0,
+    ) -> T:
         """The answer to one request. action: S3's name of it. place: for records. Raises WireFault.
 
-        large: it has a body of any length, so that a long time is no news.
+        large: it has a body of any length, so that a long time is no news. patience: seconds of silence, where the
+        server has more to do than to answer.
         """
         uncertain = False
         for number in count(1):
             since = time.monotonic()
             try:
-                answer = self._once(action, place, do, should_stop)
+                answer = self._once(action, place, do, should_stop, max(patience, self._pace.patience))
             except WireFault as fault:
                 uncertain = fault.uncertain = uncertain or fault.uncertain
                 if fault.cause not in RESENT or number > self.resends:
@@ -121,13 +143,13 @@ class Wire:
                 raise WireFault(Cause.STOPPED, fault.action, fault.place) from fault
             time.sleep(min(left, _TICK))
 
-    def _once(self, action: str, place: str, do: Action[T], should_stop: Stop) -> T:
+    def _once(self, action: str, place: str, do: Action[T], should_stop: Stop, patience: float) -> T:
         from fsspec.asyn import sync
 
         self.sent += 1
         try:
             files = self._connected()
-            answer: T = sync(files.loop, self._attend, files, do, should_stop)
+            answer: T = sync(files.loop, self._attend, files, do, should_stop, patience)
         except _Stopped:
             fault = WireFault(Cause.STOPPED, action, place)
         except Exception as why:
@@ -140,7 +162,13 @@ class Wire:
             return answer
         raise fault  # here, and not above: what the libraries say can hold key ids, and would hang on it
 
-    async def _attend(self, files: Any, do: Action[T], should_stop: Stop) -> T:  # noqa: ANN401  (s3fs has no types)
+    async def _attend(
+        self,
+        files: Any,  # noqa: ANN401  (s3fs has no types)
+        do: Action[T],
+        should_stop: Stop,
+        patience: float,
+    ) -> T:
         """The request, watched: ended when told to stop, or when nothing moves for too long."""
         import asyncio
 
@@ -156,7 +184,7 @@ class Wire:
             while not (await asyncio.wait({task}, timeout=_TICK))[0]:
                 if should_stop():
                     raise _Stopped
-                if pulse.silence > self._pace.patience:
+                if pulse.silence > patience:
                     raise TimeoutError
             return task.result()
         finally:

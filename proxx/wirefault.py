@@ -15,6 +15,7 @@ class Cause(StrEnum):
     """What went wrong. Names are stable; they stand in records."""
 
     UNREACHABLE = "UNREACHABLE"  # no connection: name, address, port
+    TLS = "TLS"  # the server's certificate, or the file of those that are trusted
     CUT = "CUT"  # the connection ended before the answer did
     SILENT = "SILENT"  # nothing was sent or received for too long
     SERVER_FAULT = "SERVER_FAULT"  # 500, 502, 503, 504
@@ -42,11 +43,17 @@ RESENT: Final = frozenset(
 )
 """The causes for which a request is sent again, as often as the store's record says. Nothing else ever is."""
 
-UNCERTAIN: Final = frozenset({Cause.CUT, Cause.SILENT, Cause.SERVER_FAULT, Cause.CONFLICT, Cause.GARBLED})
+UNCERTAIN: Final = frozenset(
+    {Cause.CUT, Cause.SILENT, Cause.SERVER_FAULT, Cause.CONFLICT, Cause.GARBLED, Cause.STOPPED}
+)
 """After these a write may have happened all the same."""
 
 SENTENCES: Final[Mapping[Cause, tuple[str, str]]] = {
     Cause.UNREACHABLE: ("the storage server cannot be reached", "Check the endpoint and the network."),
+    Cause.TLS: (
+        "the storage server's certificate cannot be trusted",
+        "Check the endpoint's name, its certificate, and the file that AWS_CA_BUNDLE names.",
+    ),
     Cause.CUT: ("the connection to the storage server was cut", "Check the network and the storage server."),
     Cause.SILENT: ("the storage server does not answer", "Check the network and the storage server."),
     Cause.SERVER_FAULT: ("the storage server has a fault", "Look at the storage server's own log."),
@@ -186,7 +193,11 @@ def cause_of_error(why: BaseException) -> tuple[Cause, str, int] | None:
             return Cause.CUT, "", 0  # it is also raised where a connection breaks, after the request was sent
         case known.ConnectTimeoutError() | known.EndpointConnectionError() | known.ProxyConnectionError():
             return Cause.UNREACHABLE, "", 0
-        case known.InvalidEndpointDiscoveryConfigurationError() | known.SSLError():
+        case known.SSLError():
+            return Cause.TLS, "", 0
+        case known.HTTPClientError() if isinstance(why.kwargs.get("error"), FileNotFoundError | PermissionError):
+            return Cause.TLS, "", 0  # there is one file that a client reads to connect
+        case known.InvalidEndpointDiscoveryConfigurationError():
             return Cause.UNREACHABLE, "", 0
         case known.ReadTimeoutError():
             return Cause.SILENT, "", 0

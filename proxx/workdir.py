@@ -44,7 +44,7 @@ def work_directory(parent: Path | None, job_id: str, attempt: int) -> Iterator[P
     try:
         work = Path(tempfile.mkdtemp(prefix=f"proxx-{job_id[:8]}-{attempt}-", dir=folder.absolute()))
     except OSError as why:
-        raise _refused(why, "The working directory cannot be made.") from why
+        raise unusable(why, "The working directory cannot be made.") from why
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, work, ignore_errors=True)  # a job that is done does not fail for this
         stack.enter_context(_held(work))
@@ -61,7 +61,7 @@ def used(work: Path) -> Iterator[None]:
         yield
     except OSError as why:
         if why.errno in _FULL or Path(str(why.filename)).is_relative_to(work):
-            raise _refused(why, "The working directory cannot be used any more.") from why
+            raise unusable(why, "The working directory cannot be used any more.") from why
         raise
 
 
@@ -129,7 +129,8 @@ def _size(work: Path) -> int:
     return total
 
 
-def _refused(why: OSError, message: str) -> JobStopped:
+def unusable(why: OSError, message: str) -> JobStopped:
+    """What stops the job where the system refuses something in its working directory: DiskFull or WorkUnusable."""
     detail = f"{why.strerror}: {why.filename or ''}"
     if why.errno in _FULL:
         return DiskFull(message="There is no space left for the working directory.", stage="work", detail=detail)

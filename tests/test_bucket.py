@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,6 +138,29 @@ def test_a_fence_that_closes_leaves_nothing(line: Line, tmp_path: Path, size: in
     assert wire.sent == (1 if size else 0)
     assert line.bucket.head(key) is None
     assert noted(wire) == []
+
+
+def test_a_fence_that_takes_long_is_not_the_servers_silence(line: Line, tmp_path: Path) -> None:
+    key, made = f"{line.prefix()}/a", a_file(tmp_path, 100)
+    line.objects(HASTY).head(key)  # its client is made
+    line.objects(HASTY).create_from(key, made, "own", lambda: time.sleep(3 * HASTY.patience))
+    assert line.bucket.get(key) == made.read_bytes()
+    assert len(line.way.requests("PUT")) == 1
+
+
+def test_all_that_is_sent_is_seen_anew_each_time(line: Line, tmp_path: Path) -> None:
+    key, made = f"{line.prefix()}/a", a_file(tmp_path, 3 * MIB)
+    seen: list[list[bytes]] = []
+
+    def anew() -> Callable[[bytes], None]:
+        seen.append([])
+        return seen[-1].append
+
+    mine = line.objects(resends=1)
+    line.way.on(LoseAnswer(), method="PUT")
+    with pytest.raises(WireFault):
+        mine.create_from(key, made, "own", nothing, sink=anew)
+    assert [b"".join(one) for one in seen if one] == [made.read_bytes()] * 2
 
 
 @pytest.mark.parametrize("resends", [0, 1])

@@ -13,7 +13,7 @@ from proxx import event as events
 from proxx import layout, ledger
 from proxx.attempts import Absent, Attempt, Closed, Open, announcements, is_retired, ours, read_attempts
 from proxx.canonical import NotCanonical
-from proxx.errors import LedgerFailed, LockLost, StoreDamaged, StoreUnavailable
+from proxx.errors import LedgerFailed, LockLost, StoreDamaged, StoreRefused, StoreUnavailable
 from proxx.event import Event, Worker, canonical_log, event_bytes, make_event, parse_event, stamp, this_worker
 from proxx.ledger import Ledger
 from proxx.store import FileStore, Store
@@ -345,6 +345,18 @@ def test_ours_does_not_guess_over_a_damaged_ledger(store: Store) -> None:
     with pytest.raises(LedgerFailed) as caught:
         pen(store).ours("/p/a.mov", SHA)
     assert caught.value.detail == "attempt 1 event 2 cannot be read"
+
+
+def test_a_store_that_refuses_to_tell_fails_the_ledger(store: Store) -> None:
+    """It is no refusal of the job: the attempt has begun."""
+
+    class Refusing(Around):
+        def read(self, key: str) -> bytes | None:
+            raise StoreRefused(message="what answers there does not speak S3")
+
+    put(store, 1, made(1, "lock.acquired"))
+    with pytest.raises(LedgerFailed, match="the store did not tell what the job has published"):
+        pen(Refusing(store)).ours("/p/a.mov", SHA)
 
 
 def test_is_retired_looks_at_each_attempts_first_event(store: Store) -> None:

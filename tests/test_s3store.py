@@ -64,6 +64,20 @@ def test_a_create_whose_refusal_is_lost_is_theirs(line: Line, resends: int) -> N
     assert [one[0] for one in noted(store.wire)] == ["resent"] * resends
 
 
+@pytest.mark.parametrize("action", [Reset(), LoseAnswer(), Answer(500, "InternalError")])
+def test_a_trial_that_nobody_refused_proves_nothing(line: Line, action: Action) -> None:
+    """Where the trial never arrives, what it finds there is no proof that the server would have refused it."""
+    made = line.store()
+    store = S3Store(line.bucket.name, made.uri.removeprefix(f"{line.bucket.url}/"), line.wire())
+    for _ in range(2):
+        line.way.on(action, method="PUT")
+        with pytest.raises(StoreUnavailable):
+            store.create("a", b"")
+        line.way.forget()
+        assert made.read("a") is None
+    assert store.create("a", b"") is None
+
+
 def test_somebody_is_faster_in_the_middle_of_it(line: Line) -> None:
     """The request is lost before the server hears of it, and somebody else comes before it is sent again."""
     store = line.store(resends=1)
@@ -225,7 +239,7 @@ def test_the_proof_is_asked_for_once(line: Line) -> None:
         store.create(f"a/{number}", b"")
     asked = [(one.method, one.path.rpartition("/")[2], one.status) for one in line.way.requests()]
     assert asked == [
-        ("GET", "store.json", 200), ("PUT", "store.json", 412), ("GET", "store.json", 200),
+        ("GET", "store.json", 200), ("PUT", "store.json", 412),
         ("PUT", "0", 200), ("PUT", "1", 200), ("PUT", "2", 200),
     ]  # fmt: skip
 

@@ -105,8 +105,8 @@ def test_what_is_sent_again_is_sent_as_often_as_allowed_and_each_time_noted(
 def test_every_cause_is_either_sent_again_or_not() -> None:
     assert set(AGAIN) == RESENT
     assert not set(ONCE) & RESENT
-    # STOPPED, NO_CREDENTIALS and NOT_S3 have tests of their own below.
-    assert set(AGAIN) | set(ONCE) | {Cause.STOPPED, Cause.NO_CREDENTIALS, Cause.NOT_S3} == set(Cause)
+    # STOPPED, NO_CREDENTIALS, NOT_S3 and TLS have tests of their own below.
+    assert set(AGAIN) | set(ONCE) | {Cause.STOPPED, Cause.NO_CREDENTIALS, Cause.NOT_S3, Cause.TLS} == set(Cause)
 
 
 @pytest.mark.parametrize("cause", ONCE)
@@ -161,6 +161,17 @@ def test_it_stops_when_told_to(bucket: endpoint.Bucket, way: Proxy, stalled: boo
         Bucket(wire, bucket.name).read("key", lambda: lambda _: None, lambda: rule.acted)
     assert caught.value.cause is Cause.STOPPED
     assert wire.sent == 1
+
+
+def test_a_missing_file_of_trusted_certificates_is_not_the_networks_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"AWS_ENDPOINT_URL_S3": "https://127.0.0.1:9", "AWS_CA_BUNDLE": "/no/such/file.pem"}
+    for name, value in {**settings, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}.items():
+        monkeypatch.setenv(name, value)
+    wire = a_wire(PATIENT, 5)
+    with pytest.raises(WireFault) as caught:
+        Bucket(wire, "bucket").head("key")
+    assert (caught.value.cause, wire.sent) == (Cause.TLS, 1)
+    assert "AWS_CA_BUNDLE" in caught.value.remedy
 
 
 def test_an_answer_that_took_long_is_noted(

@@ -77,7 +77,8 @@ def refused_connection() -> aiohttp.ClientConnectorError:
         (known.EndpointConnectionError(endpoint_url="u", error=aiohttp.ClientOSError(104, "reset")), Cause.CUT),
         (known.EndpointConnectionError(endpoint_url="u", error=aiohttp.ClientConnectionError()), Cause.CUT),
         (known.ConnectTimeoutError(endpoint_url="u"), Cause.UNREACHABLE),
-        (known.SSLError(endpoint_url="u", error="e"), Cause.UNREACHABLE),
+        (known.SSLError(endpoint_url="u", error="e"), Cause.TLS),
+        (known.HTTPClientError(error=FileNotFoundError(2, "no such file")), Cause.TLS),
         (known.ReadTimeoutError(endpoint_url="u"), Cause.SILENT),
         (TimeoutError(), Cause.SILENT),
         (known.ConnectionClosedError(endpoint_url="u"), Cause.CUT),
@@ -109,7 +110,7 @@ def test_every_cause_has_words_and_only_these_are_sent_again() -> None:
     assert {str(cause) for cause in RESENT} == {
         "UNREACHABLE", "CUT", "SILENT", "SERVER_FAULT", "TOO_MANY", "CONFLICT", "GARBLED",
     }  # fmt: skip
-    assert RESENT - {Cause.UNREACHABLE, Cause.TOO_MANY} == UNCERTAIN
+    assert RESENT - {Cause.UNREACHABLE, Cause.TOO_MANY} | {Cause.STOPPED} == UNCERTAIN
 
 
 def test_a_fault_in_words() -> None:

@@ -1,0 +1,28 @@
+"""`proxx doctor`'s looks at storage in a bucket."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxx import doctor_storage, multipart
+from proxx.bucket import Bucket
+from proxx.places import Places
+from proxx.reach import make_roots
+from tests.objects.kinds import Kind
+from tests.objects.line import fresh
+
+
+@pytest.mark.parametrize("kind", ["moto", "rgw"], indirect=True)
+@pytest.mark.parametrize("said", ["proxies:/", "proxies:/day1", "proxies:/day1/"])
+def test_unfinished_uploads_below_a_root_are_listed(kind: Kind, said: str) -> None:
+    assert kind.bucket is not None and kind.wire is not None
+    at = fresh()
+    bucket = Bucket(kind.wire, kind.bucket.name)
+    left = multipart.begin(bucket, f"{at}/day1/a.mov", "own")
+    multipart.begin(bucket, f"{at}x/b.mov", "own")
+    places = Places(roots=make_roots((f"proxies={kind.bucket.url}/{at}",)), wire=kind.wire)
+    good, found = doctor_storage.output(said, places)
+    assert (good.area, good.ok, found.area) == ("output", True, "leftovers")
+    assert left in found.sentence
+    assert kind.bucket.keys(f"{at}/") == []
+    assert kind.bucket.keys(f"{at}//") == []
