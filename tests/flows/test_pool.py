@@ -24,7 +24,7 @@ from tests.flows.pool import Pool, digests
 from tests.flows.postgres import Postgres
 from tests.jobs import create, half_second, write_spec
 
-JOBS: Final = int(os.environ.get("PROXX_POOL_JOBS", "20"))
+JOBS: Final = int(os.environ.get("PROXX_POOL_JOBS", "8"))
 FEWER: Final = int(os.environ.get("PROXX_POOL_JOBS", "6"))  # on the second database
 MUST_FAIL: Final = {1: "SOURCE_CHANGED", 3: "OUTPUT_EXISTS", 4: "SOURCE_MISSING"}
 
