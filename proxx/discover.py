@@ -25,6 +25,7 @@ from proxx.medianames import own_proxy, proxy_folder, stem_key, why_not
 from proxx.naming import place_fault
 from proxx.places import Places
 from proxx.reach import InBucket, OnDisk, OutOfReach, Spot, in_bucket
+from proxx.uri import without_secrets
 
 _HIDDEN: Final = "hidden"
 _LINK: Final = "a symbolic link; name its target to use it"
@@ -257,7 +258,7 @@ class _Walk:
         return False
 
     def _problem(self, path: str, code: str, message: str, remedy: str) -> None:
-        self.problems.append(Problem(path, code, message, remedy))
+        self.problems.append(Problem(without_secrets(path), code, message, remedy))
 
 
 def _printable(text: str) -> str:
