@@ -46,7 +46,7 @@ from proxx.store import Store, init
 from proxx.toolchain import find_toolchain
 from proxx.uri import without_secrets
 
-_WHOLE: Final = ("/", "~", "s3://", "file:///")
+_WHOLE: Final = ("/", "~", "s3://", "file:/")
 _RELATIVE: Final = "This is a relative path, or a root that the worker does not have, and it has no folder of yours."
 
 

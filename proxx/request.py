@@ -53,8 +53,6 @@ def require_sensible(request: CreateRequest) -> str:
         problems.append(Problem("--name", PreflightRefused.code, "a name of 1 to 190 characters is needed."))
     folder = ""
     try:
-        if "://" in request.output and not request.output.startswith(("s3://", "file:///")):
-            raise OutOfReach("only folders and s3://bucket/prefix are supported")
         folder = request.places.roots.name(given_spot(request.output, request.places)).rstrip("/") or "/"
         fault = place_fault(f"{folder.rstrip('/')}/x") or _way_out(request, folder)
     except OutOfReach as why:
