@@ -135,6 +135,7 @@ class _Walk:
             return
         try:
             spot = given_spot(given, self.places)
+            self.places.roots.name(spot)  # outside the roots nothing is even looked at
         except OutOfReach as why:
             self._problem(given, PlaceUnreachable.code, f"{why}.", "Name a place of this machine.")
             return

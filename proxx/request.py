@@ -72,8 +72,11 @@ def _way_out(request: CreateRequest, place: str) -> str | None:
 def base_name(request: CreateRequest) -> str:
     if request.name is not None:
         return request.name
+    if not request.sources:
+        return "root"
     try:
-        first = given_spot(str(request.sources[0]), request.places) if request.sources else OnDisk(Path("/"))
+        first = given_spot(str(request.sources[0]), request.places)
+        request.places.roots.name(first)  # before it is looked at
     except OutOfReach:
         return "root"  # it is refused where the sources are looked at
     match first:
