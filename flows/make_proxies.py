@@ -44,8 +44,9 @@ from proxx.probe import decoders
 from proxx.profile import find_profile
 from proxx.store import Store, init
 from proxx.toolchain import find_toolchain
+from proxx.uri import without_secrets
 
-_WHOLE: Final = ("/", "~", "s3://", "file:///")
+_WHOLE: Final = ("/", "~", "s3://", "file:/")
 _RELATIVE: Final = "This is a relative path, or a root that the worker does not have, and it has no folder of yours."
 
 
@@ -143,7 +144,7 @@ def _require_absolute(request: CreateRequest) -> None:
         return
     places = [*map(str, request.sources), request.output]
     problems = tuple(
-        Problem(place, PreflightRefused.code, _RELATIVE)
+        Problem(without_secrets(place), PreflightRefused.code, _RELATIVE)
         for place in places
         if not (place.startswith(_WHOLE) or request.places.roots.is_below_a_root(place))
     )

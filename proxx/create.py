@@ -26,6 +26,7 @@ from proxx.naming import normalized
 from proxx.preflight import problem
 from proxx.request import CreateRequest as CreateRequest
 from proxx.request import base_name, called, is_called, named, output_of, require_sensible
+from proxx.uri import without_secrets
 from proxx.wirefault import WireFault
 
 
@@ -119,7 +120,10 @@ def _require_candidates(request: CreateRequest, found: Found) -> None:
         if not any(is_called(candidate, name) for candidate in found.candidates):
             problems.append(
                 Problem(
-                    "--accept-damage", PreflightRefused.code, f"{name!r} is none of the clips.", "Check the name."
+                    "--accept-damage",
+                    PreflightRefused.code,
+                    f"{without_secrets(name)!r} is none of the clips.",
+                    "Check the name.",
                 )
             )
     if not found.candidates:

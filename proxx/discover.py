@@ -12,6 +12,7 @@ never followed: the walk cannot leave its folder, and no file is found twice.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,9 @@ from proxx.medianames import own_proxy, proxy_folder, stem_key, why_not
 from proxx.naming import place_fault
 from proxx.places import Places
 from proxx.reach import InBucket, OnDisk, OutOfReach, Spot, in_bucket
+from proxx.uri import NoFile, file_path, is_file_uri, without_secrets
 
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _HIDDEN: Final = "hidden"
 _LINK: Final = "a symbolic link; name its target to use it"
 _SYSTEM: Final = frozenset({"$recycle.bin", "system volume information", "lost+found"})
@@ -86,7 +89,14 @@ def given_spot(text: str, places: Places) -> Spot:
         if not bare and (fault := place_fault(whole)):
             raise OutOfReach(fault)
         return in_bucket(whole) if whole.startswith("s3://") else places.spot(whole)
-    return OnDisk(absolute(Path(text.removeprefix("file://") if text.startswith("file:///") else text)))
+    if is_file_uri(text):
+        try:
+            return OnDisk(absolute(Path(file_path(text))))
+        except NoFile as why:
+            raise OutOfReach(str(why)) from why
+    if _URL.match(text):  # as a path it would stand below the folder one happens to be in
+        raise OutOfReach(f"{without_secrets(text)!r} is of a kind that is not supported, only paths and s3:// are")
+    return OnDisk(absolute(Path(text)))
 
 
 def absolute(path: Path) -> Path:
@@ -125,6 +135,7 @@ class _Walk:
             return
         try:
             spot = given_spot(given, self.places)
+            self.places.roots.name(spot)  # outside the roots nothing is even looked at
         except OutOfReach as why:
             self._problem(given, PlaceUnreachable.code, f"{why}.", "Name a place of this machine.")
             return
@@ -257,7 +268,7 @@ class _Walk:
         return False
 
     def _problem(self, path: str, code: str, message: str, remedy: str) -> None:
-        self.problems.append(Problem(path, code, message, remedy))
+        self.problems.append(Problem(without_secrets(path), code, message, remedy))
 
 
 def _printable(text: str) -> str:

@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from proxx.uri import without_secrets
+
 TOKENS: Final = ("source_name", "source_ext", "source_dir", "index", "profile", "job_name", "date")
 DEFAULT_TEMPLATE: Final = "{source_dir}/{source_name}"
 LONGEST: Final = 255  # bytes of one path component, on every common file system
@@ -34,13 +36,13 @@ def place_fault(uri: str) -> str | None:
 
     Full names are `/path`, `root:/path` and `s3://bucket/key`; a `file:` URI is written as its path.
     """
-    start = _START.match(uri)
+    start, shown = _START.match(uri), without_secrets(uri)
     path = uri[start.end() :] if start else ""
     if start is None or start[1] == "file":
-        return f"{uri!r} is not a full place: `/path`, `root:/path` or `s3://bucket/key`"
+        return f"{shown!r} is not a full place: `/path`, `root:/path` or `s3://bucket/key`"
     if any(part in ("", ".", "..") for part in path.split("/")):
-        return f"{uri!r} has an empty part, `.` or `..`: the same file would have two names"
-    return f"{uri!r} is not Unicode text without NUL" if "\0" in uri or not _is_text(uri) else None
+        return f"{shown!r} has an empty part, `.` or `..`: the same file would have two names"
+    return f"{shown!r} is not Unicode text without NUL" if "\0" in uri or not _is_text(uri) else None
 
 
 def _is_text(name: str) -> bool:

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 from proxx.errors import PlaceUnreachable, Problem, RootsInvalid
 from proxx.job import JobSpec
 from proxx.naming import bucket_fault, normalized, place_fault
+from proxx.uri import without_secrets
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _RESERVED: Final = frozenset({"s3", "file", "memory", "http", "https", "ftp", "pipe", "concat", "data"})
@@ -74,7 +75,8 @@ class Roots:
         kind, _, rest = place.partition(":")
         if kind == "s3":
             if self.roots:
-                raise OutOfReach(f"{place!r} names a bucket, and with roots set only names below a root are used")
+                shown = without_secrets(place)
+                raise OutOfReach(f"{shown!r} names a bucket, and with roots set only names below a root are used")
             return in_bucket(place)
         root = next((one for one in self.roots if one.name == kind), None)
         if root is None:
@@ -104,7 +106,7 @@ class Roots:
 def in_bucket(place: str) -> InBucket:
     bucket, _, key = place.removeprefix("s3://").partition("/")
     if fault := bucket_fault(bucket):
-        raise OutOfReach(f"{place!r} names no bucket: {fault}")
+        raise OutOfReach(f"{without_secrets(place)!r} names no bucket: {fault}")
     return InBucket(bucket, key)
 
 
@@ -126,7 +128,8 @@ def make_roots(parts: Iterator[str] | tuple[str, ...]) -> Roots:
         target = target.rstrip("/") or target
         fault = _root_fault(name, mark, target)
         if fault:
-            wrong(name or "root", fault)
+            # A URL alone is cut at the first `=`, which may stand in its password.
+            wrong(without_secrets(part.strip()) if "://" in name else name or "root", fault)
         elif any(root.name == name for root in roots):
             wrong(name, "is given twice")
         elif other := next((root for root in roots if _overlap(root.target, target)), None):

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from proxx.attempts import read_attempts
-from proxx.errors import Interrupted, Problem, SourceMissing, SourceUnreadable, VerifyMismatch
-from proxx.fetch import bring
+from proxx.errors import DiskFull, Interrupted, Problem, SourceMissing, SourceUnreadable, VerifyMismatch
+from proxx.fetch import SPARE, bring
 from proxx.fingerprint import digest_stream
 from proxx.job import JobSpec
 from proxx.objects import Store
@@ -22,6 +22,8 @@ from proxx.process import run
 from proxx.progress import Progress
 from proxx.reach import InBucket, OnDisk, require_reachable
 from proxx.toolchain import Installed
+from proxx.wirefault import WireFault
+from proxx.workdir import free_bytes, used
 
 MISSING: Final = "PROXY_MISSING"
 CHANGED: Final = "PROXY_CHANGED"
@@ -98,7 +100,7 @@ def recheck(
 ) -> tuple[Rechecked, ...]:
     """Every clip's proxy, looked at in order. work: a folder for ffmpeg's words, and for copies from object storage.
 
-    Raises Interrupted, PlaceUnreachable.
+    Raises Interrupted, PlaceUnreachable; DiskFull, WorkUnusable: a fault of `work` is none of a proxy.
     """
     reach = places or Places()
     require_reachable(spec, reach.roots)
@@ -169,9 +171,32 @@ class _Proxy:
             case InBucket() as spot:
                 copy = self.work / f"{self.index:05d}.proxy"
                 try:
-                    yield copy, bring(self.places, spot, copy, self.should_stop, lambda done: self._hashed(done, 0))
+                    with used(self.work):
+                        size = self._size_with_room(spot)
+                        digest = bring(
+                            self.places, spot, copy, self.should_stop, lambda done: self._hashed(done, size)
+                        )
+                    yield copy, digest
                 finally:
                     copy.unlink(missing_ok=True)
+
+    def _size_with_room(self, spot: InBucket) -> int:
+        """Bytes of the object, for which there is room; 0 where it is not there, which the read tells better."""
+        try:
+            found = self.places.bucket(spot).head(spot.key)
+        except WireFault as fault:
+            raise SourceUnreadable(message="unread", detail=fault.detail) from fault
+        if found is None:
+            return 0
+        size, room = found.size, free_bytes(self.work)
+        if room < size + SPARE:
+            raise DiskFull(
+                message="There is no space for a copy of a proxy.",
+                clip=self.index,
+                stage="verify",
+                detail=f"{self.output} has {size} bytes, {room} are free: {self.work}",
+            )
+        return size
 
     def _hashed(self, done: int, size: int) -> None:
         self.on_progress(Reading(index=self.index, stage="hash", done=done, size=size))
@@ -196,7 +221,8 @@ class _Proxy:
 
         words = self.work / f"{self.index:05d}.log"
         argv = (*self.installed.ffmpeg_argv, *_DECODE_BEFORE, "-i", f"file:{path}", *_DECODE_AFTER)
-        ended = run(argv, cwd=self.work, log=words, on_progress=progress, should_stop=self.should_stop)
+        with used(self.work):
+            ended = run(argv, cwd=self.work, log=words, on_progress=progress, should_stop=self.should_stop)
         if ended.ending == "stopped":
             raise Interrupted(message="The verification was stopped.", clip=self.index, stage="verify")
         words.unlink()

@@ -53,8 +53,6 @@ def require_sensible(request: CreateRequest) -> str:
         problems.append(Problem("--name", PreflightRefused.code, "a name of 1 to 190 characters is needed."))
     folder = ""
     try:
-        if "://" in request.output and not request.output.startswith(("s3://", "file:///")):
-            raise OutOfReach("only folders and s3://bucket/prefix are supported")
         folder = request.places.roots.name(given_spot(request.output, request.places)).rstrip("/") or "/"
         fault = place_fault(f"{folder.rstrip('/')}/x") or _way_out(request, folder)
     except OutOfReach as why:
@@ -74,8 +72,11 @@ def _way_out(request: CreateRequest, place: str) -> str | None:
 def base_name(request: CreateRequest) -> str:
     if request.name is not None:
         return request.name
+    if not request.sources:
+        return "root"
     try:
-        first = given_spot(str(request.sources[0]), request.places) if request.sources else OnDisk(Path("/"))
+        first = given_spot(str(request.sources[0]), request.places)
+        request.places.roots.name(first)  # before it is looked at
     except OutOfReach:
         return "root"  # it is refused where the sources are looked at
     match first:

@@ -7,7 +7,6 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from proxx.canonical import Json, NotCanonical, canonical_bytes, read_json
 from proxx.errors import StoreDamaged, StoreMismatch, StoreRefused
@@ -17,6 +16,7 @@ from proxx.naming import bucket_fault
 from proxx.objects import MemoryStore as MemoryStore
 from proxx.objects import Store as Store
 from proxx.s3store import S3Store
+from proxx.uri import NoFile, file_path, without_secrets
 from proxx.wire import RESENDS, Wire
 
 SCHEMA: Final = "proxx.store/1"
@@ -37,14 +37,15 @@ def open_store(url: str, wire: Wire | None = None) -> Store:
         return FileStore(Path(url).expanduser().absolute())
     name = scheme[1].lower()
     if name == "file":
-        parts = urlsplit(url)
-        path = Path(unquote(parts.path))
-        if parts.netloc not in ("", "localhost") or parts.query or parts.fragment or not path.is_absolute():
-            raise StoreRefused(message="a file: store is written file:///absolute/path", detail=url)
-        return FileStore(path)
+        try:
+            return FileStore(Path(file_path(url)))
+        except NoFile as why:
+            raise StoreRefused(message="a file: store is written file:///absolute/path", detail=str(why)) from why
     if name == "s3":
         return _in_bucket(url, wire)
-    raise StoreRefused(message=f"a store of kind {name}: is not supported by this version", detail=_plain(url))
+    raise StoreRefused(
+        message=f"a store of kind {name}: is not supported by this version", detail=without_secrets(url)
+    )
 
 
 def _in_bucket(url: str, wire: Wire | None) -> Store:
@@ -57,12 +58,6 @@ def _in_bucket(url: str, wire: Wire | None) -> Store:
             "`.`, `_`, `-` and `/`; credentials and endpoint come from the environment, a profile or a role"
         )
     return S3Store(bucket, prefix, wire)
-
-
-def _plain(url: str) -> str:
-    """The URL without what may be a user and a password."""
-    kind, mark, rest = url.partition("://")
-    return f"{kind}{mark}{rest.rpartition('@')[2]}"
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,7 @@ CONNECTIONS: Final = 10
 
 def make(patience: float) -> Any:  # noqa: ANN401  (s3fs has no types)
     """A file system of s3fs: it finds endpoint and credentials when it is first used. patience: in seconds."""
-    from s3fs import S3FileSystem
-
-    files = S3FileSystem(
+    files = _unconfigured()(
         skip_instance_cache=True,
         use_listings_cache=False,
         config_kwargs={
@@ -49,6 +47,20 @@ def _stay(context: dict[str, Any], **_: object) -> None:
     """Tell botocore's redirector that it has redirected already."""
     context["s3_redirected"] = True
     context["s3_redirect"] = {**context.get("s3_redirect", {}), "redirected": True}
+
+
+def _unconfigured() -> type:
+    """s3fs without fsspec's own configuration (FSSPEC_S3_KEY, ~/.config/fsspec and so on), which is kept by protocol.
+
+    It would go before the standard chain and give another key, endpoint or profile; of some settings no argument of
+    ours could take its place.
+    """
+    from s3fs import S3FileSystem
+
+    class Unconfigured(S3FileSystem):  # type: ignore[misc]
+        protocol = ()
+
+    return Unconfigured
 
 
 def _straight() -> type:

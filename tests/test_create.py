@@ -19,8 +19,11 @@ from proxx.errors import PreflightRefused, Problem
 from proxx.fingerprint import digest_bytes
 from proxx.job import read_spec, spec_bytes
 from proxx.naming import DEFAULT_TEMPLATE
+from proxx.places import Places
 from proxx.probe import decoders
 from proxx.profile import find_profile
+from proxx.reach import make_roots
+from proxx.request import base_name
 from tests import specs
 from tests.facts import profile
 from tests.makemedia import FFMPEG, FFPROBE, camera_file, make, picture, sound
@@ -105,6 +108,14 @@ def test_every_token_and_the_name_that_follows_from_the_source(tmp_path: Path) -
     created = create(request(tmp_path / "card", template=template, name=None))
     assert created.jobs[0].name == "card"
     assert outputs(created) == ["/proxies/2026-01-31/card/sample/DCIM/0001_clip_mov.mov"]
+
+
+def test_a_source_outside_the_roots_gives_no_name_and_is_said_once(tmp_path: Path) -> None:
+    card(tmp_path, "outside/a.mov", "outside/b.mov", "media/c.mov")
+    places = Places(roots=make_roots((f"media={tmp_path / 'media'}", f"proxies={tmp_path / 'proxies'}")))
+    asked = request(tmp_path / "outside", tmp_path / "media", name=None, output="proxies:/", places=places)
+    assert base_name(asked) == "root"
+    assert [(one.path, one.code) for one in problems(asked)] == [(str(tmp_path / "outside"), "PLACE_UNREACHABLE")]
 
 
 HOSTILE = ["{source_name}.mov", "{index}.mov", "%03d.mov", "new\nline.mov", "-i.mov", "a:b.mov", "$(x)'\".mov",

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxx.discover import absolute, discover, natural_key
-from proxx.reach import OnDisk
+from proxx.places import Places
+from proxx.reach import OnDisk, make_roots
 
 
 def fill(root: Path, *names: str) -> Path:
@@ -97,6 +98,27 @@ def test_the_output_folder_inside_the_card_is_passed_over(tmp_path: Path) -> Non
     fill(tmp_path, "a.mov", "out/a.mov")
     (tmp_path / "other").symlink_to(tmp_path / "out")
     assert relative(tmp_path, tmp_path, keep_out=tmp_path / "other") == ["a.mov"]
+
+
+def test_with_roots_nothing_outside_them_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, "media/a.mov", "outside/b.mov", "outside/notes.txt")
+    places = Places(roots=make_roots((f"media={tmp_path / 'media'}", "cards=s3://bucket/cards")))
+    given = [str(tmp_path / "outside"), "s3://other/x", "s3://bucket/cards2", str(tmp_path / "media")]
+    asked, real = list[Path](), Path.stat
+
+    def watched(path: Path, **_: object) -> os.stat_result:
+        asked.append(path)
+        return real(path)
+
+    monkeypatch.setattr(Path, "stat", watched)
+    monkeypatch.setattr(Places, "bucket", lambda *_: pytest.fail("it asked object storage"))
+    found = discover(given, places=places)
+    monkeypatch.undo()
+    assert asked == [tmp_path / "media"]
+    assert [(one.path, one.code) for one in found.problems] == [(one, "PLACE_UNREACHABLE") for one in given[:3]]
+    assert all("below none of the roots" in one.message for one in found.problems)
+    assert [one.spot for one in found.candidates] == [OnDisk(tmp_path / "media/a.mov")]
+    assert found.passed_over == ()
 
 
 def test_what_cannot_be_looked_at_is_all_said_at_once(tmp_path: Path) -> None:

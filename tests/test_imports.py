@@ -24,6 +24,7 @@ PURE = (
     "outcome.py", "packets.py", "probed.py",
     "progress.py",
     "reach.py", "reading.py", "recipe.py", "relink.py", "result.py",
+    "uri.py",
 )  # fmt: skip
 WORLD = {"os", "time", "random", "secrets", "socket", "platform", "locale", "getpass", "tempfile", "shutil", "uuid",
          "signal", "threading", "io", "glob", "asyncio", "urllib", "http"}  # fmt: skip

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from proxx.errors import Interrupted, StoreDamaged, VerifyMismatch
+from proxx.errors import DiskFull, Interrupted, StoreDamaged, VerifyMismatch, WorkUnusable
 from proxx.event import Worker
 from proxx.execute import Site, execute
 from proxx.job import JobSpec, spec_bytes
@@ -101,6 +103,41 @@ def test_each_thing_that_can_be_wrong_in_a_bucket(ground: Ground, tmp_path: Path
     forged = {0: replace(records(store, job.job_id)[0], sha256=digest)}
     rechecked = recheck(job, forged, find_toolchain("static"), work, places=ground.places())
     assert codes(rechecked)[0] == "PROXY_UNDECODABLE"
+
+
+@pytest.mark.parametrize("ground", ["moto", "rgw"], indirect=True)
+def test_no_room_for_a_copy_says_nothing_of_the_proxy(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, store = made_on(ground, 1)
+    work, known = tmp_path / "work", records(store, job.job_id)
+    work.mkdir()
+    size = len(ground.get(job.clips[0].outputs[0].uri) or b"")
+
+    def verified() -> None:
+        recheck(job, known, find_toolchain("static"), work, places=ground.places())
+
+    with monkeypatch.context() as patch:
+        patch.setattr("proxx.recheck.free_bytes", lambda _: size + (64 << 20) - 1)
+        with pytest.raises(DiskFull, match=f"{size} bytes"):
+            verified()
+    for number in (errno.ENOSPC, errno.EDQUOT):  # somebody else took the room meanwhile
+
+        def full(_: object, __: bytes, number: int = number) -> None:
+            raise OSError(number, os.strerror(number))
+
+        with monkeypatch.context() as patch:
+            patch.setattr("proxx.fetch._Sink._take", full)
+            with pytest.raises(DiskFull):
+                verified()
+    assert list(work.iterdir()) == []
+    verified()
+
+
+def test_a_folder_that_went_away_says_nothing_of_the_proxy(tmp_path: Path) -> None:
+    job, store = made(tmp_path, 1)
+    with pytest.raises(WorkUnusable):
+        look(job, records(store, job.job_id), tmp_path / "gone")
 
 
 def test_a_proxy_that_a_link_leads_out_of_its_root_is_not_read(tmp_path: Path) -> None:

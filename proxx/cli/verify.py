@@ -18,10 +18,16 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("spec", type=click.Path(path_type=Path))
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where proxies in object storage are copied to be decoded, one at a time; else the system's place.",
+)
 @store_option
 @roots_option
 @json_option
-def verify(spec: Path) -> int:
+def verify(spec: Path, work: Path | None) -> int:
     """Check every published proxy of SPEC: it is there, its sha256 is the recorded one, and it decodes whole.
 
     Nothing is changed. Every proxy is looked at, then all that is wrong is listed.
@@ -40,13 +46,13 @@ def verify(spec: Path) -> int:
     known = records(store, job.job_id)
     installed = admit(job.toolchain, ())
     clips = len(job.clips)
-    with stop_requests() as asked, gauge() as show, tempfile.TemporaryDirectory(prefix="proxx-verify-") as work:
+    with stop_requests() as asked, gauge() as show, _folder(work) as own:
 
         def tell(step: Reading) -> None:
             name = name_of(job.clips[step.index].outputs[0].uri)
             show(f"[{step.index + 1}/{clips}] {name}: {step.stage}", step.done, step.size)
 
-        rechecked = recheck(job, known, installed, Path(work), places=places, should_stop=asked, on_progress=tell)
+        rechecked = recheck(job, known, installed, Path(own), places=places, should_stop=asked, on_progress=tell)
     mismatch = verdict(rechecked)
     if current().json:
         data: dict[str, Json] = {"job_id": job.job_id, "verified": mismatch is None}
@@ -63,6 +69,18 @@ def verify(spec: Path) -> int:
         out(f"ok  {one.record.sha256 if one.record else ''}  {safe(one.output)}")
     out(f"Verified: {many(clips, 'proxy', 'proxies')} of job {short(job.job_id)}, bytes and decoding.")
     return 0
+
+
+def _folder(work: Path | None) -> tempfile.TemporaryDirectory[str]:
+    """For copies and ffmpeg's words; gone afterwards. Raises WorkUnusable."""
+    from proxx.errors import WorkUnusable
+
+    try:
+        return tempfile.TemporaryDirectory(prefix="proxx-verify-", dir=work.absolute() if work else None)
+    except OSError as why:
+        raise WorkUnusable(
+            message="No folder can be made for the verification.", detail=f"{why.filename}: {why.strerror}"
+        ) from why
 
 
 def _data(one: Rechecked) -> dict[str, Json]:

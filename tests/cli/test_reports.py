@@ -67,11 +67,15 @@ def read(ground: Ground, place: str) -> bytes:
 
 
 @pytest.mark.parametrize("ground", ["file", "rgw"], indirect=True)
-def test_verify(ground: Ground, capsys: Capture) -> None:
+def test_verify(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
     job, spec = made(ground, capsys)
-    answer = call(capsys, "verify", spec)
+    work = tmp_path / "work"
+    assert call(capsys, "verify", spec, "--work", work, "--json").code == "WORK_UNUSABLE"
+    work.mkdir()
+    answer = call(capsys, "verify", spec, "--work", work)
     assert (answer.status, answer.err) == (0, "")
     assert answer.out.count("ok  sha256:") == 3
+    assert list(work.iterdir()) == []
     ground.delete(job.clips[0].outputs[0].uri)
     changed = job.clips[2].outputs[0].uri
     ground.put(changed, read(ground, changed)[:-1])

@@ -1,0 +1,44 @@
+"""What people write as an address: the path of a `file:` URI, and how much of any may be shown."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_WITH_PASSWORD: Final = re.compile(r"://[^/@]*:[^@]*@")  # a secret key may hold slashes
+_USER: Final = re.compile(r"://[^/]*@")
+_ENCODED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+
+
+class NoFile(ValueError):
+    """A `file:` URI that names no file of this machine. Its text is a sentence for people."""
+
+
+def is_file_uri(text: str) -> bool:
+    """A name such as `file:1.mov` is none."""
+    return text[:6].lower() == "file:/"
+
+
+def file_path(uri: str) -> str:
+    """The full path that a `file:` URI stands for (RFC 8089), its `%20` and so on decoded. Raises NoFile."""
+    rest, shown = uri.partition(":")[2], without_secrets(uri)
+    if "?" in rest or "#" in rest:
+        raise NoFile(f"{shown!r} has a query or a fragment: in the name of a file `?` is written %3F, `#` is %23")
+    host = ""
+    if rest.startswith("//"):
+        host, mark, path = rest[2:].partition("/")
+        rest = mark + path
+    if host.lower() not in ("", "localhost"):
+        raise NoFile(f"{shown!r} names another machine: a file of this one is written file:///path")
+    try:
+        whole = _ENCODED.sub(lambda match: bytes.fromhex(match[1].decode()), rest.encode()).decode()
+    except UnicodeError as why:
+        raise NoFile(f"{shown!r} is not UTF-8 when decoded") from why
+    if not whole.startswith("/") or "\0" in whole:
+        raise NoFile(f"{shown!r} is no full path: it is written file:///path")
+    return whole
+
+
+def without_secrets(text: str) -> str:
+    """The text with `***` for what stands before an `@` where a URL has its user and password."""
+    return _USER.sub("://***@", _WITH_PASSWORD.sub("://***@", text))
