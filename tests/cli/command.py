@@ -52,15 +52,20 @@ def environment(**changes: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), **changes}
 
 
+def _hear() -> None:
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start(*args: object, code: str = CODE, **keywords: Any) -> subprocess.Popen[str]:  # noqa: ANN401
-    """A process of its own, hearing SIGINT whatever the tests were started from."""
+    """A process of its own, hearing SIGINT and SIGHUP whatever the tests were started from (`&`, nohup)."""
     keywords.setdefault("stdout", subprocess.PIPE)
     keywords.setdefault("stderr", subprocess.PIPE)
     keywords.setdefault("env", environment())
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, args)],
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=_hear,
         **keywords,
     )
 
