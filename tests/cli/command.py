@@ -52,7 +52,8 @@ def environment(**changes: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), **changes}
 
 
-def _hear() -> None:
+def hear() -> None:
+    """In a new process, before its program: hear what a terminal sends."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
@@ -65,7 +66,7 @@ def start(*args: object, code: str = CODE, **keywords: Any) -> subprocess.Popen[
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, args)],
         text=True,
-        preexec_fn=_hear,
+        preexec_fn=hear,
         **keywords,
     )
 
