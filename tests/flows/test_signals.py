@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -23,7 +24,7 @@ from flows.reference import JobReference
 from proxx.job import JobSpec
 from proxx.status import State, job_status
 from proxx.store import FileStore
-from tests.flows.runs import codes, data_of, flow_run, ledger, log_of, outputs, registered, state_types, wait_for
+from tests.flows.runs import data_of, flow_run, ledger, outputs, registered, state_types, wait_for
 from tests.flows.server import Server
 from tests.jobs import create, half_second
 from tests.makemedia import make, picture
@@ -107,7 +108,11 @@ def test_a_process_that_is_told_to_end_says_how_far_it_got(
     run = asked_for(registered(job, store))
     with engine(prefect, run, tmp_path / "results") as process:
         encoder = encoder_of(process, store, job)
+        encoder.suspend()  # so that it cannot be done before the signal is heard
         os.kill(process.pid, number)
+        time.sleep(2)
+        with suppress(psutil.NoSuchProcess):
+            encoder.resume()
         _, said = ended(process)
     assert "Crash detected!" in said
     assert not encoder.is_running()
@@ -116,9 +121,9 @@ def test_a_process_that_is_told_to_end_says_how_far_it_got(
     assert ledger_types(store, job)[-2:] == ["clip.failed", "lock.released"]
     assert list(outputs(tmp_path / "proxies")) == ["clip0.mov"]
     assert state_types(run) == ["PENDING", "RUNNING", "CRASHED"]
-    lines = log_of(run, "lock.released")
-    assert codes(lines)[-2:] == ["clip.failed", "lock.released"]
-    assert any("INTERRUPTED" in text for _, text in lines)
+    # Of its own words, not of Prefect's pages: what Prefect has not sent when a process is ended may be lost (seen).
+    assert said.index("clip.failed") < said.index("lock.released")
+    assert "INTERRUPTED" in said
 
 
 @pytest.mark.clause("P3")
