@@ -163,7 +163,7 @@ class Bucket:
         """
 
         async def do(client: Any, pulse: Pulse) -> None:  # noqa: ANN401
-            with Body(made, pulse, before_end, sink) as body:
+            with Body(made, pulse, before_end, sink()) as body:
                 try:
                     await client.put_object(
                         Bucket=self.name, Key=key, Body=body, IfNoneMatch="*", Metadata={NONCE: nonce}
@@ -210,12 +210,11 @@ class Body(io.FileIO):
     """A file on its way out. refused: what `before_end` raised, which ended the request."""
 
     def __init__(
-        self, path: Path, pulse: Pulse, before_end: Callable[[], None], sink: Callable[[], Callable[[bytes], object]]
+        self, path: Path, pulse: Pulse, before_end: Callable[[], None], sink: Callable[[bytes], object]
     ) -> None:
         super().__init__(path, "rb")
         self.refused: BaseException | None = None
         self._pulse, self._before_end, self._sink = pulse, before_end, sink
-        self._seen = sink()
         self._size = path.stat().st_size
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -223,9 +222,7 @@ class Body(io.FileIO):
         wanted = self._size if size is None or size < 0 else size
         start, data = self.tell(), super().read(wanted) or b""
         if self.refused is None and not _in_client():
-            if start == 0:
-                self._seen = self._sink()
-            self._seen(data)
+            self._sink(data)
             if start < self._size <= start + wanted:
                 self._end()
         self._pulse.beat()

@@ -72,15 +72,13 @@ def verify(spec: Path, work: Path | None) -> int:
 
 
 def _folder(work: Path | None) -> tempfile.TemporaryDirectory[str]:
-    """For copies and ffmpeg's words; gone afterwards. Raises WorkUnusable."""
-    from proxx.errors import WorkUnusable
+    """For copies and ffmpeg's words; gone afterwards. Raises WorkUnusable, DiskFull."""
+    from proxx.workdir import unusable
 
     try:
         return tempfile.TemporaryDirectory(prefix="proxx-verify-", dir=work.absolute() if work else None)
     except OSError as why:
-        raise WorkUnusable(
-            message="No folder can be made for the verification.", detail=f"{why.filename}: {why.strerror}"
-        ) from why
+        raise unusable(why, "No folder can be made for the verification.") from why
 
 
 def _data(one: Rechecked) -> dict[str, Json]:

@@ -3,7 +3,7 @@
 First some hundreds of jobs of small real clips go through a pool of two workers on a Prefect server on PostgreSQL:
 what they leave in its database. Then as many more are registered and get their runs, which nobody executes, and
 `proxx audit` looks at all. Prints Markdown tables: seconds, requests and memory, rows and size of Prefect's database
-a job. Figures of one machine in one run; 10,000 take most of an hour.
+a job. Figures of one machine in one run; 10,000 take an hour or more.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from flows.reference import JobReference
 from proxx.event import this_worker
 from proxx.execute import register_job
 from proxx.job import JobSpec, spec_bytes
-from proxx.store import FileStore
+from proxx.store import Store
 from tests.bench.storage import one_clip_jobs
 from tests.flows.pool import ENDED, Pool
 from tests.flows.postgres import USER, Postgres, database
@@ -76,7 +76,7 @@ def ask(server: Server, deployment: str, references: list[JobReference]) -> floa
     return time.perf_counter() - since
 
 
-def audit(server: Server, store: FileStore) -> tuple[float, int, float, int]:
+def audit(server: Server, store: Store) -> tuple[float, int, float, int]:
     """(seconds, requests to the API, peak MB, jobs named) of the real command."""
     argv = [sys.executable, "-m", "proxx", "audit", "--json", "--store", store.uri]
     with proxying(server.ui) as counting, tempfile.TemporaryFile() as said:
@@ -152,7 +152,7 @@ def growth(pool: Pool, cluster: Postgres, sizes: tuple[int, ...], executed: int)
     """Jobs registered and dispatched, and the audit over them and those that were executed before."""
     yield f"| {' | '.join(HEAD)} |"
     yield f"|{'---|' * len(HEAD)}"
-    server, store = pool.server, FileStore(pool.folder / "store")
+    server, store = pool.server, pool.store
     with pool.client() as client:
         deployment = str(client.read_deployment_by_name("proxy-job/proxx").id)
     base = make_job(Path("/proxies"), "prores_proxy_half")
@@ -188,7 +188,7 @@ def growth(pool: Pool, cluster: Postgres, sizes: tuple[int, ...], executed: int)
         yield f"| {count:,} | {' | '.join(f'{figure:,.1f}' for figure in seconds)} |"
 
 
-def register(job: JobSpec, store: FileStore) -> None:
+def register(job: JobSpec, store: Store) -> None:
     register_job(job, spec_bytes(job), store, this_worker(), "bench")
 
 
