@@ -146,3 +146,22 @@ def check_unhit(share: Share, card: Card, reference: Mapping[str, Told]) -> list
         else:
             assert result.get("status") != "COMPLETED", f"{name} completed with another fingerprint"
     return same
+
+
+def latest_fingerprint(share: Share, card: Card, name: str) -> str | None:
+    """Of the job's latest attempt, where that has ended with a result."""
+    latest = job_status(share.store, card.jobs[name].job_id).latest
+    return latest.fingerprint if latest else None
+
+
+def check_final(share: Share, card: Card, name: str, wanted: Told) -> int:
+    """The latest attempt came to what the unscaled run did: result, failures, bytes, and log but for its number."""
+    attempt = len(read_attempts(share.store, card.jobs[name].job_id))
+    told = share.told(card, name, attempt)
+    assert (told.status, told.fingerprint, told.failures) == (wanted.status, wanted.fingerprint, wanted.failures), (
+        name
+    )
+    assert told.outputs == wanted.outputs, name
+    assert told.argvs == wanted.argvs
+    assert told.log[1:-1] == wanted.log[1:-1], name  # the first and the last event say which attempt it is
+    return attempt

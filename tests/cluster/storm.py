@@ -19,7 +19,15 @@ from typing import Final
 import click
 import psutil
 
-from tests.cluster.accounting import Account, account, check_ledger, check_outputs, check_unhit
+from tests.cluster.accounting import (
+    Account,
+    account,
+    check_final,
+    check_ledger,
+    check_outputs,
+    check_unhit,
+    latest_fingerprint,
+)
 from tests.cluster.card import Card, Told, make_card, unscaled
 from tests.cluster.fleet import Fleet, Share, patiently, running_fleet, six_hosts
 from tests.cluster.hosts import Host, Surroundings
@@ -207,28 +215,6 @@ class Storm:
 
     def _as_unscaled(self, name: str) -> bool:
         return latest_fingerprint(self.share, self.card, name) == self.reference[name].fingerprint
-
-
-def latest_fingerprint(share: Share, card: Card, name: str) -> str | None:
-    from proxx.status import job_status
-
-    latest = job_status(share.store, card.jobs[name].job_id).latest
-    return latest.fingerprint if latest else None
-
-
-def check_final(share: Share, card: Card, name: str, wanted: Told) -> int:
-    """The latest attempt came to what the unscaled run did: result, failures, bytes, and log but for its number."""
-    from proxx.ledger import read_attempts
-
-    attempt = len(read_attempts(share.store, card.jobs[name].job_id))
-    told = share.told(card, name, attempt)
-    assert (told.status, told.fingerprint, told.failures) == (wanted.status, wanted.fingerprint, wanted.failures), (
-        name
-    )
-    assert told.outputs == wanted.outputs, name
-    assert told.argvs == wanted.argvs
-    assert told.log[1:-1] == wanted.log[1:-1], name  # the first and the last event say which attempt it is
-    return attempt
 
 
 def storm_hosts(fleet: Fleet, count: int) -> list[Host]:
