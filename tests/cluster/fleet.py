@@ -18,7 +18,8 @@ from proxx.preflight import TRIAL
 from proxx.store import Store, init, open_store
 from proxx.wire import RESENDS
 from tests.cluster.card import Card, Told, tell
-from tests.cluster.hosts import FAKETIME, Host, Surroundings
+from tests.cluster.clock import COMPILER
+from tests.cluster.hosts import Host, Surroundings
 from tests.cluster.net import Network, network, require_hosts
 from tests.cluster.services import Api, serving_fleet
 from tests.flows.pool import ENDED, QUICK
@@ -174,8 +175,8 @@ def six_hosts() -> dict[str, Surroundings]:
 
 
 def require_programs() -> None:
-    """What the hosts of the proof need beyond namespaces: emulated CPUs and shifted clocks."""
-    for path, package in ((QEMU, "qemu-user"), (FAKETIME, "libfaketime")):
+    """What the hosts of the proof need beyond namespaces: emulated CPUs, and clocks that can be put wrong."""
+    for path, package in ((QEMU, "qemu-user"), (COMPILER, "gcc libc6-dev")):
         if not Path(path).exists():
             if "CI" in os.environ:
                 pytest.fail(f"{path} is absent, and CI proves scaling with it: apt-get install {package}")

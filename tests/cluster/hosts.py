@@ -22,14 +22,13 @@ from typing import Final
 
 import psutil
 
+from tests.cluster import clock
 from tests.cluster.net import NOWHERE, Network, inside, ip
 from tests.flows.pool import DEADLINE, POLLS, ROOT, until
 
 ONHOST: Final = Path(__file__).parent / "onhost"
 NAMESPACES: Final = ("--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc")
 DISKS: Final = ("/tmp", "/root", "/var/tmp", "/dev/shm", "/run")
-CLOCK: Final = "/run/clock"  # on the host: how far its clock is off, as libfaketime reads it
-FAKETIME: Final = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +47,7 @@ class Surroundings:
         if self.launcher is not None:
             more["PROXX_TEST_LAUNCHER"] = self.launcher
         if self.clock is not None:
-            more |= {
-                "LD_PRELOAD": FAKETIME,
-                "FAKETIME_TIMESTAMP_FILE": CLOCK,
-                "FAKETIME_CACHE_DURATION": "1",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            }
+            more |= clock.ENVIRONMENT
         return more
 
 
@@ -73,6 +67,10 @@ class Host:
         """The first process's, as this machine counts."""
         assert self._init is not None, f"{self.name} is not running"
         return self._init.pid
+
+    @property
+    def _root(self) -> Path:
+        return Path(f"/proc/{self.pid}/root")
 
     @property
     def running(self) -> bool:
@@ -97,7 +95,8 @@ class Host:
         (self._init,) = psutil.Process(self._outer.pid).children()
         self._cable = self.network.plug_in(self.number, self.pid)
         if self.here.clock is not None:
-            self.set_clock(self.here.clock)
+            clock.plug_in(self._root)
+            clock.put(self._root, self.here.clock)
 
     @property
     def _hidden(self) -> list[str]:
@@ -136,7 +135,7 @@ class Host:
 
     def set_clock(self, shift: str) -> None:
         """Wall clocks only, as of now: `+5h`, `-3d`, `+0`. Of processes that were begun with a clock."""
-        Path(f"/proc/{self.pid}/root{CLOCK}").write_text(shift + "\n")
+        clock.put(self._root, shift)
 
     # --- what runs on it ----------------------------------------------------------------------------------------
 
