@@ -42,6 +42,6 @@ def refusal_of_results() -> str | None:
         spot = in_bucket(block.basepath)
     except OutOfReach as why:
         return f"results: the block {name}: {why}."
-    for wrong in try_writing(Bucket(Wire(resends=RESENDS), spot.bucket), spot.key.rstrip("/")):
+    for wrong in try_writing(Bucket(Wire(resends=RESENDS), spot.bucket), spot.prefix):
         return f"results: {wrong.path}: {wrong.code}: {wrong.message} {wrong.remedy}"
     return None

@@ -44,7 +44,6 @@ def storage(reads: tuple[str, ...], writes: tuple[str, ...], wire: Wire) -> Iter
 def _readable(said: str, places: Places) -> Finding:
     try:
         spot = given_spot(said, places)
-        places.roots.name(spot)  # no job could use what is below none of the roots
     except OutOfReach as why:
         return Finding("folder", False, f"{why}.", "Name a place of this machine.")
     return _listed(places.bucket(spot), spot.key) if isinstance(spot, InBucket) else _folder(spot.path)

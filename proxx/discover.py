@@ -81,8 +81,14 @@ def discover(sources: Sequence[Path | str], keep_out: Spot | None = None, places
 def given_spot(text: str, places: Places) -> Spot:
     """The place that a person means: a path, `file:///path`, `s3://bucket/key`, or a name below a root.
 
-    Raises OutOfReach.
+    Raises OutOfReach, also where roots are set and it is below none: there nothing is even looked at.
     """
+    spot = _spot(text, places)
+    places.roots.name(spot)
+    return spot
+
+
+def _spot(text: str, places: Places) -> Spot:
     if text.startswith("s3://") or places.roots.is_below_a_root(text):
         whole = text.rstrip("/")
         bare = whole.count("/") < 3 if whole.startswith("s3://") else whole.endswith(":")
@@ -135,7 +141,6 @@ class _Walk:
             return
         try:
             spot = given_spot(given, self.places)
-            self.places.roots.name(spot)  # outside the roots nothing is even looked at
         except OutOfReach as why:
             self._problem(given, PlaceUnreachable.code, f"{why}.", "Name a place of this machine.")
             return
@@ -166,11 +171,11 @@ class _Walk:
     def _objects(self, spot: InBucket, given: str) -> None:
         """An object of that key, or else those below it as below a folder."""
         bucket = self.places.bucket(spot)
-        spot = InBucket(spot.bucket, spot.key.rstrip("/"))  # of a root itself it ends in a slash
+        prefix = spot.prefix
+        spot = InBucket(spot.bucket, prefix.rstrip("/"))  # of a root itself it ends in a slash
         if spot.key and bucket.touch(spot.key):  # a HEAD that is refused does not say why
             self._take(Candidate(path=Path("/", spot.bucket, spot.key), given=given, folder="", spot=spot))
             return
-        prefix = f"{spot.key}/" if spot.key else ""
         keys = [one.key for objects, _ in bucket.pages(prefix) for one in objects if not one.key.endswith("/")]
         if not keys:
             self._problem(given, SourceMissing.code, "there is no such object and nothing below it.", "Check it.")
@@ -187,7 +192,7 @@ class _Walk:
     def _open(self, spot: InBucket, name: str, given: str) -> bool:
         """Whether a key is looked at by its name; why not is recorded."""
         out, reason = self.keep_out, None
-        if isinstance(out, InBucket) and out.bucket == spot.bucket and spot.key.startswith(f"{out.key.rstrip('/')}/"):
+        if isinstance(out, InBucket) and out.bucket == spot.bucket and spot.key.startswith(out.prefix):
             reason = "the output folder"
         parts = name.split("/")
         if any(part.startswith(".") for part in parts):

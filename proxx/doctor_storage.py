@@ -31,7 +31,7 @@ def roots(places: Places) -> Iterator[Finding]:
             if isinstance(spot, OnDisk):
                 next(os.scandir(spot.path), None)
             else:
-                next(places.bucket(spot).pages(f"{spot.key.rstrip('/')}/".lstrip("/")))
+                next(places.bucket(spot).pages(spot.prefix))
         except OSError as why:
             yield Finding(area, False, f"{root.target}: {why.strerror}.", "Mount it, or correct the root.")
         except WireFault as fault:
@@ -44,7 +44,6 @@ def output(said: str, places: Places) -> Iterator[Finding]:
     """Publish there as a job does, twice; the second must be told that the name is taken."""
     try:
         spot = given_spot(said, places)
-        places.roots.name(spot)
     except OutOfReach as why:
         yield Finding("output", False, f"{why}.", "Name a place of this machine.")
         return
@@ -57,15 +56,14 @@ def output(said: str, places: Places) -> Iterator[Finding]:
 def _bucket_output(spot: InBucket, places: Places) -> Iterator[Finding]:
     """Whether objects can be created there and are not replaced; and what uploads crashed workers left."""
     bucket = places.bucket(spot)
-    found = list(try_writing(bucket, spot.key))
+    found = list(try_writing(bucket, spot.prefix))
     for problem in found:
         yield Finding("output", False, f"{problem.path}: {problem.message}", problem.remedy)
     if found:
         return
     yield Finding("output", True, f"{bucket.place(spot.key)}: proxies can be published.")
-    prefix = f"{spot.key.rstrip('/')}/".lstrip("/")
     try:
-        for left in unfinished(bucket, prefix):
+        for left in unfinished(bucket, spot.prefix):
             yield Finding(
                 "leftovers",
                 True,
@@ -75,7 +73,7 @@ def _bucket_output(spot: InBucket, places: Places) -> Iterator[Finding]:
             )
     except WireFault as fault:
         yield Finding(
-            "leftovers", True, f"{bucket.place(prefix)}: unfinished uploads cannot be listed.", fault.remedy
+            "leftovers", True, f"{bucket.place(spot.prefix)}: unfinished uploads cannot be listed.", fault.remedy
         )
 
 

@@ -28,7 +28,7 @@ def admit_storage(spec: JobSpec, places: Places) -> None:
     for bucket, key in _first_of_each(spec, places, outputs=False):
         problems += _readable(bucket, key)
     for bucket, key in _first_of_each(spec, places, outputs=True):
-        problems += try_writing(bucket, key.rpartition("/")[0])
+        problems += try_writing(bucket, key[: key.rfind("/") + 1])
     if problems:
         raise StorageRefused(message="The job's storage cannot be used.", problems=tuple(problems))
 
@@ -54,13 +54,13 @@ def _readable(bucket: Bucket, key: str) -> Iterator[Problem]:
             yield problem(bucket.place(), fault)
 
 
-def try_writing(bucket: Bucket, folder: str) -> Iterator[Problem]:
-    """What is wrong with publishing below `folder`, by doing it."""
-    key = f"{folder.rstrip('/')}/{TRIAL}{uuid4().hex}".lstrip("/")
+def try_writing(bucket: Bucket, prefix: str) -> Iterator[Problem]:
+    """What is wrong with publishing keys that begin with `prefix`, by doing it."""
+    key, place = f"{prefix}{TRIAL}{uuid4().hex}", bucket.place(prefix.rstrip("/"))
     try:
         first = _create(bucket, key)
         if first is not None and first.cause is not Cause.EXISTS:  # nobody else has the name: an answer was lost
-            yield problem(bucket.place(folder), first)
+            yield problem(place, first)
             if not first.uncertain:
                 key = ""
             return
@@ -68,7 +68,7 @@ def try_writing(bucket: Bucket, folder: str) -> Iterator[Problem]:
         if second is None:
             yield Problem(bucket.place(), StorageRefused.code, f"{REPLACES}.", "Publish to storage that honours it.")
         elif second.cause is not Cause.EXISTS:
-            yield problem(bucket.place(folder), second)
+            yield problem(place, second)
     finally:
         if key:
             with suppress(WireFault):  # who may not delete leaves a trial of one byte, named so that anyone knows it

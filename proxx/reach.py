@@ -38,6 +38,11 @@ class InBucket:
     bucket: str
     key: str
 
+    @property
+    def prefix(self) -> str:
+        """What the keys of all that is below it begin with: nothing for a whole bucket."""
+        return f"{self.key.rstrip('/')}/".lstrip("/")
+
 
 Spot: TypeAlias = OnDisk | InBucket
 

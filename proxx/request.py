@@ -76,7 +76,6 @@ def base_name(request: CreateRequest) -> str:
         return "root"
     try:
         first = given_spot(str(request.sources[0]), request.places)
-        request.places.roots.name(first)  # before it is looked at
     except OutOfReach:
         return "root"  # it is refused where the sources are looked at
     match first:

@@ -1,12 +1,14 @@
-"""Measures what object storage costs: `python -m tests.bench.storage jobs 1000`, and `told 10000`.
+"""Measures what object storage costs: `python -m tests.bench.storage jobs 1000`, `told 10000`, and `large 6`.
 
 `jobs N`: N real one-clip jobs, each of its own, on local disk and on a Ceph RGW of this program's own: seconds and
 requests. `told N`: N registered and ended jobs in a store on it: requests, seconds and memory of `status` with and
-without `--since`. Each prints a Markdown table. Figures of one machine in one run: quote ratios.
+without `--since`. `large N`: an output of N GiB, which above five goes in parts, and its way back; it takes three
+times that on disk. Each prints a Markdown table. Figures of one machine in one run: quote ratios.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import resource
 import sys
@@ -18,21 +20,25 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from proxx import multipart
 from proxx.create import CreateRequest, create_jobs
 from proxx.event import this_worker
 from proxx.execute import Site, execute
+from proxx.fingerprint import Digester
 from proxx.glance import glances
 from proxx.job import JobSpec, spec_bytes
 from proxx.lock import acquire, release
 from proxx.places import Places
 from proxx.probe import decoders
 from proxx.profile import find_profile
-from proxx.reach import parse_roots
+from proxx.publish import Content, Present, Published
+from proxx.reach import InBucket, parse_roots
 from proxx.register import register
 from proxx.result import make_result
 from proxx.s3store import S3Store
 from proxx.store import Store, init, open_store
 from proxx.toolchain import find_toolchain
+from proxx.upload import existing, parcel
 from proxx.wire import Wire
 from tests.jobs import half_second
 from tests.objects.endpoint import Endpoint
@@ -164,9 +170,38 @@ def told_rows(sizes: tuple[int, ...]) -> Iterator[str]:
             yield f"| {' | '.join(row)} |"
 
 
+def large_table(gib: int) -> str:
+    """One output as it is published, then read as `existing` and a fetch read it."""
+    with tempfile.TemporaryDirectory() as own, gateway():
+        made, digester = Path(own) / "proxy.mov", Digester()
+        with made.open("wb") as file:
+            for number in range(gib << 10):  # MiB, no two the same
+                piece = hashlib.sha256(number.to_bytes(4, "big")).digest() * (1 << 15)
+                file.write(piece)
+                digester.update(piece)
+        content = Content(digester.digest, made.stat().st_size)
+        places, spot = Places(wire=Wire()), InBucket("edit", "card/proxy.mov")
+        rows = []
+        for what in ("published", "read back"):
+            sent, since = places.wire.sent, time.perf_counter()
+            if what == "published":
+                with parcel(places, spot, made, content, lambda: False) as sending:
+                    assert sending.publish(lambda: None) == Published()
+            else:
+                assert existing(places, spot) == Present(content.sha256)
+            took = time.perf_counter() - since
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            speed = content.size / took / 1e6
+            rows.append(f"| {what} | {took:.1f} | {speed:.0f} | {places.wire.sent - sent} | {peak:.0f} |")
+        assert list(multipart.unfinished(places.bucket(spot), "")) == []
+    return "\n".join((f"| {gib} GiB | s | MB/s | requests | peak MB |", "|---|---|---|---|---|", *rows))
+
+
 def main(what: str, count: int) -> None:
     if what == "jobs":
         print(jobs_table(count), flush=True)
+    elif what == "large":
+        print(large_table(count), flush=True)
     else:
         sizes = tuple(size for size in (100, 1000, 10_000, 100_000) if size <= count)
         for line in told_rows(sizes):

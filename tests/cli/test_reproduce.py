@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,19 +24,44 @@ Capture = pytest.CaptureFixture[str]
 HERE = Worker(host=socket.gethostname(), pid=1, user="editor")
 
 
-def fleet(tmp_path: Path) -> tuple[JobSpec, JobSpec, JobSpec]:
-    """Three finished jobs in `tmp_path/store`: of two clips made here, one made by another host, one forged."""
-    real, kept = FileStore(folder(tmp_path / "real")), FileStore(folder(tmp_path / "store"))
+@dataclass(frozen=True)
+class Made:
+    """Three finished jobs in `root/store`: of two clips made here, one made by another host, one forged."""
+
+    root: Path
+    first: JobSpec
+    second: JobSpec
+    third: JobSpec
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        return "--store", self.root / "store"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """One for all tests here, which only read it."""
+    root = tmp_path_factory.mktemp("fleet")
+    real, kept = FileStore(folder(root / "real")), FileStore(folder(root / "store"))
     init(real)
-    jobs = (
-        finish(real, tmp_path / "first", 2, worker=HERE),
-        finish(real, tmp_path / "second", 1, worker=THERE),
-        finish(real, tmp_path / "third", 1, worker=HERE, profile="h264_review_mp4"),
+    made = Made(
+        root,
+        finish(real, root / "first", 2, worker=HERE),
+        finish(real, root / "second", 1, worker=THERE),
+        finish(real, root / "third", 1, worker=HERE, profile="h264_review_mp4"),
     )
-    copy = forged(real, jobs[2], 0)
+    copy = forged(real, made.third, 0)
     for key in copy.list(""):
         kept.create(key, copy.read(key) or b"")
-    return jobs
+    return made
+
+
+@pytest.fixture
+def untouched(fleet: Made) -> Iterator[None]:
+    """Nothing of the fleet is written."""
+    before = files(fleet.root)
+    yield
+    assert files(fleet.root) == before
 
 
 def folder(path: Path) -> Path:
@@ -62,9 +89,11 @@ def rules(path: Path, old: str, new: str) -> Path:
 
 
 @pytest.mark.clause("V1")
-def test_all_finds_the_one_that_differs_and_touches_nothing(tmp_path: Path, capsys: Capture) -> None:
-    first, second, third = fleet(tmp_path)
-    place, work, before = ("--store", tmp_path / "store"), folder(tmp_path / "work"), files(tmp_path)
+def test_all_finds_the_one_that_differs_and_touches_nothing(
+    fleet: Made, untouched: None, tmp_path: Path, capsys: Capture
+) -> None:
+    first, second, third, place = fleet.first, fleet.second, fleet.third, fleet.place
+    work = folder(tmp_path / "work")
     answer = call(capsys, *place, "reproduce", "--all", "--sample", "100%", "--work", work)
     assert answer.status == 5
     assert "REPRODUCE_MISMATCH: 1 of 4 clips" in answer.err
@@ -74,7 +103,7 @@ def test_all_finds_the_one_that_differs_and_touches_nothing(tmp_path: Path, caps
     assert "Encoded again: 4 of 4 clips of 3 finished jobs. 3 the same, 1 different, 0 not judged." in answer.out
     (kept,) = work.rglob("*.mp4")
     assert str(kept) in answer.out
-    assert {path: data for path, data in files(tmp_path).items() if path != kept} == before
+    assert list(files(tmp_path)) == [kept]
 
     told = call(capsys, *place, "reproduce", "--all", "--sample", "100%", "--work", work, "--json")
     assert (told.status, told.err, told.json["reproduced"], told.code) == (5, "", False, "REPRODUCE_MISMATCH")
@@ -90,10 +119,11 @@ def test_all_finds_the_one_that_differs_and_touches_nothing(tmp_path: Path, caps
     assert row["found_sha256"] == row["expected_sha256"]
 
 
-def test_elsewhere_and_a_sample_that_is_never_empty(tmp_path: Path, capsys: Capture) -> None:
-    _, second, _ = fleet(tmp_path)
-    place, work = ("--store", tmp_path / "store"), folder(tmp_path / "work")
-    asked = (*place, "reproduce", "--all", "--elsewhere", "--work", work)
+def test_elsewhere_and_a_sample_that_is_never_empty(
+    fleet: Made, untouched: None, tmp_path: Path, capsys: Capture
+) -> None:
+    second, work = fleet.second, folder(tmp_path / "work")
+    asked = (*fleet.place, "reproduce", "--all", "--elsewhere", "--work", work)
     answer = call(capsys, *asked, "--sample", "0.0001%")
     assert (answer.status, answer.err) == (0, "")
     assert f"another machine than this one ({HERE.host})" in answer.out
@@ -168,12 +198,11 @@ def test_ctrl_c_ends_it_cleanly(change: tuple[str, ...], tmp_path: Path) -> None
 # --- what would change -----------------------------------------------------------------------------------
 
 
-def test_a_profile_that_relinks_is_0(tmp_path: Path, capsys: Capture) -> None:
-    first, second, _ = fleet(tmp_path)
-    place, work, before = ("--store", tmp_path / "store"), folder(tmp_path / "work"), files(tmp_path)
+def test_a_profile_that_relinks_is_0(fleet: Made, untouched: None, tmp_path: Path, capsys: Capture) -> None:
+    first, second, work = fleet.first, fleet.second, folder(tmp_path / "work")
     smaller = rules(tmp_path / "v2.toml", 'fields = "keep"', 'fields = "deinterlace"')
     smaller.write_text(smaller.read_text("utf-8").replace('mode = "same"', 'mode = "divide"\nn = 2'), "utf-8")
-    asked = (*place, "reproduce", "--all", "--sample", "100%", "--with-profile", smaller, "--work", work)
+    asked = (*fleet.place, "reproduce", "--all", "--sample", "100%", "--with-profile", smaller, "--work", work)
     answer = call(capsys, *asked)
     assert (answer.status, answer.err) == (0, "")
     said = [line.split() for line in answer.out.splitlines()]
@@ -190,8 +219,7 @@ def test_a_profile_that_relinks_is_0(tmp_path: Path, capsys: Capture) -> None:
     assert told.json["clips"][0]["differences"] == [
         {"name": "size", "old": "320x240", "new": "160x120", "relinks": True}
     ]
-    smaller.unlink()
-    assert files(tmp_path) == before
+    assert list(files(tmp_path)) == [smaller]
 
 
 def test_a_profile_that_does_not_relink_is_5_and_names_what(tmp_path: Path, capsys: Capture) -> None:
@@ -213,13 +241,12 @@ def test_a_profile_that_does_not_relink_is_5_and_names_what(tmp_path: Path, caps
     assert (row["outlook"], row["problem"]["code"]) == ("WOULD BE REFUSED", "SOURCE_UNSUPPORTED")
 
 
-def test_another_toolchain_relinks(tmp_path: Path, capsys: Capture) -> None:
-    _, _, third = fleet(tmp_path)
-    place = ("--store", tmp_path / "store")
+def test_another_toolchain_relinks(fleet: Made, untouched: None, tmp_path: Path, capsys: Capture) -> None:
+    place = fleet.place
     told = call(capsys, *place, "reproduce", "--all", "--sample", "100%", "--with-toolchain", "full", "--json")
     assert (told.status, told.json["relinks"], told.json["toolchain"]["name"]) == (0, True, "full")
     assert len(told.json["clips"]) == 4
-    assert by_clip(told)[third.job_id, 0] == "CHANGES, RELINKS"
+    assert by_clip(told)[fleet.third.job_id, 0] == "CHANGES, RELINKS"
     assert all(row["differences"] == [] for row in told.json["clips"])
     one = call(capsys, *place, "reproduce", tmp_path / "none.json", "--with-toolchain", "full", "--json")
     assert (one.status, one.code) == (3, "SPEC_INVALID")

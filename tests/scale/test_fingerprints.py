@@ -231,32 +231,43 @@ def test_the_runs_are_compared_by_something(reference: dict[str, Told]) -> None:
 
 OTHER_HOST: Final = ("unshare", "--uts", "sh", "-c", 'hostname other && exec "$@"', "sh")
 
-# Each by a name: what surrounds the worker, given a folder of its own.
+# What surrounds the worker, given a folder of its own. Several things at a time, which have nothing to do with each
+# other: each set costs three jobs, and where one makes a difference, leaving things out finds which.
 VARIED: Final[dict[str, Callable[[Path], Surroundings]]] = {
     "again": lambda _: Surroundings(),
-    "another working directory": lambda there: Surroundings(cwd=there),
-    "the root as working directory": lambda _: Surroundings(cwd=Path("/")),
-    "another time zone": lambda _: Surroundings(environment={"TZ": "Pacific/Kiritimati"}),
-    "a time zone behind": lambda _: Surroundings(environment={"TZ": "XXX+11:30"}),
-    "another language": lambda _: Surroundings(environment={"LANG": "tr_TR.UTF-8", "LANGUAGE": "tr"}),
-    "no language": lambda _: Surroundings(environment={"LC_ALL": "C"}),
-    "another home": lambda there: Surroundings(environment={"HOME": str(there), "USER": "other", "LOGNAME": "other"}),
-    "no home": lambda _: Surroundings(environment={"HOME": "/nonexistent"}),
-    "another host name": lambda _: Surroundings(launcher=OTHER_HOST),
-    "one CPU": lambda _: Surroundings(launcher=("taskset", "--cpu-list", "0")),
-    "little CPU": lambda _: Surroundings(launcher=("nice", "-n", "19")),
-    "little memory": lambda _: Surroundings(launcher=("prlimit", f"--as={3 << 30}")),
-    "few open files": lambda _: Surroundings(launcher=("prlimit", "--nofile=64")),
-    "another hash seed": lambda _: Surroundings(environment={"PYTHONHASHSEED": "1"}),
-    "a third hash seed": lambda _: Surroundings(environment={"PYTHONHASHSEED": "4294967295"}),
-    "a private umask": lambda _: Surroundings(umask=0o077),
-    "optimized": lambda _: Surroundings(environment={"PYTHONOPTIMIZE": "2"}),
-    "words for ffmpeg": lambda there: Surroundings(
-        environment={"FFREPORT": f"file={there}/report:level=48", "AV_LOG_FORCE_COLOR": "1", "FFMPEG_DATADIR": "/"}
+    "another folder, zone ahead, language, home and hash seed": lambda there: Surroundings(
+        cwd=there,
+        environment={
+            "TZ": "Pacific/Kiritimati",
+            "LANG": "tr_TR.UTF-8",
+            "LANGUAGE": "tr",
+            "PYTHONHASHSEED": "1",
+            "HOME": str(there),
+            "USER": "other",
+            "LOGNAME": "other",
+        },
     ),
-    "memory that is not clean": lambda _: Surroundings(environment={"MALLOC_PERTURB_": "165"}),
-    "a terminal": lambda _: Surroundings(environment={"TERM": "xterm", "COLUMNS": "20", "FORCE_COLOR": "1"}),
-}  # fmt: skip
+    "the root as folder, zone behind, no language, no home, a third hash seed": lambda _: Surroundings(
+        cwd=Path("/"),
+        environment={"TZ": "XXX+11:30", "LC_ALL": "C", "HOME": "/nonexistent", "PYTHONHASHSEED": "4294967295"},
+    ),
+    "another host name, little CPU, a terminal": lambda _: Surroundings(
+        launcher=(*OTHER_HOST, "nice", "-n", "19"),
+        environment={"TERM": "xterm", "COLUMNS": "20", "FORCE_COLOR": "1"},
+    ),
+    "one CPU, little memory, few open files, a private umask": lambda _: Surroundings(
+        launcher=("taskset", "--cpu-list", "0", "prlimit", f"--as={3 << 30}", "--nofile=64"), umask=0o077
+    ),
+    "optimized, memory that is not clean, words for ffmpeg": lambda there: Surroundings(
+        environment={
+            "PYTHONOPTIMIZE": "2",
+            "MALLOC_PERTURB_": "165",
+            "FFREPORT": f"file={there}/report:level=48",
+            "AV_LOG_FORCE_COLOR": "1",
+            "FFMPEG_DATADIR": "/",
+        }
+    ),
+}
 
 
 @pytest.mark.clause("I1")
@@ -268,7 +279,7 @@ VARIED: Final[dict[str, Callable[[Path], Surroundings]]] = {
 @pytest.mark.clause("V1")
 @pytest.mark.parametrize("name", VARIED)
 def test_surroundings_change_nothing(name: str, place: Place, reference: dict[str, Told], tmp_path: Path) -> None:
-    """Time zone, language, host name, CPUs, memory, umask, folder and more, one by one: nothing differs."""
+    """Time zone, language, host name, CPUs, memory, umask, folder and more, a few at a time: nothing differs."""
     there = tmp_path / "there"
     there.mkdir()
     here = VARIED[name](there)
@@ -276,7 +287,7 @@ def test_surroundings_change_nothing(name: str, place: Place, reference: dict[st
     told = place.one_after_another(tmp_path / "run", here)
     assert told == reference
     assert list(there.iterdir()) == [], "something was written where the process happened to be"
-    if here.launcher == OTHER_HOST:
+    if here.launcher[: len(OTHER_HOST)] == OTHER_HOST:
         assert {worker.host for one in told.values() for worker in one.who} == {"other"}
 
 
