@@ -28,6 +28,11 @@ class Round:
     operator: list[str] = field(default_factory=list)
     seconds: int = 0
 
+    @property
+    def struck(self) -> int:
+        """Blows that found the host at the work they were meant for."""
+        return sum(not found.startswith("nothing") for found in self.hit.values())
+
     def as_data(self) -> dict[str, Any]:
         steps = [{"action": str(one), "found": self.hit.get(one.step, "not reached")} for one in self.plan]
         shown = {name: value for name, value in vars(self).items() if name not in ("plan", "hit")}
@@ -36,11 +41,11 @@ class Round:
 
 def table(rounds: Sequence[Round]) -> str:
     """One line a round."""
-    head = ("seed", "blows", "submitted", *SHOWN, "untouched", "attempts", "s")
+    head = ("seed", "blows", "at work", "submitted", *SHOWN, "untouched", "attempts", "s")
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for one in rounds:
         after = one.after
-        cells = [one.seed, len(one.plan), sum(after.values()), *(after.get(kind, 0) for kind in SHOWN)]
+        cells = [one.seed, len(one.plan), one.struck, sum(after.values()), *(after.get(kind, 0) for kind in SHOWN)]
         lines.append("| " + " | ".join(map(str, [*cells, one.untouched, one.attempts, one.seconds])) + " |")
     return "\n".join(lines) + "\n"
 

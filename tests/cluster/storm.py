@@ -262,14 +262,17 @@ def one_round(
 )
 @click.option("--hosts", type=click.IntRange(1, len(NAMES)), default=len(NAMES), show_default=True)
 @click.option("--blows", type=click.IntRange(min=1), default=16, show_default=True, help="In each round.")
+@click.option(
+    "--copies", type=click.IntRange(min=1), default=8, show_default=True, help="Jobs of each profile: 49 jobs by 8."
+)
 @click.option("--report", type=click.Path(path_type=Path), default=Path("storm-report"), show_default=True)
-def main(seed: int, minutes: int, hosts: int, blows: int, report: Path) -> None:
+def main(seed: int, minutes: int, hosts: int, blows: int, copies: int, report: Path) -> None:
     """Storms, one after another, on a fleet of this machine's own. Ends with 1 where one broke something."""
     end = time.monotonic() + 60 * minutes
     rounds: list[Round] = []
     trouble = ""
     with tempfile.TemporaryDirectory(prefix="proxx-storm-") as place, running_fleet(Path(place) / "fleet") as fleet:
-        card = make_card(Path(place) / "card", PROFILES, copies=3, long=True)
+        card = make_card(Path(place) / "card", PROFILES, copies=copies, long=True)
         reference = unscaled(card, card.jobs)
         card.upload(fleet.bucket)
         while time.monotonic() < end and not trouble:

@@ -69,3 +69,4 @@ def test_a_storm(stormy: Fleet, tmp_path: Path) -> None:
         write_report(tmp_path / "report", [doing], "")
     assert set(doing.after) and sum(doing.after.values()) == len(card.jobs)
     assert len(doing.hit) == BLOWS
+    assert doing.struck >= 3, "a storm that hits nothing at work shows nothing"
