@@ -179,9 +179,7 @@ class _Walk:
         keys = [one.key for objects, _ in bucket.pages(prefix) for one in objects if not one.key.endswith("/")]
         if not keys:
             self._problem(given, SourceMissing.code, "there is no such object and nothing below it.", "Check it.")
-        names = [
-            key[len(prefix) :] for key in keys if self._open(InBucket(spot.bucket, key), key[len(prefix) :], given)
-        ]
+        names = [key[len(prefix) :] for key in keys if self._open(spot, key[len(prefix) :], given)]
         base = given.rstrip("/")
         self._choose(
             sorted(names, key=natural_key),
@@ -189,10 +187,17 @@ class _Walk:
             lambda name: (Path("/", spot.bucket, prefix + name), InBucket(spot.bucket, prefix + name)),
         )
 
-    def _open(self, spot: InBucket, name: str, given: str) -> bool:
-        """Whether a key is looked at by its name; why not is recorded."""
-        out, reason = self.keep_out, None
-        if isinstance(out, InBucket) and out.bucket == spot.bucket and spot.key.startswith(out.prefix):
+    def _is_output(self, spot: InBucket, walked: InBucket) -> bool:
+        """Only where the output folder stands inside what is walked: it may be the same, or above it."""
+        out = self.keep_out
+        if not isinstance(out, InBucket) or out.bucket != walked.bucket or out.prefix == walked.prefix:
+            return False
+        return out.prefix.startswith(walked.prefix) and spot.key.startswith(out.prefix)
+
+    def _open(self, walked: InBucket, name: str, given: str) -> bool:
+        """Whether a key below what is walked is looked at by its name; why not is recorded."""
+        spot, reason = InBucket(walked.bucket, f"{walked.prefix}{name}"), None
+        if self._is_output(spot, walked):
             reason = "the output folder"
         parts = name.split("/")
         if any(part.startswith(".") for part in parts):

@@ -3,7 +3,8 @@
 The listing of the jobs says which attempts and events there are; the index says how an attempt ended. The index is
 written after the fact and decides nothing: what it lacks is read from the events, and a job it has never heard of is
 in the listing all the same. With a day to begin from, the index alone is listed; every registration and every
-attempt is in it before it begins, so nothing that happened since is missed.
+attempt is in it before it begins, so nothing that happened since is missed. What happened to a job is looked for from
+the day before on: a machine whose clock is behind may have written it there.
 """
 
 from __future__ import annotations
@@ -38,16 +39,19 @@ def glances(store: Store, since: date | None = None) -> Iterator[JobStatus]:
     """Every job the store has anything of, by id; with `since`, those that something happened to on that day (UTC)
     or later. Raises StoreUnavailable.
     """
-    ended = _ended(store, since)
     if since is None:
+        ended = _ended(store)
         registered = _registered(store)
         for job_id, seen in _jobs(store):
             seen.registered = registered.get(job_id, "") if seen.registered is not None else None
             brief = _from_listing(job_id, seen, ended.get(job_id, {}))
             yield from _told(store, job_id, brief)
         return
-    opened = _opened(store, since)
-    for job_id in sorted(opened.keys() | ended.keys()):
+    day, eve = since.isoformat(), (since - timedelta(days=1)).isoformat()
+    ended = _ended(store, eve)
+    opened, wanted = _opened(store, day, eve)
+    wanted |= {job_id for job_id, ends in ended.items() if any(end.name >= day for end in ends.values())}
+    for job_id in sorted(wanted):
         seen = opened.get(job_id, _Seen())
         yield from _told(store, job_id, _from_index(job_id, seen, ended.get(job_id, {})))
 
@@ -152,16 +156,18 @@ def _registered(store: Store) -> dict[str, str]:
     return {found.job_id: _moment(found) for found in keys if found.kind == "index_registered"}
 
 
-def _opened(store: Store, since: date) -> dict[str, _Seen]:
-    """Jobs that were registered, or had an attempt taken, since the day.
+def _opened(store: Store, day: str, eve: str) -> tuple[dict[str, _Seen], set[str]]:
+    """Jobs that were registered, or had an attempt taken, since the eve; which of them since the day.
 
     These keys are made before what they announce: those of the last minutes of the day before count too.
     """
     opened: dict[str, _Seen] = {}
-    day, eve = since.isoformat(), (since - timedelta(days=1)).isoformat()
+    since: set[str] = set()
     for key in store.walk(OPEN, after=f"{OPEN}{eve}"):
-        if (found := parse(key)) and (found.name >= day or found.time >= _LATE):
+        if found := parse(key):
             seen = opened.setdefault(found.job_id, _Seen())
+            if found.name >= day or found.time >= _LATE:
+                since.add(found.job_id)
             match found.kind:
                 case "index_registered":
                     seen.registered = _moment(found)
@@ -169,13 +175,13 @@ def _opened(store: Store, since: date) -> dict[str, _Seen]:
                     seen.taken = max(seen.taken, found.attempt)
                 case _:
                     pass
-    return opened
+    return opened, since
 
 
-def _ended(store: Store, since: date | None) -> dict[str, dict[int, Parsed]]:
-    """Attempts that have ended, by job and number. One that ended twice by the index is not believed."""
+def _ended(store: Store, day: str = "") -> dict[str, dict[int, Parsed]]:
+    """Attempts that have ended, from the day on, by job and number. The latest key of one that ended twice counts."""
     ended: dict[str, dict[int, Parsed]] = {}
-    after = f"{ENDED}{since.isoformat()}" if since is not None else ""
+    after = f"{ENDED}{day}" if day else ""
     for key in store.walk(ENDED, after=after):
         if (found := parse(key)) and found.kind == "index_ended":
             ended.setdefault(found.job_id, {})[found.attempt] = found

@@ -12,20 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
 
-from proxx.errors import (
-    EncoderCrashed,
-    OutputUnwritable,
-    PlaceUnreachable,
-    Problem,
-    Refusal,
-    SourceChanged,
-    SourceMissing,
-    SourceUnreadable,
-    ToolchainMismatch,
-    ToolchainMissing,
-)
+from proxx.errors import PlaceUnreachable, Problem, Refusal, ToolchainMismatch, ToolchainMissing
 from proxx.event import Worker
 from proxx.job import JobSpec, Toolchain
 from proxx.places import Places
@@ -35,21 +23,6 @@ from proxx.reproduce import Workshop, reproduce
 from proxx.sample import Found, Pick, Unreadable
 from proxx.steps import Watcher, silent
 from proxx.toolchain import Installed, admit
-
-OF_THIS_MACHINE: Final = frozenset(
-    kind.code
-    for kind in (
-        SourceMissing,
-        SourceChanged,
-        SourceUnreadable,
-        PlaceUnreachable,
-        OutputUnwritable,
-        EncoderCrashed,
-        ToolchainMismatch,
-        ToolchainMissing,
-    )
-)
-"""What a second encode can fail with that says nothing about the first."""
 
 
 class Verdict(StrEnum):
@@ -134,10 +107,9 @@ def judge(found: Found, yard: Yard) -> Judged:
         (again,) = reproduce(spec, {index: found.expected}, shop)
         if again.problem is None:
             return Judged(of=found, verdict=Verdict.SAME, found=again.found)
-        elsewhere = again.problem.code in OF_THIS_MACHINE
         return Judged(
             of=found,
-            verdict=Verdict.NOT_JUDGED if elsewhere else Verdict.DIFFERS,
+            verdict=Verdict.DIFFERS if again.differs else Verdict.NOT_JUDGED,
             found=again.found,
             kept=yard.keep(again.path) if again.path is not None else None,
             problem=again.problem,

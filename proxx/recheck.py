@@ -46,6 +46,12 @@ class Record:
     frames: int
     differing: tuple[int, ...] = ()
 
+    @property
+    def said_differently(self) -> str:
+        """The sentence about `differing`."""
+        others = ", ".join(map(str, self.differing))
+        return f"attempt {self.attempt} recorded other bytes than attempt {others}."
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rechecked:
@@ -140,10 +146,7 @@ class _Proxy:
         if self.record is None:
             return self._said(NOT_MADE, "the job has not made this proxy.")
         if self.record.differing:
-            others = ", ".join(map(str, self.record.differing))
-            return self._said(
-                RECORDS_DIFFER, f"attempt {self.record.attempt} recorded other bytes than attempt {others}."
-            )
+            return self._said(RECORDS_DIFFER, self.record.said_differently)
         try:
             with self._at_hand() as (path, found):
                 if found != self.record.sha256:

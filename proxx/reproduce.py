@@ -15,7 +15,22 @@ from typing import Final
 
 from proxx.clip import Bench, make_clip
 from proxx.deliver import standing
-from proxx.errors import ClipFailure, Interrupted, JobUnknown, Problem, ReproduceMismatch
+from proxx.errors import (
+    ClipFailure,
+    EncoderCrashed,
+    Interrupted,
+    JobUnknown,
+    OutputUnwritable,
+    PlaceUnreachable,
+    Problem,
+    ReproduceIncomplete,
+    ReproduceMismatch,
+    SourceChanged,
+    SourceMissing,
+    SourceUnreadable,
+    ToolchainMismatch,
+    ToolchainMissing,
+)
 from proxx.event import Worker
 from proxx.execute import failed
 from proxx.job import Clip, JobSpec
@@ -24,12 +39,27 @@ from proxx.objects import MemoryStore
 from proxx.places import Places
 from proxx.publish import Present
 from proxx.reach import require_reachable
-from proxx.recheck import Record
+from proxx.recheck import RECORDS_DIFFER, Record
 from proxx.steps import ClipEnded, ClipStarted, Watcher, silent
 from proxx.toolchain import Installed
 
 OTHER_BYTES: Final = "OTHER_BYTES"
 """The one problem that is not a failure to encode."""
+
+OF_THIS_MACHINE: Final = frozenset(
+    kind.code
+    for kind in (
+        SourceMissing,
+        SourceChanged,
+        SourceUnreadable,
+        PlaceUnreachable,
+        OutputUnwritable,
+        EncoderCrashed,
+        ToolchainMismatch,
+        ToolchainMissing,
+    )
+)
+"""What a second encode can fail with that says nothing about the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +74,11 @@ class Again:
     found: str | None
     path: Path | None
     problem: Problem | None
+
+    @property
+    def differs(self) -> bool:
+        """False too where it could not be judged on this machine."""
+        return self.problem is not None and self.problem.code not in OF_THIS_MACHINE
 
 
 def choose(clips: Sequence[Clip], share: Fraction) -> tuple[int, ...]:
@@ -102,13 +137,34 @@ def reproduce(spec: JobSpec, expected: Mapping[int, str], shop: Workshop) -> tup
     return tuple(_again(spec, index, expected[index], shop) for index in sorted(expected))
 
 
-def verdict(again: Sequence[Again]) -> ReproduceMismatch | None:
-    """The failure of a reproduction that found problems, all of them."""
+def verdict(again: Sequence[Again]) -> ReproduceMismatch | ReproduceIncomplete | None:
+    """The failure of a reproduction that found problems, all of them. Where none differs, some were not judged."""
     problems = tuple(one.problem for one in again if one.problem is not None)
-    if not problems:
-        return None
-    message = f"{len(problems)} of {len(again)} clips did not come out the same."
-    return ReproduceMismatch(message=message, problems=problems)
+    differ = sum(one.differs for one in again)
+    if differ:
+        message = f"{differ} of {len(again)} clips did not come out the same."
+        return ReproduceMismatch(message=message, problems=problems)
+    if problems:
+        message = f"{len(problems)} of {len(again)} clips could not be judged on this machine."
+        return ReproduceIncomplete(message=message, problems=problems)
+    return None
+
+
+def recorded_differently(
+    spec: JobSpec, expected: Mapping[int, str], known: Mapping[int, Record]
+) -> tuple[Again, ...]:
+    """Clips of `expected` of which the job's own attempts recorded different bytes: that needs no second encode."""
+    return tuple(
+        Again(
+            index=index,
+            expected=sha256,
+            found=None,
+            path=None,
+            problem=_problem(spec.clips[index], index, RECORDS_DIFFER, known[index].said_differently),
+        )
+        for index, sha256 in expected.items()
+        if index in known and known[index].differing
+    )
 
 
 def _again(spec: JobSpec, index: int, expected: str, shop: Workshop) -> Again:

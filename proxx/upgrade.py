@@ -29,13 +29,13 @@ from proxx.errors import (
 from proxx.examine import examine
 from proxx.fingerprint import digest_stream
 from proxx.job import Clip, JobContent, JobSpec, seal
-from proxx.judge import OF_THIS_MACHINE, Yard, problem, require_source
+from proxx.judge import Yard, problem, require_source
 from proxx.naming import normalized
 from proxx.probe import decoders
 from proxx.profile import ProfileSpec
 from proxx.reach import OnDisk
 from proxx.relink import Difference, differences, relinks
-from proxx.reproduce import OTHER_BYTES, Again, reproduce
+from proxx.reproduce import OF_THIS_MACHINE, OTHER_BYTES, Again, reproduce
 from proxx.sample import Found, Pick, Unreadable
 from proxx.source import OTHER_BYTES as OTHER_SOURCE
 from proxx.toolchain import Installed, require_cpu

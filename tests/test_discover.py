@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxx.discover import absolute, discover, natural_key
+from proxx.discover import absolute, discover, given_spot, natural_key
 from proxx.places import Places
 from proxx.reach import OnDisk, make_roots
+from tests.objects.ground import Ground
 
 
 def fill(root: Path, *names: str) -> Path:
@@ -98,6 +99,28 @@ def test_the_output_folder_inside_the_card_is_passed_over(tmp_path: Path) -> Non
     fill(tmp_path, "a.mov", "out/a.mov")
     (tmp_path / "other").symlink_to(tmp_path / "out")
     assert relative(tmp_path, tmp_path, keep_out=tmp_path / "other") == ["a.mov"]
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("media:/cards/A001/out", ["a.mov"]),
+        ("media:/cards/A001", ["a.mov", "out/b.mov"]),
+        ("media:/cards", ["a.mov", "out/b.mov"]),
+        ("media:/", ["a.mov", "out/b.mov"]),
+        ("media:/cards/A001/ou", ["a.mov", "out/b.mov"]),
+        ("proxies:/", ["a.mov", "out/b.mov"]),
+    ],
+)
+def test_an_output_folder_beside_or_above_hides_nothing(ground: Ground, output: str, expected: list[str]) -> None:
+    """In a folder and in a bucket: only one that stands inside the card is passed over."""
+    for name in ("a.mov", "out/b.mov"):
+        ground.put(f"media:/cards/A001/{name}", b"x")
+    places = ground.places()
+    found = discover(["media:/cards/A001"], given_spot(output, places), places)
+    assert ["/".join(filter(None, (one.folder, one.path.name))) for one in found.candidates] == expected
+    assert {one.reason for one in found.passed_over} == (set() if len(expected) == 2 else {"the output folder"})
+    assert found.problems == ()
 
 
 def test_with_roots_nothing_outside_them_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,6 +135,17 @@ def test_since_has_all_that_something_happened_to_and_nothing_else() -> None:
     assert old in {job.job_id for job in glances(store)}
 
 
+def test_since_is_not_misled_by_a_clock_that_is_behind() -> None:
+    """A job registered early in the day, made by a machine on which it was the day before."""
+    store, behind = MemoryStore(), DAY - timedelta(hours=14)
+    assert behind.date() < DAY.date()
+    job, waiting = enter(store, 1), enter(store, 2)
+    run(store, job, 1, "completed", behind)
+    found = {one.job_id: one.state for one in glances(store, DAY.date())}
+    assert found == {job: State.COMPLETED, waiting: State.REGISTERED}
+    assert found == {one.job_id: one.state for one in glances(store)}
+
+
 @pytest.mark.clause("V3")
 def test_what_is_not_whole_is_read(tmp_path: Path) -> None:
     """A registration cut short, a refusal, a missing event: none is passed over, none is taken for well."""

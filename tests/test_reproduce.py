@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxx.errors import Interrupted, JobUnknown, ReproduceMismatch
+from proxx.errors import Interrupted, JobUnknown, ReproduceIncomplete, ReproduceMismatch
 from proxx.event import Worker
 from proxx.execute import Site, execute
 from proxx.job import JobSpec, spec_bytes
 from proxx.places import Places
 from proxx.recheck import records
-from proxx.reproduce import Workshop, choose, expected_bytes, reproduce, verdict
+from proxx.reproduce import Workshop, choose, expected_bytes, recorded_differently, reproduce, verdict
 from proxx.steps import ClipEnded, ClipStarted, Step
 from proxx.store import MemoryStore
 from proxx.toolchain import find_toolchain
@@ -87,6 +88,21 @@ def test_other_bytes_and_other_failures_are_all_told(tmp_path: Path) -> None:
     assert len(mismatch.problems) == 2
     assert again[0].path is not None
     assert again[0].path.exists()
+    left = verdict(again[1:])
+    assert isinstance(left, ReproduceIncomplete), "a source that is gone says nothing of the first encode"
+    assert (left.status, "1 of 2 clips could not be judged" in left.message) == (6, True)
+
+
+def test_records_that_differ_need_no_second_encode(tmp_path: Path) -> None:
+    job, store = made(tmp_path, clips=2)
+    known = records(store, job.job_id)
+    odd = {**known, 1: replace(known[1], attempt=2, differing=(1,))}
+    expected = expected_bytes(job, (0, 1), odd, Places())
+    (told,) = recorded_differently(job, expected, odd)
+    assert told.problem is not None
+    assert (told.index, told.differs, told.problem.code) == (1, True, "RECORDS_DIFFER")
+    assert told.problem.message == "attempt 2 recorded other bytes than attempt 1."
+    assert recorded_differently(job, expected, known) == ()
 
 
 def test_it_is_watched_and_can_be_stopped(tmp_path: Path) -> None:

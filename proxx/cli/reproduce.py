@@ -145,7 +145,7 @@ def _one_job(spec: Path, sample: Fraction, work: Path | None) -> int:
         out_json(data)
         return mismatch.status if mismatch else 0
     for one in again:
-        said = "same   " if one.problem is None else "DIFFERS"
+        said = "same      " if one.problem is None else "DIFFERS   " if one.differs else "NOT JUDGED"
         kept = f" (kept: {safe(one.path)})" if keep and one.path and one.problem else ""
         out(f"{said}  {one.expected}  {name_of(job.clips[one.index].outputs[0].uri)}{kept}")
     if mismatch is not None:
@@ -159,14 +159,15 @@ def _encode(job: JobSpec, sample: Fraction, folder: Path) -> tuple[Again, ...]:
     from proxx.cli.interrupts import stop_requests
     from proxx.event import this_worker
     from proxx.recheck import records
-    from proxx.reproduce import Workshop, choose, expected_bytes
+    from proxx.reproduce import Workshop, choose, expected_bytes, recorded_differently
     from proxx.reproduce import reproduce as encode_again
     from proxx.toolchain import admit
 
     chosen = choose(job.clips, sample)
     store = the_store()
     places = the_places(store)
-    expected = expected_bytes(job, chosen, records(store, job.job_id), places)
+    known = records(store, job.job_id)
+    expected = expected_bytes(job, chosen, known, places)
     installed = admit(job.toolchain, job.profile.cpu_flags)
     if not current().json:
         numbers = ", ".join(str(index + 1) for index in chosen[:20]) + (" ..." if len(chosen) > 20 else "")
@@ -181,7 +182,9 @@ def _encode(job: JobSpec, sample: Fraction, folder: Path) -> tuple[Again, ...]:
             should_stop=asked,
             watch=watch,
         )
-        return encode_again(job, expected, shop)
+        differ = recorded_differently(job, expected, known)
+        left = {index: sha256 for index, sha256 in expected.items() if index not in {one.index for one in differ}}
+        return tuple(sorted((*differ, *encode_again(job, left, shop)), key=lambda one: one.index))
 
 
 def _watch(job: JobSpec, chosen: tuple[int, ...]) -> AbstractContextManager[Watch]:

@@ -104,7 +104,7 @@ def test_reproduce(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
     work.mkdir()
     answer = call(capsys, "reproduce", spec, "--work", work)
     assert (answer.status, answer.err) == (0, "")
-    assert answer.out.count("same     sha256:") == 3
+    assert answer.out.count("same        sha256:") == 3
     assert list(work.iterdir()) == []
     sampled = call(capsys, *another, "reproduce", spec, "--sample", "34%", "--json").json
     assert (sampled["reproduced"], sampled["of_clips"], len(sampled["clips"])) == (True, 3, 2)
@@ -118,6 +118,11 @@ def test_reproduce(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
     (kept,) = work.rglob("*.mov")
     assert kept.read_bytes() == right
     assert str(kept) in answer.out
+    # Where a source is away nothing differs: it cannot be judged here.
+    ground.delete(job.clips[0].source.files[0].uri)
+    gone = call(capsys, "reproduce", spec, "--sample", "100%")
+    assert (gone.status, "REPRODUCE_INCOMPLETE: 1 of 3" in gone.err) == (6, True)
+    assert (gone.out.count("NOT JUDGED  sha256:"), gone.out.count("same        sha256:")) == (1, 2)
 
 
 @pytest.mark.parametrize("share", ["0%", "101%", "5", "five", "-1%", "1e1%", "٥%"])
