@@ -16,7 +16,7 @@ from proxx.finding import Finding, failed, size_words
 from proxx.multipart import unfinished
 from proxx.objects import Store
 from proxx.places import Places
-from proxx.preflight import try_writing
+from proxx.preflight import TRIAL, try_writing
 from proxx.reach import InBucket, OnDisk, OutOfReach
 from proxx.store import identity
 from proxx.wirefault import WireFault
@@ -63,6 +63,10 @@ def _bucket_output(spot: InBucket, places: Places) -> Iterator[Finding]:
         return
     yield Finding("output", True, f"{bucket.place(spot.key)}: proxies can be published.")
     try:
+        for objects, _ in bucket.pages(f"{spot.prefix}{TRIAL}"):
+            for trial in objects:
+                said = f"{bucket.place(trial.key)}: a trial of a job that was killed, or of one that begins just now."
+                yield Finding("leftovers", True, said, "Delete it when no job begins there.")
         for left in unfinished(bucket, spot.prefix):
             yield Finding(
                 "leftovers",
@@ -73,7 +77,10 @@ def _bucket_output(spot: InBucket, places: Places) -> Iterator[Finding]:
             )
     except WireFault as fault:
         yield Finding(
-            "leftovers", True, f"{bucket.place(spot.prefix)}: unfinished uploads cannot be listed.", fault.remedy
+            "leftovers",
+            True,
+            f"{bucket.place(spot.prefix)}: what killed workers left cannot be listed.",
+            fault.remedy,
         )
 
 

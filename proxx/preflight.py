@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from typing import Final
 from uuid import uuid4
 
@@ -19,30 +20,45 @@ from proxx.reach import InBucket
 from proxx.wirefault import Cause, WireFault
 
 TRIAL: Final = ".proxx-trial-"
+FOLDERS: Final = 10  # of a job's outputs that are tried: three requests each
 REPLACES: Final = "this storage replaces an object although it was told not to (If-None-Match)"
 
 
 def admit_storage(spec: JobSpec, places: Places) -> None:
-    """Raises StorageRefused with every bucket of the job that cannot be used. Looks at none where there is none."""
+    """Raises StorageRefused with all of the job's storage that cannot be used. Looks at none where there is none."""
     problems: list[Problem] = []
-    for bucket, key in _first_of_each(spec, places, outputs=False):
+    for bucket, key in _sources(spec, places):
         problems += _readable(bucket, key)
-    for bucket, key in _first_of_each(spec, places, outputs=True):
-        problems += try_writing(bucket, key[: key.rfind("/") + 1])
+    hopeless: set[str] = set()  # buckets whose trouble is not one folder's
+    for bucket, prefix in islice(_folders(spec, places), FOLDERS):
+        if bucket.name not in hopeless:
+            found = tuple(try_writing(bucket, prefix))
+            hopeless |= {bucket.name for one in found if one.code != Cause.DENIED}
+            problems += found
     if problems:
         raise StorageRefused(message="The job's storage cannot be used.", problems=tuple(problems))
 
 
-def _first_of_each(spec: JobSpec, places: Places, *, outputs: bool) -> Iterator[tuple[Bucket, str]]:
-    """One key of each bucket the job reads, or writes."""
+def _sources(spec: JobSpec, places: Places) -> Iterator[tuple[Bucket, str]]:
+    """The first key of each bucket the job reads."""
     seen: set[str] = set()
-    for clip in spec.clips:
-        uris = [output.uri for output in clip.outputs] if outputs else [file.uri for file in clip.source.files]
-        for uri in uris:
-            spot = places.spot(uri)
-            if isinstance(spot, InBucket) and spot.bucket not in seen:
-                seen.add(spot.bucket)
-                yield places.bucket(spot), spot.key
+    for uri in (file.uri for clip in spec.clips for file in clip.source.files):
+        spot = places.spot(uri)
+        if isinstance(spot, InBucket) and spot.bucket not in seen:
+            seen.add(spot.bucket)
+            yield places.bucket(spot), spot.key
+
+
+def _folders(spec: JobSpec, places: Places) -> Iterator[tuple[Bucket, str]]:
+    """What the keys of the job's outputs begin with, each once: a policy may allow some and deny others."""
+    seen: set[tuple[str, str]] = set()
+    for uri in (output.uri for clip in spec.clips for output in clip.outputs):
+        spot = places.spot(uri)
+        if isinstance(spot, InBucket):
+            prefix = spot.key[: spot.key.rfind("/") + 1]
+            if (spot.bucket, prefix) not in seen:
+                seen.add((spot.bucket, prefix))
+                yield places.bucket(spot), prefix
 
 
 def _readable(bucket: Bucket, key: str) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from typing import Final
 
 _WITH_PASSWORD: Final = re.compile(r"://[^/@]*:[^@]*@")  # a secret key may hold slashes
 _USER: Final = re.compile(r"://[^/]*@")
+_QUERY: Final = re.compile(r"(https?://[^?]*)\?.*", re.DOTALL | re.IGNORECASE)  # an S3 key may hold a `?`
 _ENCODED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 
@@ -40,5 +41,5 @@ def file_path(uri: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """The text with `***` for what stands before an `@` where a URL has its user and password."""
-    return _USER.sub("://***@", _WITH_PASSWORD.sub("://***@", text))
+    """The text with `***` for a URL's user and password, and for a web address's query, which can be a signature."""
+    return _QUERY.sub(r"\1?***", _USER.sub("://***@", _WITH_PASSWORD.sub("://***@", text)))

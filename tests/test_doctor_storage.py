@@ -7,6 +7,7 @@ import pytest
 from proxx import doctor_storage, multipart
 from proxx.bucket import Bucket
 from proxx.places import Places
+from proxx.preflight import TRIAL
 from proxx.reach import make_roots
 from tests.objects.kinds import Kind
 from tests.objects.line import fresh
@@ -26,3 +27,14 @@ def test_unfinished_uploads_below_a_root_are_listed(kind: Kind, said: str) -> No
     assert left in found.sentence
     assert kind.bucket.keys(f"{at}/") == []
     assert kind.bucket.keys(f"{at}//") == []
+
+
+@pytest.mark.parametrize("kind", ["moto", "rgw"], indirect=True)
+def test_a_trial_of_a_killed_job_is_listed(kind: Kind) -> None:
+    assert kind.bucket is not None and kind.wire is not None
+    place = f"{fresh()}/day1"
+    kind.bucket.put(f"{place}/{TRIAL}0", b"")
+    good, found = doctor_storage.output(f"{kind.bucket.url}/{place}", Places(wire=kind.wire))
+    assert (good.area, good.ok, found.area, found.ok) == ("output", True, "leftovers", True)
+    assert f"{place}/{TRIAL}0" in found.sentence and found.remedy
+    assert kind.bucket.keys(f"{place}/") == [f"{place}/{TRIAL}0"], "it is not ours to delete"

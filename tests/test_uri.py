@@ -84,6 +84,10 @@ def test_what_is_no_uri_stays_a_name_and_other_kinds_are_refused() -> None:
     assert given_spot("file:1.mov", Places()) == OnDisk(Path.cwd() / "file:1.mov")
     (problem,) = discover(["https://user:SECRET@host/x.mov"]).problems
     assert (problem.path, problem.code) == ("https://***@host/x.mov", "PLACE_UNREACHABLE")
+    (signed,) = discover(["https://b.s3.test/x.mov?X-Amz-Credential=SECRET&X-Amz-Signature=SECRET"]).problems
+    assert signed.path == "https://b.s3.test/x.mov?***"
+    assert "SECRET" not in signed.message
+    assert without_secrets("s3://b/what?.mov") == "s3://b/what?.mov"
     assert "SECRET" not in problem.message
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from proxx.event import Event
@@ -14,6 +15,8 @@ from proxx.preflight import TRIAL
 from proxx.status import State, job_status
 from tests.cluster.card import Card, Told
 from tests.cluster.fleet import Share
+from tests.cluster.plan import Blow
+from tests.cluster.rounds import Struck
 
 KINDS: Final = ("completed", "failed", "interrupted", "held", "closed by an operator", "never begun")
 
@@ -77,10 +80,14 @@ def attempts(share: Share, card: Card) -> dict[str, tuple[Attempt, ...]]:
     return {name: read_attempts(share.store, job.job_id) for name, job in card.jobs.items()}
 
 
-def check_ledger(share: Share, card: Card) -> int:
-    """Nothing ran twice: each attempt was taken once, and by all its events by one identity. How many attempts."""
+def check_ledger(share: Share, card: Card, tries: int | None = None) -> int:
+    """Nothing ran twice: each attempt was taken once, and by all its events by one identity. How many attempts.
+
+    tries: of a job, at most.
+    """
     count = 0
     for name, tried in attempts(share, card).items():
+        assert tries is None or len(tried) <= tries, f"{name} was begun again by nobody"
         assert [one.number for one in tried] == list(range(1, len(tried) + 1)), name
         for one in tried:
             count += 1
@@ -133,19 +140,45 @@ def check_outputs(share: Share, card: Card, reference: Mapping[str, Told]) -> in
     return len(made)
 
 
-def check_unhit(share: Share, card: Card, reference: Mapping[str, Told]) -> list[str]:
-    """Jobs whose first attempt went its whole way say, and made, exactly what they do unscaled. Which those are."""
+def check_unhit(share: Share, card: Card, reference: Mapping[str, Told], blows: Sequence[Struck]) -> list[str]:
+    """Jobs that no blow met say, and made, exactly what they do unscaled; those that were met too, or they failed by
+    the blow and not by their clips. Which say the same.
+    """
     same = []
     for name, tried in attempts(share, card).items():
-        first = tried[0].state if tried else None
-        result: dict[str, Any] = (first.result or {}) if isinstance(first, Closed) else {}
+        if not tried:
+            continue
+        state = tried[0].state
+        result: dict[str, Any] = (state.result or {}) if isinstance(state, Closed) else {}
         if result.get("fingerprint") == reference[name].fingerprint:
             told, wanted = vars(share.told(card, name)), vars(reference[name])
             assert {key: value for key, value in told.items() if value != wanted[key]} == {}, name
             same.append(name)
-        else:
-            assert result.get("status") != "COMPLETED", f"{name} completed with another fingerprint"
+            continue
+        assert was_hit(tried[0], blows), f"no blow met {name}, and it is not what it is unscaled: {state}"
+        assert result.get("status") != "COMPLETED", f"{name} completed with another fingerprint"
+        expected = {index: code for index, code, _ in reference[name].failures}
+        for clip in result.get("clips", ()):
+            code = (clip["failure"] or {}).get("code")
+            assert code in (None, expected.get(clip["index"]), *BY_A_BLOW), (name, clip)
     return same
+
+
+def was_hit(attempt: Attempt, blows: Sequence[Struck]) -> bool:
+    """Whether one of them fell on its host, or on all, while it was made, or shortly before."""
+    times = [datetime.fromisoformat(event.envelope.time) for event in attempt.events]
+    host = attempt.events[0].envelope.worker.host
+    end = times[-1] if isinstance(attempt.state, Closed) else datetime.now(UTC)
+    return any(
+        one.host in (None, host)
+        # A clock that was wrong makes the times of its host worth nothing.
+        and (one.blow is Blow.CLOCK_WRONG or (one.began <= end and times[0] <= one.ended + AFTERWARDS))
+        for one in blows
+    )
+
+
+AFTERWARDS: Final = timedelta(seconds=30)  # in which what a blow left behind can still be met
+BY_A_BLOW: Final = ("INTERRUPTED", "LEDGER_FAILED", "LOCK_LOST", "SOURCE_UNREADABLE", "OUTPUT_UNWRITABLE")
 
 
 def latest_fingerprint(share: Share, card: Card, name: str) -> str | None:

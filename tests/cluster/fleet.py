@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
 
+LOCALES: Final = ("tr_TR.UTF-8", "de_DE.UTF-8")
 QEMU: Final = "/usr/bin/qemu-x86_64"
 
 
@@ -181,6 +183,12 @@ def require_programs() -> None:
             if "CI" in os.environ:
                 pytest.fail(f"{path} is absent, and CI proves scaling with it: apt-get install {package}")
             pytest.skip(f"SEPARATE HOSTS NOT TESTED: {path} is absent. apt-get install {package}")
+    known = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=True).stdout.split()
+    if missing := [name for name in LOCALES if name.replace("UTF-8", "utf8") not in known]:
+        make = "; ".join(f"localedef -i {name.partition('.')[0]} -f UTF-8 {name}" for name in missing)
+        if "CI" in os.environ:
+            pytest.fail(f"CI proves scaling in other languages: apt-get install locales; {make}")
+        pytest.skip(f"SEPARATE HOSTS NOT TESTED: languages are absent. apt-get install locales; {make}")
 
 
 @contextmanager

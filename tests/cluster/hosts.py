@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -28,6 +29,8 @@ from tests.flows.pool import DEADLINE, POLLS, ROOT, until
 
 ONHOST: Final = Path(__file__).parent / "onhost"
 NAMESPACES: Final = ("--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc")
+LAUNCHED: Final = "/run/launched"  # on the host: a line for each encoder that was begun by a launcher
+NOTED: Final = ("/bin/sh", "-c", f'echo >> {LAUNCHED}; exec "$@"', "sh")
 DISKS: Final = ("/tmp", "/root", "/var/tmp", "/dev/shm", "/run")
 
 
@@ -45,7 +48,7 @@ class Surroundings:
     def env(self) -> dict[str, str]:
         more = dict(self.environment)
         if self.launcher is not None:
-            more["PROXX_TEST_LAUNCHER"] = self.launcher
+            more["PROXX_TEST_LAUNCHER"] = shlex.join([*NOTED, *self.launcher.split()])
         if self.clock is not None:
             more |= clock.ENVIRONMENT
         return more
@@ -162,6 +165,11 @@ class Host:
         log = self.folder / f"{self.name}-{uuid.uuid4().hex[:8]}.log"
         status = self.popen(argv, environment, log).wait(DEADLINE)
         return status, log.read_text(errors="replace")
+
+    def launched(self) -> int:
+        """How many programs its launcher has begun."""
+        noted = self._root / LAUNCHED.lstrip("/")
+        return len(noted.read_bytes()) if noted.exists() else 0
 
     def processes(self) -> list[psutil.Process]:
         """All that live on it, the first one left out."""

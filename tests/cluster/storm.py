@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -31,8 +32,8 @@ from tests.cluster.accounting import (
 from tests.cluster.card import Card, Told, make_card, unscaled
 from tests.cluster.fleet import Fleet, Share, patiently, running_fleet, six_hosts
 from tests.cluster.hosts import Host, Surroundings
-from tests.cluster.plan import Action, Blow, Phase, plan
-from tests.cluster.rounds import Round, table, write_report
+from tests.cluster.plan import EVERYWHERE, Action, Blow, Phase, plan
+from tests.cluster.rounds import NOTHING, Round, Struck, landed, table, write_report
 from tests.flows.pool import ENDED, until
 
 SEED: Final = 7
@@ -61,7 +62,10 @@ class Storm:
         self.share.submit([self.card.spec(name) for name in self.card.jobs])
         for action in self.doing.plan:
             found = self._await(self.fleet.hosts[action.host], action.phase)
+            began = datetime.now(UTC)
             self._strike(action, self.fleet.hosts[action.host])
+            where = None if action.blow in EVERYWHERE else action.host
+            self.doing.blows.append(Struck(action.blow, where, began, datetime.now(UTC)))
             self.doing.hit[action.step] = found
             print(f"{action}: {found}", flush=True)
             self.staff(wait=False)  # what starts services again is no operator
@@ -97,9 +101,9 @@ class Storm:
                 return str(phase)
             states = self.fleet.runs(self.share).values() if self.fleet.api.answers() else ()
             if states and all(state in ENDED for state in states):
-                return "nothing: all jobs had ended"
+                return f"{NOTHING}: all jobs had ended"
             time.sleep(0.1)
-        return "nothing"
+        return NOTHING
 
     def _strike(self, action: Action, host: Host) -> None:
         match action.blow:
@@ -149,14 +153,14 @@ class Storm:
 
         patiently(still, "the storm is over", self.fleet.said)
 
-    def count(self) -> Account:
-        """The accounting, with all that must hold whatever happened."""
+    def count(self, tries: int | None = None) -> Account:
+        """The accounting, with all that must hold whatever happened. tries: of a job, at most."""
         said = account(self.share, self.card)
         counts = said.counts()
         assert sum(counts.values()) == len(self.card.jobs)
-        self.doing.attempts = check_ledger(self.share, self.card)
+        self.doing.attempts = check_ledger(self.share, self.card, tries)
         self.doing.outputs = check_outputs(self.share, self.card, self.reference)
-        self.doing.untouched = len(check_unhit(self.share, self.card, self.reference))
+        self.doing.untouched = len(check_unhit(self.share, self.card, self.reference, self.doing.blows))
         self._check_runs()
         return said
 
@@ -241,7 +245,7 @@ def one_round(
     try:
         storm.rage()
         storm.calm()
-        said = storm.count()
+        said = storm.count(tries=1)  # nobody but an operator begins a second attempt
         doing.after, doing.verdicts = said.counts(), dict(Counter(said.verdicts.values()))
         storm.mend()
         storm.count()
@@ -281,11 +285,11 @@ def main(seed: int, minutes: int, hosts: int, blows: int, copies: int, report: P
             rounds.append(doing)
             try:
                 one_round(fleet, card, reference, doing.seed, blows, doing)
-            except (AssertionError, psutil.Error) as why:
+            except Exception as why:
                 trouble = f"seed {doing.seed}: {type(why).__name__}: {why}"
             fleet.crash_all()
             write_report(report, rounds, trouble)
-            print(table(rounds), trouble, flush=True)
+            print(table(rounds), landed(rounds), trouble, sep="\n", flush=True)
     raise SystemExit(1 if trouble else 0)
 
 

@@ -151,6 +151,8 @@ def test_six_hosts_equal_unscaled(seed: int, fleet: Fleet, card: Card, reference
     counts = share.audit()["counts"]
     assert (counts["jobs"], counts["verdicts"]["COMPLETED"], counts["verdicts"]["FAILED"]) == (17, 16, 1)
     for host in hosts:
+        assert (host.launched() > 0) is (host.here.launcher is not None), f"{host.name}: another CPU"
+        assert host.run([sys.executable, "-c", "import locale; locale.setlocale(locale.LC_ALL, '')"], {}) == (0, "")
         left = host.run(["find", "/tmp", "-maxdepth", "1", "-name", "proxx-*"], {})
         assert left == (0, ""), "a job left something on the host"
     said = (fleet.folder / "api" / "api" / "services.said").read_text(errors="replace")

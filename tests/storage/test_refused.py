@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
@@ -13,11 +13,12 @@ import pytest
 from proxx import store as stores
 from proxx.job import JobSpec
 from proxx.ledger import read_attempts
+from proxx.naming import DEFAULT_TEMPLATE
 from proxx.register import is_registered
 from proxx.status import job_status
 from proxx.store import FileStore
 from tests.cli.command import Answer, environment, proxx
-from tests.jobs import write_spec
+from tests.jobs import create, half_second, write_spec
 from tests.objects import rules
 from tests.objects.endpoint import Bucket, Endpoint, Keys
 from tests.objects.fault import proxying
@@ -120,6 +121,28 @@ def test_a_bucket_policy_that_lets_nobody_write(bench: Bench, rgw: Rgw) -> None:
         bucket.set_policy([{**reading, "Resource": things}])
     other = rgw.as_user(rgw.user(f"reader-{token_hex(4)}"))
     refused(bench, bench.environment(other), (bench.proxies.url, "DENIED"))
+
+
+def test_a_policy_that_denies_one_folder_of_two(bench: Bench, rgw: Rgw, tmp_path: Path) -> None:
+    """Said before the first clip is made, not after the last."""
+    ground = Ground("file", tmp_path / "local")
+    sources = ("media:/cards/A001/a.mov", "media:/cards/B001/b.mov", "media:/cards/B001/c.mov")
+    for number, source in enumerate(sources):
+        data = half_second(source[-5:], f"03:00:0{number}:00").read_bytes()
+        ground.put(source, data)
+        bench.media.put(source.removeprefix("media:/"), data)
+    card = ("media:/cards",)
+    job = create(card, "proxies:/", "prores_proxy_half", places=ground.places(), template=DEFAULT_TEMPLATE)
+    two = replace(bench, job=job)
+    policy = {"Effect": "Allow", "Principal": "*"}
+    bench.media.set_policy([{**policy, "Action": "s3:*", "Resource": things(bench.media, "", "/*")}])
+    bench.proxies.set_policy([{**policy, "Action": "s3:*", "Resource": things(bench.proxies, "", "/A001/*")}])
+    other = rgw.as_user(rgw.user(f"half-{token_hex(4)}"))
+    refused(two, two.environment(other), (f"{bench.proxies.url}/B001", "DENIED"))
+
+
+def things(bucket: Bucket, *parts: str) -> list[str]:
+    return [f"arn:aws:s3:::{bucket.name}{part}" for part in parts]
 
 
 def test_a_quota_that_is_used_up(bench: Bench, rgw: Rgw) -> None:

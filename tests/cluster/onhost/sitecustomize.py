@@ -5,15 +5,25 @@ that storage may be silent before that counts as a fault.
 """
 
 import os
+import shlex
 import sys
+
+
+def default(kind: type, name: str, value: object) -> None:
+    """What a field of the dataclass is where nobody says otherwise."""
+    defaults = kind.__init__.__kwdefaults__  # type: ignore[misc]
+    assert name in defaults
+    defaults[name] = value
+
 
 if "prefect.engine" in sys.orig_argv:
     if launcher := os.environ.get("PROXX_TEST_LAUNCHER"):
         from proxx.execute import Site
 
-        (Site.__init__.__kwdefaults__ or {})["launcher"] = tuple(launcher.split())
+        default(Site, "launcher", tuple(shlex.split(launcher)))
     if patience := os.environ.get("PROXX_TEST_PATIENCE"):
-        from proxx import wire
+        from proxx import wire, wireclient
 
-        (wire.Pace.__init__.__kwdefaults__ or {})["patience"] = float(patience)
-        vars(wire)["CONNECT_SECONDS"] = int(patience)
+        default(wire.Pace, "patience", float(patience))
+        assert "CONNECT_SECONDS" in vars(wireclient)
+        vars(wireclient)["CONNECT_SECONDS"] = int(patience)
