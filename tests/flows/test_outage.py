@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from prefect.events.worker import EventsWorker
@@ -13,16 +12,16 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.answer import read_result
 from proxx.ledger import read_attempts
-from proxx.store import FileStore
+from tests.flows.ground import Ground
 from tests.flows.relay import relaying
-from tests.flows.runs import data_of, outputs, registered, run_here, run_id, state_types
+from tests.flows.runs import data_of, registered, run_here, run_id, state_types
 from tests.flows.server import Server
 from tests.jobs import make_job
 
 
 @pytest.mark.clause("I7")
-def test_a_job_is_made_while_prefect_is_away(prefect: Server, tmp_path: Path) -> None:
-    store, job = FileStore(tmp_path / "store"), make_job(tmp_path / "proxies", "prores_proxy", 4)
+def test_a_job_is_made_while_prefect_is_away(prefect: Server, ground: Ground) -> None:
+    store, job = ground.store, make_job(ground.at("proxies"), "prores_proxy", 4)
     reference = registered(job, store)
     seen: list[str] = []
     with relaying(prefect.port) as relay:
@@ -54,6 +53,6 @@ def test_a_job_is_made_while_prefect_is_away(prefect: Server, tmp_path: Path) ->
     assert result is not None
     assert (result.status, state.is_completed()) == ("COMPLETED", True)
     assert state_types(run_id(state)) == ["PENDING", "RUNNING", "COMPLETED"]
-    assert len(outputs(tmp_path / "proxies")) == 4
+    assert len(ground.files("proxies")) == 4
     types = [event.type for event in read_attempts(store, job.job_id)[0].events]
     assert types == ["lock.acquired", *["clip.started", "clip.publishing", "clip.completed"] * 4, "lock.released"]

@@ -1,4 +1,4 @@
-"""A pool whose machines share nothing but a bucket of a real RGW and the Prefect API.
+"""A pool whose machines share nothing but a bucket and the Prefect API.
 
 Sources, proxies, job files and results are in the bucket; the workers have its keys in their environment, and nothing
 of Prefect ever has them.
@@ -49,11 +49,14 @@ class Yard:
         return known["AWS_SECRET_ACCESS_KEY"], known["AWS_ACCESS_KEY_ID"]
 
 
-@pytest.fixture(scope="module")
+only_rgw = pytest.mark.parametrize("yard", ["rgw"], indirect=True)  # moto believes every signature
+
+
+@pytest.fixture(scope="module", params=["moto", "rgw"])
 def yard(pool: Pool, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     """On the session's Prefect server, with workers of its own."""
     folder = tmp_path_factory.mktemp("yard")
-    ground = ground_of("rgw", request, folder)
+    ground = ground_of(request.param, request, folder)
     pool.kill_all()  # they have no keys
     with pytest.MonkeyPatch.context() as here:
         for name, value in ground.environment.items():
@@ -225,6 +228,7 @@ def test_a_killed_run_is_held_and_the_next_attempt_makes_it(yard: Yard) -> None:
     assert pool.acquired(job) == 2
 
 
+@only_rgw
 def test_no_credential_is_anywhere_in_prefect(yard: Yard) -> None:
     """Last, after runs of all kinds: its database (logs, events, artifacts, parameters), blocks, workers' words."""
     pool, ground = yard.pool, yard.ground
@@ -258,6 +262,7 @@ def block_as_the_api_tells_it(pool: Pool) -> bytes:
     return httpx.get(place, params={"include_secrets": True}, timeout=30).content
 
 
+@only_rgw
 def test_a_wrong_secret_keeps_a_worker_out(yard: Yard) -> None:
     worker = yard.pool.start("wrong", AWS_SECRET_ACCESS_KEY="geheim-geheim-geheim")  # noqa: S106
     assert worker.process.wait(120) == 6

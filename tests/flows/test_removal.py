@@ -17,8 +17,9 @@ from proxx.cli.lazy import VERBS
 from proxx.event import canonical_log
 from proxx.job import JobSpec
 from proxx.ledger import Closed, read_attempts
-from proxx.store import FileStore
-from tests.flows.pool import ROOT, digests
+from proxx.store import Store, open_store
+from tests.flows.ground import Ground
+from tests.flows.pool import ROOT
 from tests.flows.server import Server
 from tests.jobs import make_job, write_spec
 
@@ -59,17 +60,17 @@ def engine_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
-def alone(copy: Path, *arguments: str) -> str:
+def alone(copy: Path, *arguments: str, **more: str) -> str:
     """The command of that copy, in an environment where nothing else of proxx can be found."""
     code = f"import sys; sys.path.insert(0, {str(copy)!r}); exec(open({str(copy / 'alone.py')!r}).read())"
-    env = {"PATH": os.environ["PATH"], "HOME": str(copy.parent), "LC_ALL": "C.UTF-8"}
+    env = {"PATH": os.environ["PATH"], "HOME": str(copy.parent), "LC_ALL": "C.UTF-8", **more}
     argv = [sys.executable, "-P", "-c", code, *arguments]
     done = subprocess.run(argv, cwd=copy, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def came_of(store: FileStore, job: JobSpec) -> tuple[tuple[dict[str, Json], ...], Any]:
+def came_of(store: Store, job: JobSpec) -> tuple[tuple[dict[str, Json], ...], Any]:
     """Canonical log and fingerprint."""
     (attempt,) = read_attempts(store, job.job_id)
     assert isinstance(attempt.state, Closed)
@@ -78,19 +79,19 @@ def came_of(store: FileStore, job: JobSpec) -> tuple[tuple[dict[str, Json], ...]
 
 
 @pytest.mark.clause("V6", lead=True)
-def test_the_same_job_gives_the_same(engine_alone: Path, prefect: Server, tmp_path: Path) -> None:
+def test_the_same_job_gives_the_same(engine_alone: Path, prefect: Server, ground: Ground, tmp_path: Path) -> None:
     """One job as a flow run, and with flows removed and Prefect out of reach: the same bytes, log, fingerprint."""
     from flows.proxy_job import proxy_job
 
-    job = make_job(tmp_path / "proxies", "prores_proxy_half", clips=2)
+    job = make_job(ground.at("proxies"), "prores_proxy_half", clips=2)
     spec = write_spec(job, tmp_path / "job.json")
-    flow_store, store = FileStore(tmp_path / "flow-store"), FileStore(tmp_path / "store")
+    flow_store, store = open_store(ground.at("flow-store")), ground.store
     state = proxy_job(spec=job, store=flow_store.uri, return_state=True)
     assert state.is_completed(), state
-    by_flow = digests(tmp_path / "proxies")
-    (tmp_path / "proxies").rename(tmp_path / "by-flow")
-    alone(engine_alone, "run", str(spec), "--store", store.uri)
-    assert digests(tmp_path / "proxies") == by_flow
+    by_flow = ground.digests("proxies")
+    ground.clear("proxies")
+    alone(engine_alone, "run", str(spec), "--store", store.uri, **ground.environment)
+    assert ground.digests("proxies") == by_flow
     assert came_of(store, job) == came_of(flow_store, job)
     assert len(by_flow) == 2
 

@@ -23,8 +23,9 @@ from flows.proxy_job import proxy_job
 from flows.reference import JobReference
 from proxx.job import JobSpec
 from proxx.status import State, job_status
-from proxx.store import FileStore
-from tests.flows.runs import data_of, flow_run, ledger, outputs, registered, state_types, wait_for
+from proxx.store import Store
+from tests.flows.ground import Ground
+from tests.flows.runs import data_of, flow_run, ledger, registered, state_types, wait_for
 from tests.flows.server import Server
 from tests.jobs import create, half_second
 from tests.makemedia import make, picture
@@ -35,16 +36,12 @@ DEADLINE: Final = 120
 pytestmark = pytest.mark.usefixtures("prefect")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> FileStore:
-    return FileStore(tmp_path / "store")
-
-
-def long_job(folder: Path) -> JobSpec:
+def long_job(ground: Ground) -> JobSpec:
     """A short clip, then one whose encoding takes a while on any machine."""
     encoder = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "25")
     long = make("long.mov", *picture(size="1280x720", seconds="40"), *encoder)
-    return create((half_second("clip0.mov"), long), folder, "prores_proxy_half")
+    sources = [ground.put(made, f"card/{made.name}") for made in (half_second("clip0.mov"), long)]
+    return create(tuple(sources), ground.at("proxies"), "prores_proxy_half")
 
 
 def asked_for(reference: JobReference) -> UUID:
@@ -55,11 +52,12 @@ def asked_for(reference: JobReference) -> UUID:
 
 
 @contextmanager
-def engine(server: Server, run: UUID, results: Path) -> Iterator[subprocess.Popen[str]]:
+def engine(server: Server, ground: Ground, run: UUID, results: Path) -> Iterator[subprocess.Popen[str]]:
     """The process that a worker starts for a run; it hears SIGINT whatever the tests were started from."""
+    here = {"PREFECT__FLOW_ENTRYPOINT": "flows.proxy_job.proxy_job", "PREFECT_LOCAL_STORAGE_PATH": str(results)}
     process = subprocess.Popen(
         [sys.executable, "-m", "prefect.engine", str(run)],
-        env=server.env(PREFECT__FLOW_ENTRYPOINT="flows.proxy_job.proxy_job", PREFECT_LOCAL_STORAGE_PATH=str(results)),
+        env=server.env(**here, **ground.environment),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -79,7 +77,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, said
 
 
-def encoder_of(process: subprocess.Popen[str], store: FileStore, job: JobSpec) -> psutil.Process:
+def encoder_of(process: subprocess.Popen[str], store: Store, job: JobSpec) -> psutil.Process:
     """The ffmpeg of the second clip, once it is at work."""
 
     def look() -> psutil.Process | None:
@@ -87,12 +85,14 @@ def encoder_of(process: subprocess.Popen[str], store: FileStore, job: JobSpec) -
         if len(ledger_types(store, job)) < 5:  # the first clip is published, the second has begun
             return None
         children = psutil.Process(process.pid).children(recursive=True)
-        return next((child for child in children if any("long.mov" in word for word in child.cmdline())), None)
+        return next(
+            (child for child in children if child.name().startswith("ffmpeg") and "-i" in child.cmdline()), None
+        )
 
     return wait_for(look, DEADLINE)
 
 
-def ledger_types(store: FileStore, job: JobSpec) -> list[str]:
+def ledger_types(store: Store, job: JobSpec) -> list[str]:
     from proxx.status import history
 
     return [entry.type for entry in history(store, job.job_id).entries]
@@ -102,11 +102,11 @@ def ledger_types(store: FileStore, job: JobSpec) -> list[str]:
 @pytest.mark.clause("F4")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_a_process_that_is_told_to_end_says_how_far_it_got(
-    prefect: Server, store: FileStore, tmp_path: Path, number: signal.Signals
+    prefect: Server, ground: Ground, tmp_path: Path, number: signal.Signals
 ) -> None:
-    job = long_job(tmp_path / "proxies")
+    job, store = long_job(ground), ground.store
     run = asked_for(registered(job, store))
-    with engine(prefect, run, tmp_path / "results") as process:
+    with engine(prefect, ground, run, tmp_path / "results") as process:
         encoder = encoder_of(process, store, job)
         encoder.suspend()  # so that it cannot be done before the signal is heard
         os.kill(process.pid, number)
@@ -119,7 +119,7 @@ def test_a_process_that_is_told_to_end_says_how_far_it_got(
     known = job_status(store, job.job_id)
     assert (known.state, known.attempts[0].code, known.attempts[0].run_id) == (State.FAILED, "INTERRUPTED", str(run))
     assert ledger_types(store, job)[-2:] == ["clip.failed", "lock.released"]
-    assert list(outputs(tmp_path / "proxies")) == ["clip0.mov"]
+    assert list(ground.files("proxies")) == ["clip0.mov"]
     assert state_types(run) == ["PENDING", "RUNNING", "CRASHED"]
     # Of its own words, not of Prefect's pages: what Prefect has not sent when a process is ended may be lost (seen).
     assert said.index("clip.failed") < said.index("lock.released")
@@ -128,13 +128,13 @@ def test_a_process_that_is_told_to_end_says_how_far_it_got(
 
 @pytest.mark.clause("P3")
 @pytest.mark.clause("T2")
-def test_one_run_in_two_processes_is_executed_once(prefect: Server, store: FileStore, tmp_path: Path) -> None:
-    job = long_job(tmp_path / "proxies")
+def test_one_run_in_two_processes_is_executed_once(prefect: Server, ground: Ground, tmp_path: Path) -> None:
+    job, store = long_job(ground), ground.store
     run = asked_for(registered(job, store))
-    with engine(prefect, run, tmp_path / "results") as first:
+    with engine(prefect, ground, run, tmp_path / "results") as first:
         encoder = encoder_of(first, store, job)
         encoder.suspend()  # so that it cannot be done before the second process has come
-        with engine(prefect, run, tmp_path / "results") as second:
+        with engine(prefect, ground, run, tmp_path / "results") as second:
             status, said = ended(second)
         assert (status, first.poll()) == (0, None), said
         assert "does nothing" in said
@@ -149,7 +149,7 @@ def test_one_run_in_two_processes_is_executed_once(prefect: Server, store: FileS
     assert ledger_types(store, job).count("lock.acquired") == 1
     assert len(ledger(store, job.job_id)) == 8
 
-    with engine(prefect, run, tmp_path / "results") as third:  # handed out once more, when all is over
+    with engine(prefect, ground, run, tmp_path / "results") as third:  # handed out once more, when all is over
         status, said = ended(third)
     assert status == 0, said
     assert read_result(data_of(flow_run(run).state)) == result

@@ -1,0 +1,71 @@
+"""A pool whose sources, proxies and job files are on one kind of storage: a folder, or a bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+import pytest
+
+from proxx.job import JobSpec
+from tests.flows.ground import Ground, ground_of
+from tests.flows.pool import Pool, encoders, until
+from tests.jobs import create
+from tests.makemedia import make, picture
+
+SECONDS: Final = 20  # of picture: two or three seconds of encoding on an idle machine
+
+
+@dataclass(frozen=True)
+class Yard:
+    pool: Pool
+    ground: Ground
+
+    def long_job(self, name: str, clips: int = 1) -> JobSpec:
+        """A job of long clips, whose name and outputs no other test has."""
+        made = make(
+            "long.mov",
+            *picture(size="1280x720", seconds=str(SECONDS)),
+            *("-c:v", "libx264", "-preset", "ultrafast", "-g", "25"),
+        )
+        sources = [self.ground.put(made, f"camera/{name}/{index}.mov") for index in range(clips)]
+        return create(tuple(sources), self.ground.at(f"proxies/{name}"), "prores_proxy_half", name=name)
+
+    def outputs(self, name: str) -> list[str]:
+        return sorted(self.ground.files(f"proxies/{name}"))
+
+    def await_encoder(self, job: JobSpec) -> psutil.Process:
+        """The job's ffmpeg, at work."""
+        found: list[psutil.Process] = until(lambda: encoders(_working(job)), f"ffmpeg of {job.name}", self.pool.said)
+        return found[0]
+
+    def gone(self, job: JobSpec) -> bool:
+        until(lambda: not encoders(_working(job)), "ffmpeg is gone")
+        return True
+
+
+def _working(job: JobSpec) -> str:
+    """What is on the command line of each of its encoders: the job's working directory."""
+    return f"/proxx-{job.job_id[:8]}-"
+
+
+@contextmanager
+def a_yard(pool: Pool, kind: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[Yard]:
+    """On the pool's server. In a bucket with workers of its own, which have its keys; this process has them too."""
+    ground = ground_of(kind, request, folder)
+    if kind == "file":
+        yield Yard(pool, ground)
+        return
+    pool.kill_all()  # they have no keys
+    with pytest.MonkeyPatch.context() as here:
+        for name, value in ground.environment.items():
+            here.setenv(name, value)
+        made = Pool(pool.server, folder, ground.store, ground.environment)
+        try:
+            yield Yard(made, ground)
+        finally:
+            made.kill_all()
