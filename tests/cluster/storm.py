@@ -102,7 +102,7 @@ class Storm:
             states = self.fleet.runs(self.share).values() if self.fleet.api.answers() else ()
             if states and all(state in ENDED for state in states):
                 return f"{NOTHING}: all jobs had ended"
-            if "SCHEDULED" not in states and not any(one.engines() for one in self.hosts):
+            if states and "SCHEDULED" not in states and not any(one.engines() for one in self.hosts):
                 return f"{NOTHING}: what is left waits for an operator"
             time.sleep(0.1)
         return NOTHING
