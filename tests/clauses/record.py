@@ -32,7 +32,11 @@ Record: TypeAlias = Mapping[str, tuple[Shown, ...]]
 
 def how_of(test: object, name: str) -> str:
     """The first line of the test's docstring, else its name in words."""
-    told = inspect.getdoc(test) or ""
+    return sentence_of(inspect.getdoc(test) or "", name)
+
+
+def sentence_of(told: str, name: str) -> str:
+    """The same of a docstring."""
     line = told.partition("\n")[0].strip() or name.removeprefix("test_").replace("_", " ").strip().capitalize()
     return line if line.endswith((".", "!", "?")) else f"{line.rstrip(':;,')}."
 

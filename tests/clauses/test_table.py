@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clauses.record import SCHEMA, Record, Shown, how_of, merge, read, write
+from tests.clauses.record import SCHEMA, Record, Shown, how_of, merge, read, sentence_of, write
 from tests.clauses.table import BEGIN, END, NOT_YET, PART, NoTable, main, put, table
 from tests.clauses.test_clauses import session
 from tests.clauses.walk import Clauses, load
@@ -46,6 +47,35 @@ def test_the_readme_names_test_modules_that_exist() -> None:
             if target.startswith(("tests/flows/", "tests/cluster/")) and not (ROOT / "tests/flows").exists():
                 continue  # this checkout is without the scaling code (clause V6)
             assert (ROOT / target).is_file(), f"{row[0]}: {target} is not there: {REMAKE}"
+
+
+def sentences() -> dict[str, set[str]]:
+    """What tests say of themselves, by the clauses they name, as their files stand."""
+    told: dict[str, set[str]] = {}
+    for file in sorted((ROOT / "tests").rglob("test_*.py")):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                sentence = sentence_of(ast.get_docstring(node) or "", node.name)
+                for clause in clauses_of(node):
+                    told.setdefault(clause, set()).add(sentence)
+    return told
+
+
+def clauses_of(node: ast.FunctionDef) -> set[str]:
+    marks = [one for one in node.decorator_list if isinstance(one, ast.Call)]
+    named = [one for one in marks if ast.unparse(one.func) == "pytest.mark.clause"]
+    return {str(given.value) for one in named for given in one.args if isinstance(given, ast.Constant)}
+
+
+def test_the_readme_quotes_what_tests_of_the_clause_say_today() -> None:
+    if not (ROOT / "tests/flows").exists():
+        pytest.skip("this checkout is without the scaling code (clause V6), and without its tests")
+    said = sentences()
+    for row in rows():
+        quoted, some = row[2].replace("\\|", "|"), said[row[0]]
+        assert quoted in some or any(
+            quoted == f"{one} {other}" for one in some if quoted.startswith(one) for other in some
+        ), f"{row[0]}: nobody says {quoted!r}: {REMAKE}"
 
 
 def test_the_readme_says_what_is_left_for_later_and_nothing_else_is() -> None:
