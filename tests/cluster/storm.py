@@ -177,6 +177,7 @@ class Storm:
     def mend(self) -> None:
         """Do what `proxx audit` says, as often as it says something of a job that is not what it is unscaled."""
         for _ in range(ROUNDS):
+            patiently(self._all_told, "Prefect has called the end of every run", self.fleet.said)
             if not self._decide():
                 break
             self.calm()
@@ -184,10 +185,14 @@ class Storm:
             tried = check_final(self.share, self.card, name, self.reference[name])
             assert tried, (name, job.job_id)
 
+    def _all_told(self) -> bool:
+        """Nothing is called at work, or about to be: what died unseen is, until its signs of life are missed."""
+        self._forget_stuck()
+        return not {found["verdict"] for found in self.share.audit()["jobs"]} & {"RUNNING", "WAITING"}
+
     def _decide(self) -> bool:
         """One look at the audit; whether anything was done."""
         names = {job.job_id: name for name, job in self.card.jobs.items()}
-        self._forget_stuck()
         done = False
         for found in self.share.audit()["jobs"]:
             name = names[found["job_id"]]
