@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
 
+STORMY: Final = ("ahorn", "birke", "eibe", "linde", "ulme", "weide")
 LOCALES: Final = ("tr_TR.UTF-8", "de_DE.UTF-8")
 QEMU: Final = "/usr/bin/qemu-x86_64"
 
@@ -174,6 +176,12 @@ def six_hosts() -> dict[str, Surroundings]:
         "haswell": Surroundings(environment={"TZ": "America/St_Johns"}, launcher=f"{QEMU} -cpu Haswell"),
         "epyc": Surroundings(environment={"LANG": "C.UTF-8"}, cpus="1", launcher=f"{QEMU} -cpu EPYC"),
     }
+
+
+def storm_hosts(fleet: Fleet, count: int) -> list[Host]:
+    """Hosts whose clocks can be put wrong, in other surroundings each."""
+    here = list(six_hosts().values())[:4]  # the emulated CPUs are for the comparison without a storm: they are slow
+    return [fleet.host(name, replace(here[number % 4], clock="+0")) for number, name in enumerate(STORMY[:count])]
 
 
 def require_programs() -> None:

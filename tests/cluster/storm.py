@@ -30,15 +30,14 @@ from tests.cluster.accounting import (
     latest_fingerprint,
 )
 from tests.cluster.card import Card, Told, make_card, unscaled
-from tests.cluster.fleet import Fleet, Share, patiently, running_fleet, six_hosts
-from tests.cluster.hosts import Host, Surroundings
+from tests.cluster.fleet import STORMY, Fleet, Share, patiently, running_fleet, storm_hosts
+from tests.cluster.hosts import Host
 from tests.cluster.plan import EVERYWHERE, Action, Blow, Phase, plan
 from tests.cluster.rounds import NOTHING, Round, Struck, landed, table, write_report
 from tests.flows.pool import ENDED, until
 
 SEED: Final = 7
 PROFILES: Final = ("prores_proxy_half", "h264_half", "dnxhr_lb_mxf", "h264_review_mp4", "dnxhr_lb", "prores_lt")
-NAMES: Final = ("ahorn", "birke", "eibe", "linde", "ulme", "weide")
 RESENDS: Final = 2  # in the storm's store, so that an outage of seconds is already one that some jobs do not survive
 PATIENCE: Final = 10  # seconds of silence, likewise; a busy machine needs some of them to make a client
 WAIT: Final = 30  # seconds at most for a host to be in the phase that a blow is meant for
@@ -228,19 +227,6 @@ class Storm:
         return latest_fingerprint(self.share, self.card, name) == self.reference[name].fingerprint
 
 
-def storm_hosts(fleet: Fleet, count: int) -> list[Host]:
-    """Hosts whose clocks can be put wrong, in other surroundings each."""
-    here = list(six_hosts().values())
-    made = []
-    for number, name in enumerate(NAMES[:count]):
-        one = here[number % 4]  # the emulated CPUs are for the comparison without a storm: they are slow
-        surroundings = Surroundings(
-            environment=one.environment, cpus=one.cpus, umask=one.umask, cwd=one.cwd, clock="+0"
-        )
-        made.append(fleet.host(name, surroundings))
-    return made
-
-
 def one_round(
     fleet: Fleet, card: Card, reference: Mapping[str, Told], seed: int, blows: int, doing: Round | None = None
 ) -> Round:
@@ -271,7 +257,7 @@ def one_round(
 @click.option(
     "--minutes", type=click.IntRange(min=1), default=60, show_default=True, help="No round begins after that."
 )
-@click.option("--hosts", type=click.IntRange(1, len(NAMES)), default=len(NAMES), show_default=True)
+@click.option("--hosts", type=click.IntRange(1, len(STORMY)), default=len(STORMY), show_default=True)
 @click.option("--blows", type=click.IntRange(min=1), default=16, show_default=True, help="In each round.")
 @click.option(
     "--copies", type=click.IntRange(min=1), default=8, show_default=True, help="Jobs of each profile: 49 jobs by 8."

@@ -14,10 +14,10 @@ from typing import Final
 import pytest
 
 from tests.cluster.card import make_card, unscaled
-from tests.cluster.fleet import Fleet
+from tests.cluster.fleet import Fleet, storm_hosts
 from tests.cluster.plan import Blow, plan
 from tests.cluster.rounds import Round, table, write_report
-from tests.cluster.storm import PROFILES, SEED, one_round, storm_hosts
+from tests.cluster.storm import PROFILES, SEED, one_round
 
 CHOSEN: Final = int(os.environ.get("PROXX_STORM_SEED", str(SEED)))
 HOSTS: Final = 3

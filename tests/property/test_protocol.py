@@ -5,9 +5,9 @@ examples are the same on every machine and take less than a minute. To search fo
 
     HYPOTHESIS_PROFILE=search python -m pytest tests/property/test_protocol.py
 
-What an unlock promises, and what it cannot, is said and shown in `test_protocol_stops.py`. Outputs are in a folder here:
-publishing to a bucket (the fence inside a PUT, a lost answer settled, parts completed or aborted) is shown by faults on
-real servers, one at a time (`tests/storage`, `tests/test_upload.py`), and not by interleavings.
+What an unlock promises, and what it cannot, is said and shown in `test_protocol_stops.py`. Outputs are in a folder
+here: publishing to a bucket (the fence inside a PUT, a lost answer settled, parts completed or aborted) is shown by
+faults on real servers, one at a time (`tests/storage`, `tests/test_upload.py`), and not by interleavings.
 """
 
 from __future__ import annotations

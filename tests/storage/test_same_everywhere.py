@@ -110,7 +110,7 @@ def failing(ground: Ground) -> Iterator[tuple[Ground, JobSpec]]:
         return
     with proxying(ground.endpoint.url) as way:
         way.on(Answer(403, "AccessDenied"), path="/media/clip5.mov$", times=None)
-        way.on(Answer(403, "AccessDenied"), path="/proxies/clip8/", times=None)
+        way.on(Answer(403, "AccessDenied"), path="/proxies/clip8/proxy", times=None)  # else it is refused before
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("AWS_ENDPOINT_URL_S3", way.url)
             yield replace(ground, url=way.url), job
