@@ -265,13 +265,13 @@ def one_round(
 @click.option("--report", type=click.Path(path_type=Path), default=Path("storm-report"), show_default=True)
 def main(seed: int, minutes: int, hosts: int, blows: int, copies: int, report: Path) -> None:
     """Storms, one after another, on a fleet of this machine's own. Ends with 1 where one broke something."""
-    end = time.monotonic() + 60 * minutes
     rounds: list[Round] = []
     trouble = ""
     with tempfile.TemporaryDirectory(prefix="proxx-storm-") as place, running_fleet(Path(place) / "fleet") as fleet:
         card = make_card(Path(place) / "card", PROFILES, copies=copies, long=True)
         reference = unscaled(card, card.jobs)
         card.upload(fleet.bucket)
+        end = time.monotonic() + 60 * minutes
         while time.monotonic() < end and not trouble:
             storm_hosts(fleet, hosts)
             doing = Round(seed + len(rounds), plan(seed + len(rounds), list(fleet.hosts), blows))
