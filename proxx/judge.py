@@ -18,7 +18,7 @@ from proxx.event import Worker
 from proxx.job import JobSpec, Toolchain
 from proxx.places import Places
 from proxx.reach import OutOfReach
-from proxx.recheck import RECORDS_DIFFER
+from proxx.recheck import RECORDS_DIFFER, records_differ
 from proxx.reproduce import Workshop, reproduce
 from proxx.sample import Found, Pick, Unreadable
 from proxx.steps import Watcher, silent
@@ -95,8 +95,7 @@ def judge(found: Found, yard: Yard) -> Judged:
         return Judged(of=found, verdict=Verdict.NOT_JUDGED, problem=found.problem)
     spec, index = found.spec, found.index
     if found.differing:
-        others = ", ".join(map(str, found.differing))
-        said = f"attempt {found.attempt} recorded other bytes than attempt {others}."
+        said = records_differ(found.attempt, found.differing)
         return Judged(of=found, verdict=Verdict.DIFFERS, problem=problem(found, RECORDS_DIFFER, said))
     try:
         require_source(found, yard.places)

@@ -46,11 +46,10 @@ class Record:
     frames: int
     differing: tuple[int, ...] = ()
 
-    @property
-    def said_differently(self) -> str:
-        """The sentence about `differing`."""
-        others = ", ".join(map(str, self.differing))
-        return f"attempt {self.attempt} recorded other bytes than attempt {others}."
+
+def records_differ(attempt: int | None, differing: tuple[int, ...]) -> str:
+    """The sentence about a clip of which attempts recorded different bytes."""
+    return f"attempt {attempt} recorded other bytes than attempt {', '.join(map(str, differing))}."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +145,7 @@ class _Proxy:
         if self.record is None:
             return self._said(NOT_MADE, "the job has not made this proxy.")
         if self.record.differing:
-            return self._said(RECORDS_DIFFER, self.record.said_differently)
+            return self._said(RECORDS_DIFFER, records_differ(self.record.attempt, self.record.differing))
         try:
             with self._at_hand() as (path, found):
                 if found != self.record.sha256:

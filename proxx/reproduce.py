@@ -39,7 +39,7 @@ from proxx.objects import MemoryStore
 from proxx.places import Places
 from proxx.publish import Present
 from proxx.reach import require_reachable
-from proxx.recheck import RECORDS_DIFFER, Record
+from proxx.recheck import RECORDS_DIFFER, Record, records_differ
 from proxx.steps import ClipEnded, ClipStarted, Watcher, silent
 from proxx.toolchain import Installed
 
@@ -154,16 +154,20 @@ def recorded_differently(
     spec: JobSpec, expected: Mapping[int, str], known: Mapping[int, Record]
 ) -> tuple[Again, ...]:
     """Clips of `expected` of which the job's own attempts recorded different bytes: that needs no second encode."""
+    told = {
+        index: records_differ(known[index].attempt, known[index].differing)
+        for index in expected
+        if index in known and known[index].differing
+    }
     return tuple(
         Again(
             index=index,
-            expected=sha256,
+            expected=expected[index],
             found=None,
             path=None,
-            problem=_problem(spec.clips[index], index, RECORDS_DIFFER, known[index].said_differently),
+            problem=_problem(spec.clips[index], index, RECORDS_DIFFER, said),
         )
-        for index, sha256 in expected.items()
-        if index in known and known[index].differing
+        for index, said in told.items()
     )
 
 
