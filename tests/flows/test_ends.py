@@ -159,14 +159,13 @@ def test_workers_drain(yard: Yard) -> None:
     pool, jobs = yard.pool, [yard.long_job(name, clips=2) for name in ("term", "int")]
     told = list(zip(pool.staff(), (signal.SIGTERM, signal.SIGINT), strict=True))
     runs = [pool.dispatch(job) for job in jobs]
-    for job in jobs:
-        yard.await_encoder(job)
-    for worker, number in told:
-        worker.send(number)
-    for worker, number in told:
-        until(lambda w=worker: "no more runs are taken" in w.words, "it was told", pool.said)  # type: ignore[misc]
-        worker.send(number)
-    waiting = pool.dispatch(make_job(yard.ground.at("proxies/later"), "prores_proxy_half"))
+    with yard.held(*jobs):
+        for worker, number in told:
+            worker.send(number)
+        for worker, number in told:
+            until(lambda w=worker: "no more runs are taken" in w.words, "it was told", pool.said)  # type: ignore[misc]
+            worker.send(number)
+        waiting = pool.dispatch(make_job(yard.ground.at("proxies/later"), "prores_proxy_half"))
     assert [worker.process.wait(DEADLINE) for worker, _ in told] == [0, 0]
     assert [pool.run(run).state_type for run in runs] == ["COMPLETED", "COMPLETED"]
     assert [pool.states(run).count("RUNNING") for run in runs] == [1, 1]
@@ -201,8 +200,8 @@ def test_a_killed_server_does_not_touch_a_run(yard: Yard) -> None:
     pool, job = yard.pool, yard.long_job("server", clips=2)
     pool.staff()
     run = pool.dispatch(job)
-    yard.await_encoder(job)
-    pool.server.stop(signal.SIGKILL)
+    with yard.held(job):
+        pool.server.stop(signal.SIGKILL)
     pool.server.start()
     assert pool.await_end(run).state_type == "COMPLETED"
     after = pool.dispatch(make_job(yard.ground.at("proxies/after"), "prores_proxy_half"))
@@ -223,8 +222,8 @@ def test_a_restarted_database_does_not_touch_a_run(
         job = yard.long_job("database", clips=2)
         pool.staff()
         run = pool.dispatch(job)
-        yard.await_encoder(job)
-        postgres.stop()
+        with yard.held(job):
+            postgres.stop()
         postgres.start()
         assert pool.await_end(run).state_type == "COMPLETED"
         assert pool.states(run).count("RUNNING") == 1

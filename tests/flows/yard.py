@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from proxx.job import JobSpec
+from proxx.status import job_status
 from tests.flows.ground import Ground, ground_of
 from tests.flows.pool import Pool, encoders, until
 from tests.jobs import create
@@ -42,6 +43,30 @@ class Yard:
         """The job's ffmpeg, at work."""
         found: list[psutil.Process] = until(lambda: encoders(_working(job)), f"ffmpeg of {job.name}", self.pool.said)
         return found[0]
+
+    @contextmanager
+    def held(self, *jobs: JobSpec) -> Iterator[None]:
+        """From the start of the block to its end each of them is encoding, however late one of them began."""
+        stopped: dict[str, psutil.Process] = {}
+
+        def all_stopped() -> bool:
+            for job in jobs:
+                for encoder in encoders(_working(job)) if job.job_id not in stopped else ():
+                    with suppress(psutil.NoSuchProcess):
+                        encoder.suspend()
+                        stopped[job.job_id] = encoder
+            return len(stopped) == len(jobs)
+
+        try:
+            until(all_stopped, f"ffmpeg of {', '.join(job.name for job in jobs)}", lambda: self._stand(jobs))
+            yield
+        finally:
+            for encoder in stopped.values():
+                encoder.resume()
+
+    def _stand(self, jobs: Sequence[JobSpec]) -> str:
+        states = "\n".join(f"{job.name}: {job_status(self.pool.store, job.job_id)}" for job in jobs)
+        return f"{self.pool.said()}\n{states}"
 
     def gone(self, job: JobSpec) -> bool:
         until(lambda: not encoders(_working(job)), "ffmpeg is gone")
