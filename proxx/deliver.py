@@ -91,8 +91,13 @@ def sending(places: Places, uri: str, made: Path, content: Content, should_stop:
                 yield Sent(parcel.notes, parcel.publish)
 
 
+def in_parts(places: Places, uri: str, content: Content) -> bool:
+    """Whether the proxy is to be sent in parts, which not every server completes on a condition."""
+    return isinstance(places.spot(uri), InBucket) and upload.in_parts(places, content)
+
+
 def clear(places: Places, uri: str, uploads: tuple[str, ...]) -> None:
-    """Abort what earlier attempts left unfinished at an output's place."""
+    """Abort what was left unfinished at an output's place."""
     spot = places.spot(uri)
     if isinstance(spot, InBucket):
         upload.abort_earlier(places, spot, uploads)

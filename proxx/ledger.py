@@ -18,6 +18,7 @@ from proxx.attempts import is_retired as is_retired
 from proxx.attempts import ours as ours
 from proxx.attempts import read_attempts as read_attempts
 from proxx.canonical import Json
+from proxx.claims import former_uploads
 from proxx.errors import LedgerFailed, LockLost, StoreDamaged, StoreRefused, StoreUnavailable
 from proxx.event import (
     TERMINAL,
@@ -148,6 +149,10 @@ class Ledger:
         if self._uploads is None:
             self._uploads = self._told(uploads)
         return self._uploads.get(output, ())
+
+    def former_uploads(self, output: str) -> tuple[str, ...]:
+        """Ids of uploads in parts of jobs that had the output's name before this one. Raises LedgerFailed."""
+        return self._told(lambda store, job_id: former_uploads(store, job_id, output))
 
     def _told(self, ask: Callable[[Store, str], T]) -> T:
         try:

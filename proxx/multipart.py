@@ -87,8 +87,9 @@ class _Piece(io.BytesIO):
 def complete(bucket: Bucket, key: str, upload_id: str, tags: tuple[str, ...]) -> None:
     """Make it one object, unless something has the key.
 
-    Ceph 16 ignores that condition here (measured), so the caller looks first; the claim of the output keeps other
-    jobs away, and what remains is a writer that is not Proxx, in the moment between.
+    Ceph 16 ignores that condition here, and says yes to an upload that was aborted where any object has the key
+    (measured): the caller looks before and after. Uploads of whoever had the output before are aborted; what remains
+    is a writer that is not Proxx, in the moment between.
     """
     parts = [{"PartNumber": number, "ETag": tag} for number, tag in enumerate(tags, 1)]
 

@@ -15,6 +15,7 @@ from typing import Final, Literal
 from pydantic import Field, ValidationError
 
 from proxx.canonical import Json, NotCanonical, canonical_bytes, read_json
+from proxx.claims import claim_bytes, owner_of
 from proxx.contract import Contract
 from proxx.errors import (
     InvalidInput,
@@ -43,7 +44,6 @@ from proxx.layout import (
 from proxx.ledger import is_retired
 from proxx.objects import Store
 
-CLAIM_SCHEMA: Final = "proxx.claim/1"
 PROBLEMS: Final = 20  # of a refusal that are written down; a person mends the first ones and asks again
 
 
@@ -150,7 +150,7 @@ def _in_order(outputs: Sequence[str]) -> tuple[str, ...]:
 
 def _claim(store: Store, job_id: str, output: str, retired: set[str], *, take: bool) -> None:
     """Own `output`, or (take=False) see that nothing is in the way. retired: owners known to be, they stay so."""
-    record = canonical_bytes({"schema": CLAIM_SCHEMA, "job_id": job_id, "output": output})
+    record = claim_bytes(job_id, output)
     generation = 0
     while True:
         generation += 1
@@ -158,25 +158,13 @@ def _claim(store: Store, job_id: str, output: str, retired: set[str], *, take: b
         there = store.create(key, record) if take else store.read(key)
         if there is None:
             return
-        owner = _owner(there)
+        owner = owner_of(there)
         if owner == job_id:
             return
         if owner not in retired:
             if not is_retired(store, owner):
                 raise OutputClaimed(message=f"{output} belongs to job {owner}", owner=owner, output=output)
             retired.add(owner)
-
-
-def _owner(claim: bytes) -> str:
-    try:
-        record = read_json(claim)
-    except NotCanonical as why:
-        raise StoreDamaged(message="a claim cannot be read", detail=str(why)) from why
-    match record:
-        case {"schema": "proxx.claim/1", "job_id": str(owner)} if is_job_id(owner):
-            return owner
-        case _:
-            raise StoreDamaged(message="a claim cannot be read", detail=repr(record))
 
 
 def _same_spec(there: bytes, given: bytes) -> None:

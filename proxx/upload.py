@@ -40,6 +40,11 @@ def existing(places: Places, spot: InBucket, should_stop: Stop = never) -> Stand
     return Present(digester.digest)
 
 
+def in_parts(places: Places, content: Content) -> bool:
+    """Whether the file is larger than one request carries."""
+    return content.size > places.single
+
+
 class Parcel:
     """A file on its way to a key. notes: for the envelope of its announcement."""
 
@@ -49,7 +54,7 @@ class Parcel:
         self._nonce = uuid4().hex
         self._content, self._sent = content, Digester()
         self._upload = ""
-        if content.size > places.single:
+        if in_parts(places, content):
             try:
                 self._upload = multipart.begin(self._bucket, spot.key, self._nonce)
             except WireFault as fault:
@@ -88,15 +93,24 @@ class Parcel:
             )
 
     def _in_parts(self, fence: Callable[[], None]) -> Published | Present:
+        """Its end is not believed: Ceph 16 also says yes to an upload that was aborted, where any object has the key
+        (measured). Whose object stands there tells its nonce.
+        """
         key, upload = self._spot.key, self._upload
         tags = multipart.send(self._bucket, key, upload, self._made, self._places.part, self._stop, self._anew())
         if self._bucket.head(key) is not None:
-            there = existing(self._places, self._spot, self._stop)
-            return there if isinstance(there, Present) else Present(None)
+            return self._taken()
         fence()
         multipart.complete(self._bucket, key, upload, tags)
+        there = self._bucket.head(key)
+        if there is None or there.nonce != self._nonce:
+            return self._taken()
         self._upload = ""
         return Published()
+
+    def _taken(self) -> Present:
+        there = existing(self._places, self._spot, self._stop)
+        return there if isinstance(there, Present) else Present(None)  # gone again: it was somebody's all the same
 
     def _settle(self, fault: WireFault) -> Published | Present:
         """The key was taken, or an answer was lost: whose object stands there tells its nonce."""
@@ -113,8 +127,7 @@ class Parcel:
                 self._upload = ""
                 return Published()
             if there is not None:
-                found = existing(self._places, self._spot, self._stop)
-                return found if isinstance(found, Present) else Present(None)
+                return self._taken()
         raise refused(fault, "The output cannot be given its name.") from fault
 
     def give_up(self) -> None:
@@ -135,7 +148,7 @@ def parcel(places: Places, spot: InBucket, made: Path, content: Content, should_
 
 
 def abort_earlier(places: Places, spot: InBucket, uploads: tuple[str, ...]) -> None:
-    """Abort uploads that earlier attempts began and did not end. Raises OutputUnwritable."""
+    """Abort uploads that earlier attempts, or jobs, began and did not end. Raises OutputUnwritable."""
     for upload in uploads:
         try:
             multipart.abort(places.bucket(spot), spot.key, upload)

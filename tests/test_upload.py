@@ -7,9 +7,11 @@ from typing import Final
 
 import pytest
 
+from proxx import multipart
 from proxx.errors import WorkUnusable
+from proxx.fingerprint import digest_bytes
 from proxx.places import Places
-from proxx.publish import Published, content_of
+from proxx.publish import Present, Published, content_of
 from proxx.reach import InBucket
 from proxx.upload import parcel
 from proxx.wire import Pace
@@ -50,3 +52,18 @@ def test_a_stop_after_the_last_byte_is_settled_by_looking(line: Line, tmp_path: 
         assert sent.publish(lambda: None) == Published()
     assert [one[0] for one in noted(places.wire)] == ["settled"]
     assert line.bucket.get(spot.key) == made.read_bytes()
+
+
+def test_an_upload_that_was_thrown_away_at_the_last_moment_is_not_believed(line: Line, tmp_path: Path) -> None:
+    """By a lifecycle rule or a person; and a stranger has the key. Ceph says that completing it went well."""
+    spot = InBucket(line.bucket.name, f"{line.prefix()}/a")
+    made = a_file(tmp_path, 6 * MIB)
+    places = Places(wire=line.wire(resends=5), single=MIB, part=5 * MIB)
+    with parcel(places, spot, made, content_of(made), lambda: False) as sent:
+
+        def meanwhile() -> None:
+            assert multipart.abort(places.bucket(spot), spot.key, sent.notes["upload"])
+            line.bucket.put(spot.key, b"somebody's")
+
+        assert sent.publish(meanwhile) == Present(digest_bytes(b"somebody's"))
+    assert line.bucket.get(spot.key) == b"somebody's"

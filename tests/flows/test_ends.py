@@ -15,9 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import api
-from flows.audit import Tally, look
-from flows.finding import Finding, Verdict
+from flows.finding import Verdict
 from proxx.job import JobSpec
 from proxx.status import State, job_status
 from tests.flows.ground import KINDS
@@ -25,15 +23,6 @@ from tests.flows.pool import DEADLINE, Pool, until
 from tests.flows.postgres import Postgres
 from tests.flows.yard import Yard, a_yard
 from tests.jobs import make_job
-
-
-def found(pool: Pool, job: JobSpec) -> Finding:
-    """What audit says of the job."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    with temporary_settings({PREFECT_API_URL: pool.server.url}), api.connected():
-        findings = look(pool.store).findings(Tally())
-        return next(finding for finding in findings if finding.job_id == job.job_id)
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -77,7 +66,7 @@ def test_a_killed_run_is_crashed_and_held(yard: Yard) -> None:
     assert pool.acquired(job) == 1
     assert yard.outputs("killed") == []
     assert job_status(pool.store, job.job_id).state == State.HELD
-    audit = found(pool, job)
+    audit = yard.finding(job)
     assert (audit.verdict, audit.decide, audit.differs) == (Verdict.HELD, True, True)
     assert any("unlock" in step.command for step in audit.steps)
 
@@ -98,7 +87,7 @@ def test_a_cancelled_run_gives_its_attempt_back(yard: Yard) -> None:
     assert pool.acquired(job) == 1
     made = {yard.ground.at(f"proxies/cancelled/{name}") for name in yard.outputs("cancelled")}
     assert made == {clip.outputs[0].uri for clip in job.clips[: len(made)]}, "the first ones, each whole"
-    audit = found(pool, job)
+    audit = yard.finding(job)
     assert (audit.verdict, audit.differs) == (Verdict.FAILED, False)
 
 
@@ -132,7 +121,7 @@ def test_one_job_in_several_hands(yard: Yard, tmp_path: Path) -> None:
     assert pool.await_end(run).state_type == "COMPLETED"
     assert pool.acquired(job) == 1
     assert len(yard.outputs("hands")) == 2
-    audit = found(pool, job)
+    audit = yard.finding(job)
     assert (audit.verdict, audit.decide) == (Verdict.COMPLETED, False)
 
 
@@ -149,7 +138,7 @@ def test_a_killed_worker_leaves_its_run_alone(yard: Yard) -> None:
     assert pool.states(run).count("RUNNING") == 1
     assert pool.acquired(job) == 1
     assert yard.outputs("orphan") == ["0.mov"]
-    audit = found(pool, job)
+    audit = yard.finding(job)
     assert (audit.verdict, audit.decide, audit.differs) == (Verdict.COMPLETED, False, False)
 
 
@@ -179,9 +168,9 @@ def test_workers_drain(yard: Yard) -> None:
 
 @pytest.mark.clause("V3")
 @pytest.mark.clause("N2")
-def test_a_dead_machine_is_called_crashed(place: Yard, dead_machine: tuple[JobSpec, str]) -> None:
+def test_a_dead_machine_is_called_crashed(yard: Yard, dead_machine: tuple[JobSpec, str]) -> None:
     """By the automation, after 90 s without a sign of life. It names the state and starts nothing."""
-    pool, (job, run) = place.pool, dead_machine
+    pool, (job, run) = yard.pool, dead_machine
     pool.staff()
     end = pool.await_end(run)
     assert end.state is not None
@@ -190,7 +179,7 @@ def test_a_dead_machine_is_called_crashed(place: Yard, dead_machine: tuple[JobSp
     assert pool.states(run).count("RUNNING") == 1
     assert pool.acquired(job) == 1
     assert job_status(pool.store, job.job_id).state == State.HELD
-    audit = found(pool, job)
+    audit = yard.finding(job)
     assert (audit.verdict, audit.decide) == (Verdict.HELD, True)
 
 
@@ -209,7 +198,7 @@ def test_a_killed_server_does_not_touch_a_run(yard: Yard) -> None:
     assert pool.states(run).count("RUNNING") == 1
     assert pool.acquired(job) == 1
     assert len(yard.outputs("server")) == 2
-    audit = found(pool, job)
+    audit = yard.finding(job)
     assert (audit.verdict, audit.decide, audit.differs) == (Verdict.COMPLETED, False, False)
 
 
@@ -229,5 +218,5 @@ def test_a_restarted_database_does_not_touch_a_run(
         assert pool.states(run).count("RUNNING") == 1
         assert pool.acquired(job) == 1
         assert len(yard.outputs("database")) == 2
-        audit = found(pool, job)
+        audit = yard.finding(job)
         assert (audit.verdict, audit.decide, audit.differs) == (Verdict.COMPLETED, False, False)

@@ -10,43 +10,27 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psutil
 import pytest
 
-from flows import api
-from flows.audit import Tally, look
 from flows.finding import Verdict
 from proxx.cli.main import enter
 from proxx.job import JobSpec
 from proxx.status import State, history, job_status
 from proxx.store import FileStore
-from tests.flows.ground import Ground, ground_of
-from tests.flows.pool import Pool, until
+from tests.flows.ground import Ground
+from tests.flows.pool import Pool
 from tests.flows.test_pool import Made, became
+from tests.flows.yard import Yard, a_yard, long_clip
 from tests.jobs import create, half_second, write_spec
-from tests.makemedia import make, picture
 
 JOBS: Final = 6
 MUST_FAIL: Final = {1: "SOURCE_CHANGED", 3: "OUTPUT_EXISTS", 4: "SOURCE_MISSING"}
 BLOCK: Final = "remote-file-system/proxx-bucket"
 ROOTS: Final = ("media", "proxies")
-
-
-@dataclass(frozen=True)
-class Yard:
-    """The pool and its bucket."""
-
-    pool: Pool
-    ground: Ground
-
-    @property
-    def secrets(self) -> tuple[str, str]:
-        known = self.ground.environment
-        return known["AWS_SECRET_ACCESS_KEY"], known["AWS_ACCESS_KEY_ID"]
 
 
 only_rgw = pytest.mark.parametrize("yard", ["rgw"], indirect=True)  # moto believes every signature
@@ -55,21 +39,10 @@ only_rgw = pytest.mark.parametrize("yard", ["rgw"], indirect=True)  # moto belie
 @pytest.fixture(scope="module", params=["moto", "rgw"])
 def yard(pool: Pool, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     """On the session's Prefect server, with workers of its own."""
-    folder = tmp_path_factory.mktemp("yard")
-    ground = ground_of(request.param, request, folder)
-    pool.kill_all()  # they have no keys
-    with pytest.MonkeyPatch.context() as here:
-        for name, value in ground.environment.items():
-            here.setenv(name, value)
-        roots = ";".join(f"{name}={ground.at(name)}" for name in ROOTS)
-        here.setenv("PROXX_ROOTS", roots)
-        more = {**ground.environment, "PROXX_ROOTS": roots, "PREFECT_DEFAULT_RESULT_STORAGE_BLOCK": BLOCK}
-        made = Pool(pool.server, folder, ground.store, more)
-        keep_results(made, ground)
-        try:
-            yield Yard(made, ground)
-        finally:
-            made.kill_all()
+    with a_yard(pool, request.param, request, tmp_path_factory.mktemp("yard"), ROOTS) as made:
+        made.pool.more["PREFECT_DEFAULT_RESULT_STORAGE_BLOCK"] = BLOCK
+        keep_results(made.pool, made.ground)
+        yield made
 
 
 def keep_results(pool: Pool, ground: Ground) -> None:
@@ -181,44 +154,23 @@ def test_make_proxies_hands_out_what_is_in_the_bucket(yard: Yard) -> None:
     assert list(ground.files("proxies/card")) == ["a.mov"]
 
 
-def long_job(yard: Yard, name: str) -> JobSpec:
-    encoded = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "25")
-    made = make("long.mov", *picture(size="1280x720", seconds="20"), *encoded)
-    yard.ground.put(made, f"media/{name}/long.mov")
-    return bucket_job(f"media:/{name}", f"proxies:/{name}", name)
-
-
-def encoder_below(pid: int) -> psutil.Process | None:
-    """The process that encodes, not one that is asked for its version."""
-    children = psutil.Process(pid).children(recursive=True)
-    return next((one for one in children if one.name().startswith("ffmpeg") and "-i" in one.cmdline()), None)
-
-
-def found(pool: Pool, job: JobSpec) -> Any:  # noqa: ANN401
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    with temporary_settings({PREFECT_API_URL: pool.server.url}), api.connected():
-        return next(one for one in look(pool.store).findings(Tally()) if one.job_id == job.job_id)
-
-
 @pytest.mark.clause("V2", "N2", "F4")
 def test_a_killed_run_is_held_and_the_next_attempt_makes_it(yard: Yard) -> None:
     """Nothing of it is visible, and the audit's own commands bring it to its end."""
     ground, pool = yard.ground, yard.pool
-    job = long_job(yard, "killed")
+    ground.put(long_clip(), "media/killed/long.mov")
+    job = bucket_job("media:/killed", "proxies:/killed", "killed")
     pool.staff(2)
     run = pool.dispatch(job)
-    process = pool.pid(run)
-    pool.await_ledger(job, State.HELD)
-    encoder = until(lambda: encoder_below(process), "ffmpeg", pool.said)
-    os.kill(process, signal.SIGKILL)
+    yard.await_encoder(job)
+    os.kill(pool.pid(run), signal.SIGKILL)
     assert pool.await_end(run).state_type == "CRASHED"
-    until(lambda: not encoder.is_running(), "ffmpeg is gone")
+    assert yard.gone(job)
     assert ground.files("proxies/killed") == {}
     assert ground.bucket is not None
     assert ground.bucket.uploads() == []
     assert job_status(pool.store, job.job_id).state == State.HELD
-    held = found(pool, job)
+    held = yard.finding(job)
     assert (held.verdict, held.decide) == (Verdict.HELD, True)
     for step in held.steps:
         words = step.command.replace("TEXT", "seen").split()
@@ -235,7 +187,7 @@ def test_no_credential_is_anywhere_in_prefect(yard: Yard) -> None:
     pool.staff(2)
     for worker in pool.workers:
         environ = psutil.Process(worker.process.pid).environ()
-        assert environ["AWS_SECRET_ACCESS_KEY"] == yard.secrets[0], "it is where it belongs"
+        assert environ["AWS_SECRET_ACCESS_KEY"] == secrets_of(ground)[0], "it is where it belongs"
     pool.kill_all()  # what they had to send is sent, or is not
     files = [path for path in pool.server.home.rglob("prefect.db*") if path.is_file()]
     assert files, "its database"
@@ -248,9 +200,14 @@ def test_no_credential_is_anywhere_in_prefect(yard: Yard) -> None:
     kept = b"".join(ground.bucket.contents("store/").values()) if ground.bucket else b""
     assert b"lock.acquired" in kept
     results = b"".join(ground.files("results").values())
-    for secret in yard.secrets:
+    for secret in secrets_of(ground):
         for where in (text, kept, results):
             assert secret.encode() not in where
+
+
+def secrets_of(ground: Ground) -> tuple[str, str]:
+    known = ground.environment
+    return known["AWS_SECRET_ACCESS_KEY"], known["AWS_ACCESS_KEY_ID"]
 
 
 def block_as_the_api_tells_it(pool: Pool) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,9 @@ from typing import Final
 import psutil
 import pytest
 
+from flows import api
+from flows.audit import Tally, look
+from flows.finding import Finding
 from proxx.job import JobSpec
 from proxx.status import job_status
 from tests.flows.ground import Ground, ground_of
@@ -21,6 +24,11 @@ from tests.makemedia import make, picture
 SECONDS: Final = 20  # of picture: two or three seconds of encoding on an idle machine
 
 
+def long_clip() -> Path:
+    encoded = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "25")
+    return make("long.mov", *picture(size="1280x720", seconds=str(SECONDS)), *encoded)
+
+
 @dataclass(frozen=True)
 class Yard:
     pool: Pool
@@ -28,16 +36,20 @@ class Yard:
 
     def long_job(self, name: str, clips: int = 1) -> JobSpec:
         """A job of long clips, whose name and outputs no other test has."""
-        made = make(
-            "long.mov",
-            *picture(size="1280x720", seconds=str(SECONDS)),
-            *("-c:v", "libx264", "-preset", "ultrafast", "-g", "25"),
-        )
+        made = long_clip()
         sources = [self.ground.put(made, f"camera/{name}/{index}.mov") for index in range(clips)]
         return create(tuple(sources), self.ground.at(f"proxies/{name}"), "prores_proxy_half", name=name)
 
     def outputs(self, name: str) -> list[str]:
         return sorted(self.ground.files(f"proxies/{name}"))
+
+    def finding(self, job: JobSpec) -> Finding:
+        """What audit says of the job."""
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        with temporary_settings({PREFECT_API_URL: self.pool.server.url}), api.connected():
+            findings = look(self.pool.store).findings(Tally())
+            return next(finding for finding in findings if finding.job_id == job.job_id)
 
     def await_encoder(self, job: JobSpec) -> psutil.Process:
         """The job's ffmpeg, at work."""
@@ -79,17 +91,25 @@ def _working(job: JobSpec) -> str:
 
 
 @contextmanager
-def a_yard(pool: Pool, kind: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[Yard]:
-    """On the pool's server. In a bucket with workers of its own, which have its keys; this process has them too."""
+def a_yard(
+    pool: Pool, kind: str, request: pytest.FixtureRequest, folder: Path, roots: Collection[str] = ()
+) -> Iterator[Yard]:
+    """On the pool's server. In a bucket with workers of its own, which have its keys; this process has them too.
+
+    roots: names that both have for the folders of those names in the bucket.
+    """
     ground = ground_of(kind, request, folder)
     if kind == "file":
         yield Yard(pool, ground)
         return
     pool.kill_all()  # they have no keys
+    more = dict(ground.environment)
+    if roots:
+        more["PROXX_ROOTS"] = ";".join(f"{name}={ground.at(name)}" for name in roots)
     with pytest.MonkeyPatch.context() as here:
-        for name, value in ground.environment.items():
+        for name, value in more.items():
             here.setenv(name, value)
-        made = Pool(pool.server, folder, ground.store, ground.environment)
+        made = Pool(pool.server, folder, ground.store, more)
         try:
             yield Yard(made, ground)
         finally:

@@ -44,10 +44,12 @@ class Crashed(BaseException):
 
 @dataclass(frozen=True)
 class Stop:
-    """Where an actor stands. phase: `asks` before the request, `told` when it has happened."""
+    """Where an actor stands. phase: `asks` before the request, `told` when it has happened. request: of the store
+    create, read, list, children; of object storage put, get, head, begin, part, complete, abort, delete.
+    """
 
     phase: Literal["begins", "asks", "told"]
-    request: Literal["", "create", "read", "list", "children"] = ""
+    request: str = ""
     key: str = ""
     data: bytes = b""
 
@@ -147,13 +149,13 @@ class Door:
         return answer
 
 
-def small_job(folder: Path, name: str, outputs: tuple[str, ...]) -> JobSpec:
-    """A job whose sources are a few bytes each, with these names below `folder/out`."""
+def small_job(folder: Path, name: str, base: str, outputs: tuple[str, ...]) -> JobSpec:
+    """A job whose sources are a few bytes each in `folder`, and whose outputs have these names below `base`."""
     clips = []
     for index, output in enumerate(outputs):
         source, words = folder / f"{name}{index}.mov", f"{name} {index}".encode()
         source.write_bytes(words)
-        clip = specs.clip(index, str(source), str(folder / "out" / output))
+        clip = specs.clip(index, str(source), f"{base}/{output}")
         file = clip.source.files[0].model_copy(update={"size": len(words), "digest": digest_bytes(words)})
         clips.append(clip.model_copy(update={"source": clip.source.model_copy(update={"files": (file,)})}))
     content = JobContent(

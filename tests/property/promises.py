@@ -10,17 +10,16 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from proxx.canonical import Json, read_json
 from proxx.errors import LedgerFailed, LockLost, ProxxError, Refusal, StoreDamaged
 from proxx.event import TERMINAL, Event, parse_event
-from proxx.fingerprint import digest_bytes
 from proxx.job import JobSpec
 from proxx.layout import Parsed, claim_digest, parse
 from proxx.result import ExecutionResult
 from tests.property.actors import Actor, Answer, Crashed, Stop
+from tests.property.outputs import Outputs, Standing
 
 TOLD: Final = 60  # lines of the story that a broken promise shows
 UNLOGGED: Final = frozenset({LockLost.code, LedgerFailed.code})
@@ -40,9 +39,10 @@ class Logged:
 
 
 class Promises:
-    """All that happened to one store and one folder of outputs."""
+    """All that happened to one store and one place of outputs."""
 
-    def __init__(self, jobs: tuple[JobSpec, ...]) -> None:
+    def __init__(self, jobs: tuple[JobSpec, ...], outputs: Outputs) -> None:
+        self.place = outputs
         self.jobs = {job.job_id: job for job in jobs}
         self.outputs = {job.job_id: tuple(clip.outputs[0].uri for clip in job.clips) for job in jobs}
         self.kept: dict[str, bytes] = {}
@@ -50,8 +50,9 @@ class Promises:
         self.claims: defaultdict[str, list[str]] = defaultdict(list)
         self.registered: set[str] = set()
         self.looks: defaultdict[Actor, list[tuple[int, str]]] = defaultdict(list)
-        self.stands: dict[str, tuple[int, str]] = {}  # output: inode and sha256
+        self.stands: dict[str, Standing] = {}
         self.stood: defaultdict[str, set[str]] = defaultdict(set)
+        self.gave: defaultdict[str, list[Actor]] = defaultdict(list)
         self.late: Counter[Actor] = Counter()
         self.told: list[str] = []
         self.broken = False
@@ -64,7 +65,7 @@ class Promises:
         """A request took effect; called by the actor, so it judges nothing yet."""
         self._facts.append((actor, stop, answer))
 
-    def moved(self, actor: Actor, order: str, places: tuple[Path, ...]) -> None:
+    def moved(self, actor: Actor, order: str, places: tuple[str, ...]) -> None:
         """The actor went on by one stop."""
         facts, self._facts = self._facts, []
         self.told.append(f"{actor.name}: {order} → {_words(actor)}")
@@ -79,13 +80,13 @@ class Promises:
         if actor.at is None:
             self._ended(actor)
 
-    def person_did(self, words: str, place: Path) -> None:
+    def person_did(self, words: str, place: str) -> None:
         """Somebody put a file at an output's name, or moved one away: that is nobody's publish."""
-        self.told.append(f"a person: {words} {place.name}")
-        self.stands.pop(str(place), None)
-        if now := _of(place):
-            self.stands[str(place)] = now
-            self.stood[str(place)].add(now[1])
+        self.told.append(f"a person: {words} {_name(place)}")
+        self.stands.pop(place, None)
+        if now := self.place.at(place):
+            self.stands[place] = now
+            self.stood[place].add(now[1])
 
     # --- the store -----------------------------------------------------------------------------------------
 
@@ -153,23 +154,26 @@ class Promises:
     def _registered(self, job_id: str) -> None:
         self.registered.add(job_id)
         for output in self.outputs[job_id]:
-            self.check(self.owner(output) == job_id, f"two owners: {Path(output).name} was registered unclaimed")
+            self.check(self.owner(output) == job_id, f"two owners: {_name(output)} was registered unclaimed")
 
     # --- the outputs ---------------------------------------------------------------------------------------
 
-    def _look_at(self, actor: Actor, place: Path) -> None:
-        output, before = str(place), self.stands.get(str(place))
-        now = _of(place)
+    def _look_at(self, actor: Actor, output: str) -> None:
+        before, now = self.stands.get(output), self.place.at(output)
         if now == before:
             return
-        self.check(before is None, f"an output was replaced or taken away: {place.name}")
+        self.check(before is None, f"an output was replaced or taken away: {_name(output)}")
         assert now is not None
         self.stands[output] = now
         self.stood[output].add(now[1])
         self._published(actor, output, now[1])
 
+    def published_by(self, actor: Actor, output: str) -> bool:
+        return actor in self.gave[output]
+
     def _published(self, actor: Actor, output: str, sha256: str) -> None:
-        what = f"{Path(output).name} was published"
+        self.gave[output].append(actor)
+        what = f"{_name(output)} was published"
         announced = self.announced(actor, output, sha256)
         if announced is None:
             raise self.fail(f"{what} without an announcement")
@@ -191,6 +195,9 @@ class Promises:
     # --- the ends ------------------------------------------------------------------------------------------
 
     def _ended(self, actor: Actor) -> None:
+        if not actor.disturbed:
+            left = [upload for upload, whose in self.place.unfinished() if whose is actor]
+            self.check(not left, f"{actor.name} ended undisturbed, and parts are left of {left}")
         match actor.error:
             case None | Crashed():
                 pass
@@ -252,11 +259,8 @@ class Promises:
         return Broken("\n".join((words, *self.told[-TOLD:])))
 
 
-def _of(place: Path) -> tuple[int, str] | None:
-    try:
-        return place.stat().st_ino, digest_bytes(place.read_bytes())
-    except FileNotFoundError:
-        return None
+def _name(output: str) -> str:
+    return output.rpartition("/")[2]
 
 
 def _words(actor: Actor) -> str:

@@ -5,9 +5,9 @@ examples are the same on every machine and take less than a minute. To search fo
 
     HYPOTHESIS_PROFILE=search python -m pytest tests/property/test_protocol.py
 
-What an unlock promises, and what it cannot, is said and shown in `test_protocol_stops.py`. Outputs are in a folder
-here: publishing to a bucket (the fence inside a PUT, a lost answer settled, parts completed or aborted) is shown by
-faults on real servers, one at a time (`tests/storage`, `tests/test_upload.py`), and not by interleavings.
+What an unlock promises, and what it cannot, is said and shown in `test_protocol_stops.py`. Outputs are in a folder,
+and in a bucket whose server is a stand-in (`shelf.py`): one request with the fence inside, or parts that are
+completed last, on servers that mind a condition there and on one that does not.
 """
 
 from __future__ import annotations
@@ -167,6 +167,7 @@ def test_any_interleaving_keeps_what_the_protocol_promises(media: Media) -> None
 
 
 @pytest.mark.clause("A6", "P3", "T2", "T7")
+@pytest.mark.parametrize("media", ["folder"], indirect=True)
 def test_also_where_the_store_is_a_folder(media: Media, tmp_path: Path) -> None:
     folders = iter(range(1_000_000))
     search(media, lambda: in_folder(tmp_path / f"store{next(folders)}"), settings().max_examples // 20)

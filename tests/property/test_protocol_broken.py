@@ -24,6 +24,7 @@ from tests.property.test_protocol import search
 from tests.property.world import Media, in_memory
 
 EXAMPLES: Final = 200  # at most: each is found in far fewer
+pytestmark = pytest.mark.parametrize("media", ["folder"], indirect=True)
 QUICK: Final = settings(derandomize=True, database=None, deadline=None, phases=[Phase.generate])
 
 

@@ -1,24 +1,24 @@
-"""One store, one folder of outputs, three jobs that want some of the same names, and the actors at work on them."""
+"""One store, one place of outputs, three jobs that want some of the same names, and the actors at work on them."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from proxx import execute as engine
 from proxx import lock
+from proxx.attempts import uploads
 from proxx.event import Worker
 from proxx.execute import Site
 from proxx.job import JobSpec, spec_bytes
-from proxx.layout import parse, spec_key
+from proxx.layout import STORE_KEY, parse, spec_key
 from proxx.ledger import Closed, Open, read_attempts
 from proxx.result import ExecutionResult
 from proxx.status import State, job_status
-from proxx.store import FileStore, MemoryStore, Store
+from proxx.store import FileStore, MemoryStore, Store, init
 from tests.property.actors import Actor, Door, Order, small_job
+from tests.property.outputs import Outputs
 from tests.property.promises import Promises
 
 Far: TypeAlias = Literal["stop", "create", "claim", "event", "announcement", "look", "end"]
@@ -28,29 +28,34 @@ OPERATOR: Final = Worker(host="desk", pid=1)
 
 
 class Media:
-    """The jobs, made once: A has two clips, B and C each want one of A's outputs, C under another spelling."""
+    """The jobs, made once: A has two clips, B and C each want one of A's outputs, C under another spelling.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.out, self.work = folder, folder / "out", folder / "work"
+    resends: how often a request to object storage may be sent again; None where there is none.
+    """
+
+    def __init__(self, folder: Path, outputs: Outputs, resends: int | None = None) -> None:
+        self.outputs, self.work, self.resends = outputs, folder / "work", resends
         self.work.mkdir()
         self.jobs = (
-            small_job(folder, "A", ("one.mov", "two.mov")),
-            small_job(folder, "B", ("two.mov",)),
-            small_job(folder, "C", ("three.mov", "ONE.mov")),
+            small_job(folder, "A", outputs.base, ("one.mov", "two.mov")),
+            small_job(folder, "B", outputs.base, ("two.mov",)),
+            small_job(folder, "C", outputs.base, ("three.mov", "ONE.mov")),
         )
         self.data = {job.job_id: spec_bytes(job) for job in self.jobs}
-        self.places = tuple(sorted({Path(clip.outputs[0].uri) for job in self.jobs for clip in job.clips}))
+        self.places = tuple(sorted({clip.outputs[0].uri for job in self.jobs for clip in job.clips}))
 
 
 class World:
     """What actors share, in one story. open_store: how each actor, a process of its own, opens the store."""
 
     def __init__(self, media: Media, open_store: Callable[[], Store]) -> None:
-        shutil.rmtree(media.out, ignore_errors=True)
-        media.out.mkdir()
+        media.outputs.clear()
         self.media, self.open_store = media, open_store
         self.store = open_store()
-        self.promises = Promises(media.jobs)
+        self.promises = Promises(media.jobs, media.outputs)
+        if media.resends is not None:
+            init(self.store, resends=media.resends)
+            self.promises.kept[STORE_KEY] = self.store.read(STORE_KEY) or b""
         self.actors: list[Actor] = []
 
     @property
@@ -76,6 +81,7 @@ class World:
             worker=Worker(host="cart", pid=len(self.actors)),
             run_id=actor.name,
             attempt=attempt,
+            places=self.media.outputs.places(actor),
             work=self.media.work,
         )
         actor.story = lambda: engine.execute(self.media.data[job.job_id], site)
@@ -128,17 +134,14 @@ class World:
             case "end":
                 return False
 
-    def put(self, place: Path) -> None:
+    def put(self, place: str) -> None:
         """Somebody's own file gets an output's name, if it is free."""
-        if not os.path.lexists(place):
-            place.parent.mkdir(exist_ok=True)
-            place.write_bytes(b"somebody's")
+        if self.media.outputs.put(place):
             self.promises.person_did("put a file at", place)
 
-    def take_away(self, place: Path) -> None:
+    def take_away(self, place: str) -> None:
         """Somebody moves an output away."""
-        if place.exists():
-            place.rename(place.with_name(f"{len(list(place.parent.iterdir()))}.away"))
+        if self.media.outputs.take_away(place):
             self.promises.person_did("took away", place)
 
     # --- how it ends ---------------------------------------------------------------------------------------
@@ -190,7 +193,15 @@ class World:
             told = ("OUTPUT_CLAIMED",)
             check(job.job_id not in self.promises.registered, f"{job.name} cannot go on: {code}")
         check(code in told, f"{job.name} cannot go on: {code}")
+        if code == "COMPLETED":
+            self._nothing_is_left_of(job)
         return code
+
+    def _nothing_is_left_of(self, job: JobSpec) -> None:
+        """What was announced as begun has been ended, by whoever: no parts are left that nobody pays attention to."""
+        announced = [upload for ids in uploads(self.store, job.job_id).values() for upload in ids]
+        left = [upload for upload, _ in self.media.outputs.unfinished() if upload in announced]
+        self.promises.check(not left, f"{job.name} is done, and parts are left of {left}")
 
 
 def in_memory() -> Callable[[], Store]:

@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 
 from proxx.event import this_worker
-from proxx.job import JobSpec
+from proxx.job import JobSpec, seal
 from proxx.ledger import Open, read_attempts
-from proxx.lock import unlock
+from proxx.lock import retire, unlock
+from proxx.reach import InBucket
 from proxx.status import job_status
 from proxx.wire import Pace, Wire
 from tests.faults.test_kill import no_ffmpeg_works_in
@@ -167,6 +168,36 @@ def test_an_unlock_during_the_upload_publishes_nothing(way: Way, how: str, right
     assert events(way.ground, job)[-1].type == "unlocked"
     assert make(way, job, how, attempt=2) == ["COMPLETED"]
     check(way, right)
+
+
+@pytest.mark.clause("A2", "T2")
+def test_a_retired_jobs_upload_is_not_completed_any_more(way: Way) -> None:
+    """Its worker sleeps before its very last request, which replaces on Ceph: the heir aborts the upload."""
+    job = way.ground.noisy_job()
+    heir = seal(job.model_copy(update={"name": "heir"}))
+    made: list[str] = []
+
+    def meanwhile() -> None:
+        store = way.ground.store(Wire())
+        unlock(store, job.job_id, "it looked dead", this_worker())
+        retire(store, job.job_id, "another has it now", this_worker())
+        made.extend(make(way, heir, "parts"))
+        made.append(nonce(way))
+
+    way.proxy.on(Before(meanwhile), method="POST", path=OUTPUT, query="uploadId")
+    assert make(way, job, "parts") == ["LOCK_LOST"]
+    assert made == ["COMPLETED", nonce(way)]
+    assert way.ground.uploads() == []
+
+
+def nonce(way: Way) -> str:
+    """Whose object has the output's key."""
+    places = way.ground.places()
+    spot = places.spot("proxies:/clip0.mov")
+    assert isinstance(spot, InBucket)
+    there = places.bucket(spot).head(spot.key)
+    assert there is not None
+    return there.nonce
 
 
 @pytest.mark.parametrize("how", WAYS)

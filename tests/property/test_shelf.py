@@ -1,0 +1,77 @@
+"""The model's stand-in for a server answers as real ones do, to the same requests of the engine's own code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from proxx import multipart
+from proxx.bucket import Bucket
+from proxx.wirefault import WireFault
+from tests.objects.kinds import Kind
+from tests.objects.line import fresh
+from tests.property.actors import Actor, Order, Stop
+from tests.property.shelf import ActorWire, Shelf
+
+
+class Unhindered(Actor):
+    """An actor that nobody moves: its requests just happen."""
+
+    def stop_at(self, at: Stop) -> Order:
+        return "go"
+
+
+@pytest.mark.parametrize("kind", ["moto", "rgw"])
+def test_it_answers_as_a_server_does(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    real: Kind = request.getfixturevalue(f"{kind}_kind")
+    assert real.bucket is not None and real.wire is not None
+    shelf = Bucket(ActorWire(Shelf(heeds=kind == "moto"), Unhindered("nobody", "")), "shelf")
+    assert story(shelf, tmp_path) == story(Bucket(real.wire, real.bucket.name), tmp_path)
+
+
+def story(bucket: Bucket, folder: Path) -> list[object]:
+    """What each request came to."""
+    key, other, made = f"{fresh()}/a", f"{fresh()}/b", folder / "made"
+    made.write_bytes(b"some bytes")
+    told: list[object] = []
+
+    def ask(request: Callable[[], object]) -> None:
+        try:
+            told.append(request())
+        except WireFault as fault:
+            told.append((fault.cause, fault.status))
+
+    def stop() -> None:
+        raise KeyError("the fence")
+
+    for look in (bucket.head, bucket.get):
+        ask(lambda look=look: look(key))  # type: ignore[misc]
+    with pytest.raises(KeyError):
+        bucket.create_from(key, made, "one", stop)
+    ask(lambda: bucket.head(key))
+    ask(lambda: bucket.create_from(key, made, "one", lambda: None))
+    ask(lambda: bucket.create_from(key, made, "two", lambda: None))
+    ask(lambda: bucket.create(key, b"other", "three"))
+    ask(lambda: bucket.get(key))
+    ask(lambda: bucket.head(key))
+
+    upload, taken = multipart.begin(bucket, other, "four"), multipart.begin(bucket, key, "five")
+    tags = {one: multipart.send(bucket, key_, one, made, 5 << 20) for one, key_ in ((upload, other), (taken, key))}
+    ask(lambda: bucket.head(other))
+    ask(lambda: multipart.complete(bucket, other, upload, tags[upload]))
+    ask(lambda: bucket.get(other))
+    ask(lambda: multipart.abort(bucket, other, upload))
+    ask(lambda: bucket.get(other))
+    ask(lambda: multipart.complete(bucket, key, taken, tags[taken]))
+    told.append((bucket.head(key) or pytest.fail()).nonce)  # replaced, or not
+    gone = multipart.begin(bucket, key, "six")
+    ask(lambda: multipart.abort(bucket, key, gone))
+    ask(lambda: multipart.abort(bucket, key, gone))
+    ask(lambda: multipart.complete(bucket, key, gone, tags[taken]))  # its key is taken
+    ask(lambda: multipart.complete(bucket, other, upload, tags[upload]))  # a second time
+    bucket.remove_own(key)
+    ask(lambda: bucket.head(key))
+    ask(lambda: multipart.complete(bucket, key, gone, tags[taken]))  # its key is free
+    return told
