@@ -40,7 +40,7 @@ ROOT: Final = Path(__file__).parents[2]
 DEADLINE: Final = 120  # seconds that anything may take on a machine that does three other things
 MARK: Final = "PROXX_TEST_POOL"  # in the environment of all that a pool started, for cleaning up
 QUICK: Final = {
-    "PREFECT_WORKER_QUERY_SECONDS": "0.5",
+    "PREFECT_WORKER_QUERY_SECONDS": "1",
     "PREFECT_WORKER_HEARTBEAT_SECONDS": "3",
     "PREFECT_RUNNER_POLL_FREQUENCY": "1",
 }
@@ -49,13 +49,17 @@ ENDED: Final = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 
 
 def until(true: Callable[[], Any], what: str, words: Callable[[], str] = lambda: "") -> Any:  # noqa: ANN401
-    """What `true` gives as soon as that is something; fails the test at the deadline."""
-    end = time.monotonic() + DEADLINE
+    """What `true` gives as soon as that is something; fails the test at the deadline.
+
+    What takes long is looked at less often: looking costs the machine that has to do it.
+    """
+    end, pause = time.monotonic() + DEADLINE, 0.1
     while time.monotonic() < end:
         found = true()
         if found:
             return found
-        time.sleep(0.1)
+        time.sleep(pause)
+        pause = min(pause * 1.2, 0.5)
     raise AssertionError(f"not within {DEADLINE} s: {what}\n{words()[-4000:]}")
 
 
@@ -237,12 +241,14 @@ class Pool:
     def await_state(self, run_id: str, *wanted: str) -> FlowRun:
         """The run once its state's type is one of those wanted."""
 
-        def reached() -> FlowRun | None:
-            run = self.run(run_id)
-            return run if run.state is not None and run.state.type.value in wanted else None
+        with self.client() as client:  # one for all looks: making one costs more than a look
 
-        found: FlowRun = until(reached, f"run {run_id} {wanted}", lambda: f"{self.states(run_id)}\n{self.said()}")
-        return found
+            def reached() -> FlowRun | None:
+                run = client.read_flow_run(uuid.UUID(run_id))
+                return run if run.state is not None and run.state.type.value in wanted else None
+
+            found: FlowRun = until(reached, f"run {run_id} {wanted}", lambda: f"{self.states(run_id)}\n{self.said()}")
+            return found
 
     def cancel(self, run_id: str) -> None:
         """As the button in Prefect's pages does it."""

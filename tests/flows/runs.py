@@ -67,27 +67,27 @@ def log_of(which: UUID, until: str) -> list[tuple[int, str]]:
     """Level and text of the run's log, waited for until a line begins with `until`: logs are sent now and then."""
 
     def read() -> list[tuple[int, str]] | None:
-        with get_client(sync_client=True) as client:
-            found = client.read_logs(
-                LogFilter(flow_run_id=LogFilterFlowRunId(any_=[which])), limit=200, sort=LogSort.TIMESTAMP_ASC
-            )
+        found = client.read_logs(
+            LogFilter(flow_run_id=LogFilterFlowRunId(any_=[which])), limit=200, sort=LogSort.TIMESTAMP_ASC
+        )
         lines = [(log.level, log.message) for log in found]
         return lines if any(text.startswith(until) for _, text in lines) else None
 
-    return wait_for(read)
+    with get_client(sync_client=True) as client:
+        return wait_for(read)
 
 
 def artifacts(which: UUID, count: int) -> dict[str, dict[str, Any]]:
     """The run's artifacts that have a key, by type, once there are as many."""
 
     def read() -> dict[str, dict[str, Any]] | None:
-        with get_client(sync_client=True) as client:
-            wanted = FlowRunFilter(id=FlowRunFilterId(any_=[which])).model_dump(mode="json", exclude_unset=True)
-            found = client.request("POST", "/artifacts/filter", json={"flow_runs": wanted}).json()
+        wanted = FlowRunFilter(id=FlowRunFilterId(any_=[which])).model_dump(mode="json", exclude_unset=True)
+        found = client.request("POST", "/artifacts/filter", json={"flow_runs": wanted}).json()
         ours = {one["type"]: one for one in found if one["key"]}  # Prefect keeps one without a key for each result
         return ours if len(ours) >= count else None
 
-    return wait_for(read)
+    with get_client(sync_client=True) as client:
+        return wait_for(read)
 
 
 def events(prefix: str, resource: str, count: int) -> list[dict[str, Any]]:
@@ -99,11 +99,11 @@ def events(prefix: str, resource: str, count: int) -> list[dict[str, Any]]:
             "resource": {"id_prefix": [resource]},
             "order": "ASC",
         }
-        with get_client(sync_client=True) as client:
-            found = client.request("POST", "/events/filter", json={"filter": wanted, "limit": 50}).json()
+        found = client.request("POST", "/events/filter", json={"filter": wanted, "limit": 50}).json()
         return list(found["events"]) if len(found["events"]) >= count else None
 
-    return wait_for(read)
+    with get_client(sync_client=True) as client:
+        return wait_for(read)
 
 
 def wait_for(ask: Callable[[], T | None], seconds: float = 60) -> T:
