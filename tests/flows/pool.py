@@ -48,10 +48,11 @@ POLLS: Final = "scheduled_flow_runs"  # what a worker says at that, with debuggi
 ENDED: Final = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 
 
-def until(true: Callable[[], Any], what: str, words: Callable[[], str] = lambda: "") -> Any:  # noqa: ANN401
+def until(true: Callable[[], Any], what: str, words: Callable[[], str] = lambda: "", longest: float = 0.5) -> Any:  # noqa: ANN401
     """What `true` gives as soon as that is something; fails the test at the deadline.
 
-    What takes long is looked at less often: looking costs the machine that has to do it.
+    What takes long is looked at less often, because looking costs the machine that has to do it. longest: seconds
+    between two looks.
     """
     end, pause = time.monotonic() + DEADLINE, 0.1
     while time.monotonic() < end:
@@ -59,7 +60,7 @@ def until(true: Callable[[], Any], what: str, words: Callable[[], str] = lambda:
         if found:
             return found
         time.sleep(pause)
-        pause = min(pause * 1.2, 0.5)
+        pause = min(pause * 1.2, longest)
     raise AssertionError(f"not within {DEADLINE} s: {what}\n{words()[-4000:]}")
 
 
@@ -259,11 +260,6 @@ class Pool:
 
     def await_end(self, run_id: str) -> FlowRun:
         return self.await_state(run_id, *ENDED)
-
-    def await_encoder(self, source: Path) -> psutil.Process:
-        """The encoder of this source, in work."""
-        found: list[psutil.Process] = until(lambda: encoders(source), f"ffmpeg on {source}", self.said)
-        return found[0]
 
     def await_ledger(self, job: JobSpec, *wanted: State) -> State:
         until(lambda: job_status(self.store, job.job_id).state in wanted, f"{job.name} {wanted}", self.said)

@@ -38,10 +38,10 @@ def dead_machine(place: Yard) -> tuple[JobSpec, str]:
     pool, job = place.pool, place.long_job("machine")
     pool.staff(1)
     run = pool.dispatch(job)
-    place.await_encoder(job)
-    worker, process = pool.worker_of(run), pool.pid(run)
-    worker.end(signal.SIGKILL)
-    os.kill(process, signal.SIGKILL)
+    with place.held(job):
+        worker, process = pool.worker_of(run), pool.pid(run)
+        worker.end(signal.SIGKILL)
+        os.kill(process, signal.SIGKILL)
     assert place.gone(job)
     return job, run
 
@@ -58,8 +58,8 @@ def test_a_killed_run_is_crashed_and_held(yard: Yard) -> None:
     pool, job = yard.pool, yard.long_job("killed")
     pool.staff()
     run = pool.dispatch(job)
-    yard.await_encoder(job)
-    os.kill(pool.pid(run), signal.SIGKILL)
+    with yard.held(job):
+        os.kill(pool.pid(run), signal.SIGKILL)
     assert pool.await_end(run).state_type == "CRASHED"
     assert yard.gone(job)
     assert pool.states(run).count("RUNNING") == 1
@@ -76,8 +76,8 @@ def test_a_cancelled_run_gives_its_attempt_back(yard: Yard) -> None:
     pool, job = yard.pool, yard.long_job("cancelled", clips=12)
     pool.staff()
     run = pool.dispatch(job)
-    yard.await_encoder(job)
-    pool.cancel(run)
+    with yard.held(job):
+        pool.cancel(run)
     assert pool.await_end(run).state_type == "CANCELLED"
     assert pool.await_ledger(job, State.FAILED) == State.FAILED
     assert yard.gone(job)
@@ -99,25 +99,23 @@ def test_one_job_in_several_hands(yard: Yard, tmp_path: Path) -> None:
     pool, job = yard.pool, yard.long_job("hands", clips=2)
     pool.staff()
     run = pool.dispatch(job, key=f"{tmp_path}-1")
-    encoder = yard.await_encoder(job)
-    encoder.suspend()  # it is in work until the others have been answered
-    again = subprocess.Popen(
-        [sys.executable, "-m", "prefect.engine", run],
-        cwd=tmp_path,
-        env=pool.env(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    other = pool.dispatch(job, key=f"{tmp_path}-2")
-    refused = pool.await_end(other)
-    assert refused.state is not None
-    assert refused.state.type == "FAILED"
-    assert "LOCKED" in str(refused.state.message)
-    words = again.communicate(timeout=DEADLINE)[0].decode()
-    assert job_status(pool.store, job.job_id).state == State.HELD, "it was meant to be in work still"
-    assert pool.run(run).state_type == "RUNNING", words
-    encoder.resume()
+    with yard.held(job):  # until the others have been answered
+        again = subprocess.Popen(
+            [sys.executable, "-m", "prefect.engine", run],
+            cwd=tmp_path,
+            env=pool.env(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        other = pool.dispatch(job, key=f"{tmp_path}-2")
+        refused = pool.await_end(other)
+        assert refused.state is not None
+        assert refused.state.type == "FAILED"
+        assert "LOCKED" in str(refused.state.message)
+        words = again.communicate(timeout=DEADLINE)[0].decode()
+        assert job_status(pool.store, job.job_id).state == State.HELD, "it was meant to be in work still"
+        assert pool.run(run).state_type == "RUNNING", words
     assert pool.await_end(run).state_type == "COMPLETED"
     assert pool.acquired(job) == 1
     assert len(yard.outputs("hands")) == 2
@@ -131,8 +129,8 @@ def test_a_killed_worker_leaves_its_run_alone(yard: Yard) -> None:
     pool, job = yard.pool, yard.long_job("orphan")
     pool.staff()
     run = pool.dispatch(job)
-    yard.await_encoder(job)
-    assert pool.worker_of(run).end(signal.SIGKILL) == -signal.SIGKILL
+    with yard.held(job):
+        assert pool.worker_of(run).end(signal.SIGKILL) == -signal.SIGKILL
     assert pool.await_end(run).state_type == "COMPLETED"
     assert yard.gone(job)
     assert pool.states(run).count("RUNNING") == 1

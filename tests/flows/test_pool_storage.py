@@ -162,8 +162,8 @@ def test_a_killed_run_is_held_and_the_next_attempt_makes_it(yard: Yard) -> None:
     job = bucket_job("media:/killed", "proxies:/killed", "killed")
     pool.staff(2)
     run = pool.dispatch(job)
-    yard.await_encoder(job)
-    os.kill(pool.pid(run), signal.SIGKILL)
+    with yard.held(job):
+        os.kill(pool.pid(run), signal.SIGKILL)
     assert pool.await_end(run).state_type == "CRASHED"
     assert yard.gone(job)
     assert ground.files("proxies/killed") == {}

@@ -37,9 +37,9 @@ pytestmark = pytest.mark.usefixtures("prefect")
 
 
 def long_job(ground: Ground) -> JobSpec:
-    """A short clip, then one whose encoding takes a while on any machine."""
+    """A short clip, then one that takes long enough to be caught at it."""
     encoder = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "25")
-    long = make("long.mov", *picture(size="1280x720", seconds="40"), *encoder)
+    long = make("long.mov", *picture(size="1280x720", seconds="16"), *encoder)
     sources = [ground.put(made, f"card/{made.name}") for made in (half_second("clip0.mov"), long)]
     return create(tuple(sources), ground.at("proxies"), "prores_proxy_half")
 

@@ -21,7 +21,7 @@ from tests.flows.pool import Pool, encoders, until
 from tests.jobs import create
 from tests.makemedia import make, picture
 
-SECONDS: Final = 20  # of picture: two or three seconds of encoding on an idle machine
+SECONDS: Final = 12  # of picture: more than a second of encoding, long enough to be caught
 
 
 def long_clip() -> Path:
@@ -51,14 +51,9 @@ class Yard:
             findings = look(self.pool.store).findings(Tally())
             return next(finding for finding in findings if finding.job_id == job.job_id)
 
-    def await_encoder(self, job: JobSpec) -> psutil.Process:
-        """The job's ffmpeg, at work."""
-        found: list[psutil.Process] = until(lambda: encoders(_working(job)), f"ffmpeg of {job.name}", self.pool.said)
-        return found[0]
-
     @contextmanager
     def held(self, *jobs: JobSpec) -> Iterator[None]:
-        """From the start of the block to its end each of them is encoding, however late one of them began."""
+        """From the start of the block to its end each of them is encoding: it is stopped there, in mid-encode."""
         stopped: dict[str, psutil.Process] = {}
 
         def all_stopped() -> bool:
@@ -70,11 +65,12 @@ class Yard:
             return len(stopped) == len(jobs)
 
         try:
-            until(all_stopped, f"ffmpeg of {', '.join(job.name for job in jobs)}", lambda: self._stand(jobs))
+            until(all_stopped, f"ffmpeg of {', '.join(job.name for job in jobs)}", lambda: self._stand(jobs), 0.1)
             yield
         finally:
             for encoder in stopped.values():
-                encoder.resume()
+                with suppress(psutil.NoSuchProcess):
+                    encoder.resume()
 
     def _stand(self, jobs: Sequence[JobSpec]) -> str:
         states = "\n".join(f"{job.name}: {job_status(self.pool.store, job.job_id)}" for job in jobs)
