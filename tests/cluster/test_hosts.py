@@ -29,9 +29,9 @@ os.close(os.open("/tmp/made", os.O_CREAT, 0o666)); print(oct(os.stat("/tmp/made"
 FORKS: Final = """
 import subprocess, sys, threading
 sys.setswitchinterval(1e-4)
-for _ in range(4):
+for _ in range(12):
     threading.Thread(target=lambda: [hash(()) for _ in iter(int, 1)], daemon=True).start()
-for _ in range(50):
+for _ in range(100):
     subprocess.run(["true"], preexec_fn=int, check=True)
 """
 DOOMED: Final = """
