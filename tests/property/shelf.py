@@ -140,13 +140,13 @@ class Client:
             raise why
         return done  # type: ignore[return-value]  # it is None only where T is
 
-    async def head_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
+    async def head_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
         there = self._do("head", Key, lambda: self._shelf.objects.get(Key))
         if there is None:
             raise said("404")
         return {"ContentLength": len(there.data), "Metadata": {NONCE: there.nonce}}
 
-    async def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
+    async def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
         there = self._do("get", Key, lambda: self._shelf.objects.get(Key))
         if there is None:
             raise said("NoSuchKey")
@@ -155,36 +155,36 @@ class Client:
     async def put_object(
         self,
         *,
-        Bucket: str,  # noqa: N803
-        Key: str,  # noqa: N803
-        Body: Any,  # noqa: ANN401, N803
-        IfNoneMatch: str,  # noqa: N803
-        Metadata: dict[str, str],  # noqa: N803
+        Bucket: str,
+        Key: str,
+        Body: Any,  # noqa: ANN401
+        IfNoneMatch: str,
+        Metadata: dict[str, str],
     ) -> None:
         assert IfNoneMatch == "*"
         data = read_all(Body)  # the fence is in there
         self._do("put", Key, lambda: self._shelf.put(Key, data, Metadata[NONCE]))
 
-    async def delete_object(self, *, Bucket: str, Key: str) -> None:  # noqa: N803
+    async def delete_object(self, *, Bucket: str, Key: str) -> None:
         self._do("delete", Key, lambda: self._shelf.objects.pop(Key, None))
 
     async def create_multipart_upload(
         self,
         *,
-        Bucket: str,  # noqa: N803
-        Key: str,  # noqa: N803
-        Metadata: dict[str, str],  # noqa: N803
+        Bucket: str,
+        Key: str,
+        Metadata: dict[str, str],
     ) -> dict[str, str]:
         return {"UploadId": self._do("begin", Key, lambda: self._shelf.begin(Key, Metadata[NONCE], self._actor))}
 
     async def upload_part(
         self,
         *,
-        Bucket: str,  # noqa: N803
-        Key: str,  # noqa: N803
-        UploadId: str,  # noqa: N803
-        PartNumber: int,  # noqa: N803
-        Body: Any,  # noqa: ANN401, N803
+        Bucket: str,
+        Key: str,
+        UploadId: str,
+        PartNumber: int,
+        Body: Any,  # noqa: ANN401
     ) -> dict[str, str]:
         data = read_all(Body)
         self._do("part", Key, lambda: self._shelf.begun(Key, UploadId).parts.update({PartNumber: data}))
@@ -193,17 +193,17 @@ class Client:
     async def complete_multipart_upload(
         self,
         *,
-        Bucket: str,  # noqa: N803
-        Key: str,  # noqa: N803
-        UploadId: str,  # noqa: N803
-        MultipartUpload: dict[str, list[dict[str, Any]]],  # noqa: N803
-        IfNoneMatch: str,  # noqa: N803
+        Bucket: str,
+        Key: str,
+        UploadId: str,
+        MultipartUpload: dict[str, list[dict[str, Any]]],
+        IfNoneMatch: str,
     ) -> None:
         assert IfNoneMatch == "*"
         tags = {int(part["PartNumber"]): str(part["ETag"]) for part in MultipartUpload["Parts"]}
         self._do("complete", Key, lambda: self._shelf.complete(Key, UploadId, tags))
 
-    async def abort_multipart_upload(self, *, Bucket: str, Key: str, UploadId: str) -> None:  # noqa: N803
+    async def abort_multipart_upload(self, *, Bucket: str, Key: str, UploadId: str) -> None:
         self._do("abort", Key, lambda: self._shelf.abort(Key, UploadId))
 
 
