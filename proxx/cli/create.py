@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proxx.cli.settings import current, json_option, roots_option, the_places
-from proxx.cli.words import many, name_of, out, out_json, safe, size
-from proxx.naming import DEFAULT_TEMPLATE
+from proxx.console.settings import current, json_option, roots_option, the_places
+from proxx.console.wording import many, name_of, out, out_json, safe, size
+from proxx.contracts.naming import DEFAULT_TEMPLATE
 
 if TYPE_CHECKING:
-    from proxx.canonical import Json
-    from proxx.create import Created, CreateRequest
-    from proxx.toolchain import Installed
+    from proxx.contracts.canonical import Json
+    from proxx.create.jobs import Created
+    from proxx.create.request import CreateRequest
+    from proxx.ffmpeg.toolchain import Installed
 
 SHOWN = 20
 """Lines of one kind that are printed before the rest is only counted; --json has all."""
@@ -93,10 +94,10 @@ def create(
     Every source is read to its end once. All that is wrong is said at once, and then nothing is written. The
     tokens of a template are {source_name} {source_ext} {source_dir} {index} {profile} {job_name} {date}.
     """
-    from proxx.cli.specfiles import Place
-    from proxx.create import CreateRequest
-    from proxx.profile import find_profile
-    from proxx.toolchain import NAMES, find_toolchain
+    from proxx.cli.spec_files import Place
+    from proxx.contracts.profile import find_profile
+    from proxx.create.request import CreateRequest
+    from proxx.ffmpeg.toolchain import NAMES, find_toolchain
 
     target = Place.of(place, several=clips_per_job is not None)  # refused before hours of reading, not after
     rules = find_profile(profile)
@@ -126,9 +127,9 @@ def create(
 
 
 def _look(request: CreateRequest, installed: Installed) -> Created:
-    from proxx.cli.gauge import gauge
-    from proxx.create import Looking, create_jobs
-    from proxx.probe import decoders
+    from proxx.cli.single_bar import gauge
+    from proxx.create.jobs import Looking, create_jobs
+    from proxx.ffmpeg.probe import decoders
 
     with gauge() as show:
 
@@ -140,9 +141,9 @@ def _look(request: CreateRequest, installed: Installed) -> Created:
 
 def _free(request: CreateRequest) -> int | None:
     """Bytes; None where object storage does not tell, and where the run will say what is wrong with the folder."""
-    from proxx.discover import given_spot
-    from proxx.reach import OnDisk
-    from proxx.workdir import free_bytes
+    from proxx.create.discover import given_spot
+    from proxx.files.roots import OnDisk
+    from proxx.files.workdir import free_bytes
 
     spot = given_spot(request.output, request.places)
     try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from proxx.cli.settings import current, json_option, store_option, the_store, which_job
-from proxx.cli.words import out, out_json, short
+from proxx.console.settings import current, json_option, store_option, the_store, which_job
+from proxx.console.wording import out, out_json, short
 
 
 def _reason(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -31,8 +31,8 @@ def unlock(job: str, reason: str, worker_is_dead: bool) -> int:
     JOB is an id, the beginning of one, or a spec file. Nothing else ever closes it: proxx cannot tell a dead
     worker from a slow one. The next attempt is asked for with `proxx run SPEC --attempt N`.
     """
-    from proxx.event import this_worker
-    from proxx.lock import unlock as close
+    from proxx.contracts.event import this_worker
+    from proxx.store.lock import unlock as close
 
     if not worker_is_dead:
         raise click.UsageError(
@@ -61,8 +61,8 @@ def retire(job: str, reason: str) -> int:
 
     It is never run again. Published proxies stay where they are. A job that is being run cannot be retired.
     """
-    from proxx.event import this_worker
-    from proxx.lock import retire as end
+    from proxx.contracts.event import this_worker
+    from proxx.store.lock import retire as end
 
     store = the_store()
     job_id = which_job(job, store)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from proxx.cli.settings import current
-from proxx.cli.words import err, out, safe
+from proxx.console.settings import current
+from proxx.console.wording import err, out, safe
 
 PROFILE = "prores_proxy_half"
 
@@ -27,8 +27,8 @@ def demo(folder: Path) -> int:
 
     Its store is in that folder too, where --store names no other: removing the folder removes all of it.
     """
-    from proxx.demo_media import make_card
-    from proxx.toolchain import find_toolchain
+    from proxx.doctor.demo_media import make_card
+    from proxx.ffmpeg.toolchain import find_toolchain
 
     installed = find_toolchain("static")
     try:

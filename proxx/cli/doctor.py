@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from proxx.cli.settings import current, json_option, roots_option, store_option, the_places, the_store
-from proxx.cli.words import err, out, out_json, safe
+from proxx.console.settings import current, json_option, roots_option, store_option, the_places, the_store
+from proxx.console.wording import err, out, out_json, safe
 
 ENVIRONMENT = 6
 
@@ -45,12 +45,12 @@ def doctor(work: Path | None, outputs: tuple[str, ...], make_store: bool, resend
         raise click.UsageError("--resends goes with --make-store: the record of a store is never changed.")
     places = the_places()
     if make_store:
-        from proxx.store import init
-        from proxx.wire import RESENDS
+        from proxx.s3.transport import RESENDS
+        from proxx.store.opening import init
 
         init(the_store(make=True), resends=RESENDS if resends is None else resends)
-    from proxx.cli.watching import on_a_terminal
-    from proxx.doctor import examine, healthy
+    from proxx.cli.progress_lines import on_a_terminal
+    from proxx.doctor.machine import examine, healthy
 
     if on_a_terminal():
         err("Looking, and encoding a little with every profile ...")

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proxx.cli.settings import current, json_option, store_option, the_store, which_job
 from proxx.cli.status import moment
-from proxx.cli.words import duration, many, name_of, out, out_json, safe, short, table
+from proxx.console.settings import current, json_option, store_option, the_store, which_job
+from proxx.console.wording import duration, many, name_of, out, out_json, safe, short, table
 
 if TYPE_CHECKING:
-    from proxx.canonical import Json
-    from proxx.rebuild import JobStory
-    from proxx.status import Entry, History
-    from proxx.store import Store
+    from proxx.contracts.canonical import Json
+    from proxx.store.base import Store
+    from proxx.store.replay import JobStory
+    from proxx.store.status import Entry, History
 
 
 def _day(_: click.Context, __: click.Parameter, value: datetime | None) -> str:
@@ -49,7 +49,7 @@ def history(job: str | None, everything: bool, since: str) -> int:
     if job is None:
         _all(store, since)
         return 0
-    from proxx.status import history as read_history
+    from proxx.store.status import history as read_history
 
     told = read_history(store, which_job(job, store))
     if current().json:
@@ -76,7 +76,7 @@ def _tell(told: History) -> None:
 
 
 def _all(store: Store, since: str) -> None:
-    from proxx.rebuild import lines, stories
+    from proxx.store.replay import lines, stories
 
     if current().json:
         _all_as_json(store, since)
@@ -106,7 +106,7 @@ def _all(store: Store, since: str) -> None:
 
 def _all_as_json(store: Store, since: str) -> None:
     """The timeline, and what its jobs' events tell: a damaged job is among them whenever it was."""
-    from proxx.rebuild import outputs, stories, timeline
+    from proxx.store.replay import outputs, stories, timeline
 
     jobs = tuple(stories(store))
     told = timeline(jobs, since)
@@ -137,7 +137,7 @@ def _told(entries: Sequence[Entry]) -> Iterator[tuple[Entry, str]]:
 
 
 def _ends(told: History) -> list[tuple[int, bool]]:
-    from proxx.event import TERMINAL
+    from proxx.contracts.event import TERMINAL
 
     last = {entry.attempt: entry.type in TERMINAL for entry in told.entries}
     return sorted(last.items())

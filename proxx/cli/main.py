@@ -15,7 +15,7 @@ from typing import Final
 import click
 
 from proxx.cli.lazy import LazyGroup
-from proxx.cli.settings import Settings, store_option
+from proxx.console.settings import Settings, store_option
 
 BUG: Final = 70
 ENVIRONMENT: Final = 6
@@ -71,7 +71,7 @@ def enter(args: Sequence[str]) -> int:
         status = why.code if isinstance(why.code, int) else 1
     except Exception as why:
         status = _failed(why, settings)
-    from proxx.cli.words import err, take_lost_output
+    from proxx.console.wording import err, take_lost_output
 
     lost = take_lost_output()
     if lost:
@@ -82,14 +82,14 @@ def enter(args: Sequence[str]) -> int:
 def _require_utf8() -> None:
     """In another encoding the same file would have another name in the spec, and the job another id."""
     if sys.getfilesystemencoding().lower() != "utf-8":
-        from proxx.errors import LocaleUnusable
+        from proxx.contracts.errors import LocaleUnusable
 
         encoding = sys.getfilesystemencoding()
         raise LocaleUnusable(message=f"File names are read as {encoding} here, so they cannot be written down.")
 
 
 def _usage(why: click.ClickException) -> int:
-    from proxx.cli.words import err, safe
+    from proxx.console.wording import err, safe
 
     context = why.ctx if isinstance(why, click.UsageError) else None
     if context is not None:
@@ -100,8 +100,8 @@ def _usage(why: click.ClickException) -> int:
 
 
 def _failed(why: Exception, settings: Settings) -> int:
-    from proxx.cli.failures import report, report_bug, report_os_error
-    from proxx.errors import ProxxError
+    from proxx.console.failures import report, report_bug, report_os_error
+    from proxx.contracts.error_bases import ProxxError
 
     if isinstance(why, ProxxError):
         return report(why, as_json=settings.json)

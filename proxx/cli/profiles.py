@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proxx.cli.settings import current, json_option
-from proxx.cli.words import out, out_json, safe, table
+from proxx.console.settings import current, json_option
+from proxx.console.wording import out, out_json, safe, table
 
 if TYPE_CHECKING:
-    from proxx.canonical import Json
-    from proxx.profile import MeasuredRate, ProfileSpec, SizeRule
+    from proxx.contracts.canonical import Json
+    from proxx.contracts.profile import MeasuredRate, ProfileSpec, SizeRule
 
 
 @click.command()
@@ -30,7 +30,7 @@ def profiles(name: str | None) -> int:
 
 
 def _one(name: str) -> int:
-    from proxx.profile import find_profile
+    from proxx.contracts.profile import find_profile
 
     profile = find_profile(name)  # first, so that what is printed is known to be whole
     if current().json:
@@ -44,7 +44,7 @@ def _one(name: str) -> int:
 
 
 def _all() -> int:
-    from proxx.profile import catalogue, find_profile
+    from proxx.contracts.profile import catalogue, find_profile
 
     found = [find_profile(name) for name in catalogue()]
     if current().json:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proxx.cli.settings import (
+from proxx.console.settings import (
     current,
     json_option,
     roots_option,
@@ -20,17 +20,17 @@ from proxx.cli.settings import (
     the_places,
     the_store,
 )
-from proxx.cli.words import many, name_of, out, out_json, safe, short
+from proxx.console.wording import many, name_of, out, out_json, safe, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from datetime import date
 
-    from proxx.canonical import Json
-    from proxx.cli.watching import Watch
-    from proxx.job import JobSpec
-    from proxx.reproduce import Again
+    from proxx.cli.progress_lines import Watch
+    from proxx.contracts.canonical import Json
+    from proxx.contracts.job import JobSpec
+    from proxx.proof.reproduce import Again
 
 
 OF_ALL = Fraction(5, 100)
@@ -107,20 +107,20 @@ def reproduce(
         raise click.UsageError("--since and --elsewhere belong to --all.")
     share = sample or (OF_ALL if everything else Fraction(1))
     if profile or toolchain:
-        from proxx.cli.upgrade import upgrade_report
+        from proxx.cli.reproduce_upgrade import upgrade_report
 
         return upgrade_report(spec, share, since, elsewhere, work, profile, toolchain)
     if spec is None:
-        from proxx.cli.fleet import audit_all
+        from proxx.cli.reproduce_all import audit_all
 
         return audit_all(share, since, elsewhere, work)
     return _one_job(spec, share, work)
 
 
 def _one_job(spec: Path, sample: Fraction, work: Path | None) -> int:
-    from proxx.cli.again import second_encodes
-    from proxx.job import read_spec
-    from proxx.reproduce import verdict
+    from proxx.cli.reencoding import second_encodes
+    from proxx.contracts.job import read_spec
+    from proxx.proof.reproduce import verdict
 
     job = read_spec(spec_data(spec))
     folder = second_encodes(work)
@@ -138,7 +138,7 @@ def _one_job(spec: Path, sample: Fraction, work: Path | None) -> int:
     if current().json:
         data: dict[str, Json] = {"job_id": job.job_id, "reproduced": mismatch is None, "of_clips": len(job.clips)}
         if mismatch is not None:
-            from proxx.cli.failures import as_data
+            from proxx.console.failures import as_data
 
             data["error"] = as_data(mismatch)
         data["clips"] = [_data(one, job) for one in again]
@@ -156,12 +156,12 @@ def _one_job(spec: Path, sample: Fraction, work: Path | None) -> int:
 
 
 def _encode(job: JobSpec, sample: Fraction, folder: Path) -> tuple[Again, ...]:
-    from proxx.cli.interrupts import stop_requests
-    from proxx.event import this_worker
-    from proxx.recheck import records
-    from proxx.reproduce import Workshop, choose, expected_bytes, recorded_differently
-    from proxx.reproduce import reproduce as encode_again
-    from proxx.toolchain import admit
+    from proxx.cli.stop_requests import stop_requests
+    from proxx.contracts.event import this_worker
+    from proxx.ffmpeg.toolchain import admit
+    from proxx.proof.reproduce import Workshop, choose, expected_bytes, recorded_differently
+    from proxx.proof.reproduce import reproduce as encode_again
+    from proxx.proof.verify import records
 
     chosen = choose(job.clips, sample)
     store = the_store()
@@ -190,14 +190,14 @@ def _encode(job: JobSpec, sample: Fraction, folder: Path) -> tuple[Again, ...]:
 def _watch(job: JobSpec, chosen: tuple[int, ...]) -> AbstractContextManager[Watch]:
     from contextlib import contextmanager
 
-    from proxx.cli.watching import on_a_terminal
+    from proxx.cli.progress_lines import on_a_terminal
 
     @contextmanager
     def watch() -> Iterator[Watch]:
         if not on_a_terminal():
             yield lambda _: None
             return
-        from proxx.cli.bars import Bars
+        from proxx.cli.job_bars import Bars
 
         with Bars({index: job.clips[index].expect.output_frames for index in chosen}) as bars:
             yield bars

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proxx.cli.interrupts import stop_requests
-from proxx.cli.settings import current, json_option, roots_option, spec_data, store_option, the_places, the_store
-from proxx.cli.words import duration, err, many, name_of, out, out_json, safe, short, size
+from proxx.cli.stop_requests import stop_requests
+from proxx.console.settings import current, json_option, roots_option, spec_data, store_option, the_places, the_store
+from proxx.console.wording import duration, err, many, name_of, out, out_json, safe, short, size
 
 if TYPE_CHECKING:
-    from proxx.canonical import Json
-    from proxx.cli.watching import Watch
-    from proxx.errors import AttemptClosed
-    from proxx.job import JobSpec
-    from proxx.result import ClipResult, ExecutionResult
-    from proxx.store import Store
+    from proxx.cli.progress_lines import Watch
+    from proxx.contracts.canonical import Json
+    from proxx.contracts.errors import AttemptClosed
+    from proxx.contracts.job import JobSpec
+    from proxx.contracts.result import ClipResult, ExecutionResult
+    from proxx.store.base import Store
 
 
 @click.command()
@@ -49,10 +49,10 @@ def run(spec: Path, attempt: int, work: Path | None) -> int:
     A clip that fails is reported and the others are made. Ctrl-C ends it cleanly: the clip in work is thrown away,
     what is finished stays, and the next attempt makes the rest.
     """
-    from proxx.errors import AttemptClosed
-    from proxx.event import this_worker
-    from proxx.execute import Site, execute
-    from proxx.job import read_spec
+    from proxx.contracts.errors import AttemptClosed
+    from proxx.contracts.event import this_worker
+    from proxx.contracts.job import read_spec
+    from proxx.engine.execute import Site, execute
 
     data = spec_data(spec)
     about = About.of(read_spec(data))
@@ -100,11 +100,11 @@ class About:
 @contextmanager
 def watcher(job: About, attempt: int) -> Iterator[Watch]:
     """Bars where standard error is a terminal, else lines; with --json and no terminal, nothing."""
-    from proxx.cli.watching import Lines, on_a_terminal
+    from proxx.cli.progress_lines import Lines, on_a_terminal
 
     frames = job.frames
     if on_a_terminal():
-        from proxx.cli.bars import Bars
+        from proxx.cli.job_bars import Bars
 
         with Bars(dict(enumerate(frames))) as bars:
             yield bars
@@ -118,7 +118,7 @@ def watcher(job: About, attempt: int) -> Iterator[Watch]:
 
 def status_of(result: ExecutionResult) -> int:
     """0, 1, or 6 where the machine or the store turned out to be the wrong one."""
-    from proxx.errors import StoreMismatch, ToolchainMismatch, ToolchainMissing
+    from proxx.contracts.errors import StoreMismatch, ToolchainMismatch, ToolchainMissing
 
     wrong_place = {error.code for error in (StoreMismatch, ToolchainMismatch, ToolchainMissing)}
     if result.stopped is not None and result.stopped.code in wrong_place:
@@ -170,8 +170,8 @@ def say_closed(closed: AttemptClosed, store: Store, job_id: str, spec: Path) -> 
     """What the attempt that was asked for again had come to, and which one is next; the refusal itself follows."""
     if current().json:
         return
-    from proxx.errors import ProxxError
-    from proxx.status import job_status
+    from proxx.contracts.error_bases import ProxxError
+    from proxx.store.status import job_status
 
     recorded: dict[str, Json] = dict(closed.result) if closed.result else {}  # type: ignore[arg-type]  # JSON it is
     ended = str(recorded["status"]) if "status" in recorded else "closed by an operator"

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proxx.cli.settings import current, json_option, since_option, store_option, the_store, which_job
-from proxx.cli.words import facts, many, out, out_json, safe, short, table
+from proxx.console.settings import current, json_option, since_option, store_option, the_store, which_job
+from proxx.console.wording import facts, many, out, out_json, safe, short, table
 
 if TYPE_CHECKING:
-    from proxx.status import AttemptStatus, JobStatus
+    from proxx.store.status import AttemptStatus, JobStatus
 
 
 @click.command()
@@ -25,8 +25,8 @@ def status(job: str | None, since: date | None) -> int:
     HELD means that an attempt is open: its worker runs, or died. Nothing in the store can tell which, so it is
     shown who it is and since when.
     """
-    from proxx.glance import glances
-    from proxx.status import job_status
+    from proxx.store.listing import glances
+    from proxx.store.status import job_status
 
     store = the_store()
     if job is not None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proxx.cli.settings import current, json_option, roots_option, spec_data, store_option, the_places, the_store
-from proxx.cli.words import many, name_of, out, out_json, safe, short
+from proxx.console.settings import current, json_option, roots_option, spec_data, store_option, the_places, the_store
+from proxx.console.wording import many, name_of, out, out_json, safe, short
 
 if TYPE_CHECKING:
-    from proxx.canonical import Json
-    from proxx.recheck import Rechecked
+    from proxx.contracts.canonical import Json
+    from proxx.proof.verify import Rechecked
 
 
 @click.command()
@@ -32,12 +32,12 @@ def verify(spec: Path, work: Path | None) -> int:
 
     Nothing is changed. Every proxy is looked at, then all that is wrong is listed.
     """
-    from proxx.cli.gauge import gauge
-    from proxx.cli.interrupts import stop_requests
-    from proxx.job import read_spec
-    from proxx.recheck import Reading, recheck, records, verdict
-    from proxx.status import job_status
-    from proxx.toolchain import admit
+    from proxx.cli.single_bar import gauge
+    from proxx.cli.stop_requests import stop_requests
+    from proxx.contracts.job import read_spec
+    from proxx.ffmpeg.toolchain import admit
+    from proxx.proof.verify import Reading, recheck, records, verdict
+    from proxx.store.status import job_status
 
     job = read_spec(spec_data(spec))
     store = the_store()
@@ -57,7 +57,7 @@ def verify(spec: Path, work: Path | None) -> int:
     if current().json:
         data: dict[str, Json] = {"job_id": job.job_id, "verified": mismatch is None}
         if mismatch is not None:
-            from proxx.cli.failures import as_data
+            from proxx.console.failures import as_data
 
             data["error"] = as_data(mismatch)
         data["clips"] = [_data(one) for one in rechecked]
@@ -73,7 +73,7 @@ def verify(spec: Path, work: Path | None) -> int:
 
 def _folder(work: Path | None) -> tempfile.TemporaryDirectory[str]:
     """For copies and ffmpeg's words; gone afterwards. Raises WorkUnusable, DiskFull."""
-    from proxx.workdir import unusable
+    from proxx.files.workdir import unusable
 
     try:
         return tempfile.TemporaryDirectory(prefix="proxx-verify-", dir=work.absolute() if work else None)

@@ -21,19 +21,19 @@ from pathlib import Path
 from typing import Final
 
 import httpx
+from proxx_flows.common.reference import JobReference
 
-from flows.reference import JobReference
-from proxx.event import this_worker
-from proxx.execute import register_job
-from proxx.job import JobSpec, spec_bytes
-from proxx.store import Store
+from proxx.contracts.event import this_worker
+from proxx.contracts.job import JobSpec, spec_bytes
+from proxx.engine.execute import register_job
+from proxx.store.base import Store
 from tests.bench.storage import one_clip_jobs
 from tests.flows.pool import ENDED, Pool
 from tests.flows.postgres import USER, Postgres, database
 from tests.flows.server import Server, serving
 from tests.flows.specs import spec_like
-from tests.jobs import make_job
 from tests.objects.fault import proxying
+from tests.support.jobs import make_job
 
 AT_ONCE: Final = 8
 EXECUTED: Final = 200
@@ -63,8 +63,7 @@ def size(cluster: Postgres) -> int:
 def ask(server: Server, deployment: str, references: list[JobReference]) -> float:
     """Seconds to ask for a run of each, several at once."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    from flows import api
+    from proxx_flows.common import api
 
     def one(reference: JobReference) -> None:
         with temporary_settings({PREFECT_API_URL: server.url}):

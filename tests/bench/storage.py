@@ -20,30 +20,32 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from proxx import multipart
-from proxx.create import CreateRequest, create_jobs
-from proxx.event import this_worker
-from proxx.execute import Site, execute
-from proxx.fingerprint import Digester
-from proxx.glance import glances
-from proxx.job import JobSpec, spec_bytes
-from proxx.lock import acquire, release
-from proxx.places import Places
-from proxx.probe import decoders
-from proxx.profile import find_profile
-from proxx.publish import Content, Present, Published
-from proxx.reach import InBucket, parse_roots
-from proxx.register import register
-from proxx.result import make_result
-from proxx.s3store import S3Store
-from proxx.store import Store, init, open_store
-from proxx.toolchain import find_toolchain
-from proxx.upload import existing, parcel
-from proxx.wire import Wire
-from tests.jobs import half_second
+from proxx.contracts.event import this_worker
+from proxx.contracts.fingerprint import Digester
+from proxx.contracts.job import JobSpec, spec_bytes
+from proxx.contracts.profile import find_profile
+from proxx.contracts.result import make_result
+from proxx.create.jobs import create_jobs
+from proxx.create.request import CreateRequest
+from proxx.engine.execute import Site, execute
+from proxx.ffmpeg.probe import decoders
+from proxx.ffmpeg.toolchain import find_toolchain
+from proxx.files.places import Places
+from proxx.files.publish import Content, Present, Published
+from proxx.files.roots import InBucket, parse_roots
+from proxx.files.upload import existing, parcel
+from proxx.s3 import multipart
+from proxx.s3.transport import Wire
+from proxx.store.base import Store
+from proxx.store.listing import glances
+from proxx.store.lock import acquire, release
+from proxx.store.opening import init, open_store
+from proxx.store.registration import register
+from proxx.store.s3 import S3Store
 from tests.objects.endpoint import Endpoint
 from tests.objects.rgw import running_rgw
-from tests.results import completed, envelope, failed
+from tests.support.jobs import half_second
+from tests.support.results import completed, envelope, failed
 
 THREADS = 8
 IN_TURN = 10  # jobs on one, then on the other: what else the machine does slows both
@@ -134,7 +136,7 @@ def jobs_table(count: int) -> str:
 def told_job(store: Store, number: int) -> None:
     """A registered job: of ten, eight completed, one failed, one waits. Half of them weeks ago."""
     now = datetime.now(UTC) if number % 2 else FORMER
-    from proxx.event import stamp
+    from proxx.contracts.event import stamp
 
     job, me = f"{number:064x}", this_worker()
     register(store, b"{}", job, [f"/p/{number}.mov"], stamp(me, "r", clock=lambda: now))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from proxx.cli.specfiles import file_name
-from proxx.job import read_spec
+from proxx.cli.spec_files import file_name
+from proxx.contracts.job import read_spec
 from tests.cli.command import Answer, call
-from tests.jobs import half_second
+from tests.support.jobs import half_second
 
 Capture = pytest.CaptureFixture[str]
 
@@ -100,7 +100,7 @@ def test_all_specs_or_none(card: Path, tmp_path: Path, capsys: Capture) -> None:
 def test_a_place_that_cannot_be_is_refused_before_any_reading(
     spec: str, card: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxx.create.create_jobs", lambda *_, **__: pytest.fail("it was read"))
+    monkeypatch.setattr("proxx.create.jobs.create_jobs", lambda *_, **__: pytest.fail("it was read"))
     assert create(capsys, card, tmp_path / spec).status == 3
 
 
@@ -151,7 +151,7 @@ def test_a_profile_of_ones_own(card: Path, tmp_path: Path, capsys: Capture) -> N
 def test_it_warns_where_the_proxies_may_not_fit(
     card: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxx.workdir.free_bytes", lambda _: 1000)
+    monkeypatch.setattr("proxx.files.workdir.free_bytes", lambda _: 1000)
     assert "WARNING: they may not fit" in create(capsys, card, tmp_path / "day1.json").out
 
 

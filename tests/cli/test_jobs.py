@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from proxx.errors import FormatMismatch
-from proxx.event import Worker, stamp
-from proxx.job import JobContent, JobSpec, seal, spec_bytes
-from proxx.lock import acquire, release
-from proxx.register import record_refusal, register
-from proxx.result import ClipCompleted, make_result
-from proxx.store import Store, init
+from proxx.contracts.errors import FormatMismatch
+from proxx.contracts.event import Worker, stamp
+from proxx.contracts.job import JobContent, JobSpec, seal, spec_bytes
+from proxx.contracts.result import ClipCompleted, make_result
+from proxx.store.base import Store
+from proxx.store.lock import acquire, release
+from proxx.store.opening import init
+from proxx.store.registration import record_refusal, register
 from tests.cli.command import call
 from tests.objects.ground import Ground
-from tests.results import AnyClip, completed, envelope, failed
-from tests.specs import clip, job, profile, toolchain
+from tests.support.results import AnyClip, completed, envelope, failed
+from tests.support.specs import clip, job, profile, toolchain
 
 HOSTILE = "\x1b[31mA\n001"
 Capture = pytest.CaptureFixture[str]

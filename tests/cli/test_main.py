@@ -12,7 +12,17 @@ import pytest
 from proxx.cli.lazy import VERBS
 from tests.cli.command import ROOT, Answer, call, environment, proxx
 
-HEAVY = ("pydantic", "rich", "prefect", "ffmpeg", "timecode", "flows", "proxx.job", "proxx.process", "proxx.errors")
+HEAVY = (
+    "pydantic",
+    "rich",
+    "prefect",
+    "ffmpeg",
+    "timecode",
+    "proxx_flows",
+    "proxx.contracts.job",
+    "proxx.ffmpeg.process",
+    "proxx.contracts.errors",
+)
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -75,7 +85,7 @@ def test_a_bug_is_70_and_shows_its_traceback(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("\x1b[2J")
 
-    monkeypatch.setattr("proxx.glance.glances", broken)
+    monkeypatch.setattr("proxx.store.listing.glances", broken)
     answer = call(capsys, "--store", tmp_path / "store", "status")
     assert answer.status == 70
     assert "Traceback" in answer.err
@@ -90,7 +100,7 @@ def test_an_error_of_the_system_is_6_without_traceback(
     def broken(*_: object) -> None:
         raise PermissionError(13, "Permission denied", "/some\nwhere")
 
-    monkeypatch.setattr("proxx.glance.glances", broken)
+    monkeypatch.setattr("proxx.store.listing.glances", broken)
     answer = call(capsys, "--store", tmp_path / "store", "status")
     assert (answer.status, answer.err) == (6, "proxx: /some\\nwhere: Permission denied\n")
 
@@ -101,7 +111,7 @@ def test_stopped_by_hand_where_nothing_was_begun_is_130(
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("proxx.glance.glances", stopped)
+    monkeypatch.setattr("proxx.store.listing.glances", stopped)
     answer = call(capsys, "--store", tmp_path / "store", "status")
     assert answer.status == 130
     assert "Traceback" not in answer.err

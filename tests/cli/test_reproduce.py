@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from proxx.event import Worker
-from proxx.job import JobSpec, spec_bytes
-from proxx.store import FileStore, init
+from proxx.contracts.event import Worker
+from proxx.contracts.job import JobSpec, spec_bytes
+from proxx.store.file import FileStore
+from proxx.store.opening import init
 from tests.cli.command import Answer, call, start
-from tests.finished import THERE, finish, forged, run
-from tests.jobs import create, half_second
-from tests.makemedia import make, picture, sound
 from tests.objects.endpoint import Bucket
+from tests.support.finished import THERE, finish, forged, run
+from tests.support.jobs import create, half_second
+from tests.support.makemedia import make, picture, sound
 
 Capture = pytest.CaptureFixture[str]
 HERE = Worker(host=socket.gethostname(), pid=1, user="editor")

@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from proxx.job import JobContent, JobSpec, seal
-from proxx.store import FileStore
+from proxx.contracts.job import JobContent, JobSpec, seal
+from proxx.store.file import FileStore
 from tests.cli.command import ROOT, Answer, call, environment, proxx, start
-from tests.jobs import create, half_second, make_job, write_spec
-from tests.makemedia import make, picture
 from tests.objects.ground import Ground
+from tests.support.jobs import create, half_second, make_job, write_spec
+from tests.support.makemedia import make, picture
 
 Capture = pytest.CaptureFixture[str]
 STRANGE_KEYS = ("\x1b[31mred.mov", "a\nb.mov", "\u202etxt.mov")
@@ -134,12 +134,12 @@ def test_another_toolchain_is_6(ground: Ground, tmp_path: Path, capsys: Capture)
 def test_a_toolchain_that_changes_on_the_way_is_6(
     ground: Ground, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from proxx.errors import ToolchainMismatch
+    from proxx.contracts.errors import ToolchainMismatch
 
     def replaced(*_: object) -> None:
         raise ToolchainMismatch(message="The encoder used an instruction this CPU does not have.")
 
-    monkeypatch.setattr("proxx.execute.make_clip", replaced)
+    monkeypatch.setattr("proxx.engine.execute.make_clip", replaced)
     spec = write_spec(ground.job("prores_proxy", 2), tmp_path / "job.json")
     answer = call(capsys, "run", spec)
     assert answer.status == 6
@@ -152,7 +152,7 @@ def test_a_bug_of_the_engine_is_70_and_recorded(
     def broken(*_: object) -> None:
         raise OSError(5, "Input/output error", "/somewhere")
 
-    monkeypatch.setattr("proxx.execute.make_clip", broken)
+    monkeypatch.setattr("proxx.engine.execute.make_clip", broken)
     spec = write_spec(ground.job("prores_proxy"), tmp_path / "job.json")
     answer = call(capsys, "run", spec)
     assert answer.status == 70
@@ -294,7 +294,7 @@ def test_nohup_is_respected(tmp_path: Path) -> None:
     """A signal that was ignored when the command was started stays so."""
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + (
         "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-        "from proxx.cli.interrupts import stop_requests\n"
+        "from proxx.cli.stop_requests import stop_requests\n"
         "with stop_requests() as asked:\n"
         "    signal.raise_signal(signal.SIGHUP); assert not asked()\n"
         "    signal.raise_signal(signal.SIGTERM); assert asked()\n"

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from proxx.event import Event
-from proxx.ledger import Attempt, Closed, read_attempts
-from proxx.preflight import TRIAL
-from proxx.status import State, job_status
+from proxx.contracts.event import Event
+from proxx.files.preflight import TRIAL
+from proxx.store.attempts import Attempt, Closed, read_attempts
+from proxx.store.status import State, job_status
 from tests.cluster.card import Card, Told
 from tests.cluster.fleet import Share
 from tests.cluster.plan import Blow

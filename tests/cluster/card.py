@@ -17,21 +17,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from proxx.canonical import Json
-from proxx.create import CreateRequest, create_jobs
-from proxx.event import canonical_log
-from proxx.job import JobSpec, spec_bytes
-from proxx.ledger import Closed, read_attempts
-from proxx.places import Places
-from proxx.probe import decoders
-from proxx.profile import catalogue, find_profile
-from proxx.reach import parse_roots
-from proxx.store import FileStore, Store, init
-from proxx.toolchain import find_toolchain
+from proxx.contracts.canonical import Json
+from proxx.contracts.event import canonical_log
+from proxx.contracts.job import JobSpec, spec_bytes
+from proxx.contracts.profile import catalogue, find_profile
+from proxx.create.jobs import create_jobs
+from proxx.create.request import CreateRequest
+from proxx.ffmpeg.probe import decoders
+from proxx.ffmpeg.toolchain import find_toolchain
+from proxx.files.places import Places
+from proxx.files.roots import parse_roots
+from proxx.store.attempts import Closed, read_attempts
+from proxx.store.base import Store
+from proxx.store.file import FileStore
+from proxx.store.opening import init
 from tests.flows.pool import ROOT
-from tests.jobs import half_second
-from tests.makemedia import make, picture, sound
 from tests.objects.endpoint import Bucket
+from tests.support.jobs import half_second
+from tests.support.makemedia import make, picture, sound
 
 FAILING: Final = "failing"
 CODES: Final = {1: "DECODE_FAILED", 2: "SOURCE_MISSING", 3: "SOURCE_CHANGED"}

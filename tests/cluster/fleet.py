@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from proxx.preflight import TRIAL
-from proxx.store import Store, init, open_store
-from proxx.wire import RESENDS
+from proxx.files.preflight import TRIAL
+from proxx.s3.transport import RESENDS
+from proxx.store.base import Store
+from proxx.store.opening import init, open_store
 from tests.cluster.card import Card, Told, tell
 from tests.cluster.clock import COMPILER
 from tests.cluster.hosts import Host, Surroundings

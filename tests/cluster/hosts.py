@@ -193,7 +193,7 @@ class Host:
     def start_worker(self, environment: Mapping[str, str], *arguments: str) -> WorkerOnHost:
         """`polls` of what is returned waits for it."""
         log = self.folder / f"{self.name}-worker-{uuid.uuid4().hex[:6]}.log"
-        argv = [sys.executable, "-m", "flows.worker", "--pool", "proxx", "--name", self.name, *arguments]
+        argv = [sys.executable, "-m", "proxx_flows.worker", "--pool", "proxx", "--name", self.name, *arguments]
         env = {**environment, "PREFECT_LOGGING_LEVEL": "DEBUG"}
         self.worker = WorkerOnHost(self.name, self.popen([*argv, "--toolchain", "static"], env, log), log)
         return self.worker

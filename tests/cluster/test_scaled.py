@@ -16,8 +16,8 @@ from typing import Final
 
 import pytest
 
-from proxx.ledger import read_attempts
-from proxx.profile import catalogue
+from proxx.contracts.profile import catalogue
+from proxx.store.attempts import read_attempts
 from tests.cluster.card import CODES, FAILING, Card, Told
 from tests.cluster.fleet import Fleet, Share, six_hosts
 from tests.cluster.hosts import Host, Surroundings

@@ -15,8 +15,8 @@ from typing import Final
 import pytest
 
 from tests.faults.test_kill import Stage, no_ffmpeg_works_in, staged_on
-from tests.jobs import create, write_spec
 from tests.objects.ground import Ground
+from tests.support.jobs import create, write_spec
 
 OPENED = re.compile(r'^\d+ +(?:openat|creat|open)\([^"]*"((?:[^"\\]|\\.)*)", ([A-Z_|]+)')
 CHANGED = re.compile(r"^\d+ +(?:unlink|rename|link|mkdir|rmdir|chmod|truncate|symlink)[a-z0-9]*\((.*)\) += 0")

@@ -19,15 +19,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from proxx.errors import NotLocked
-from proxx.event import this_worker
-from proxx.job import JobSpec
-from proxx.ledger import Closed, Open, read_attempts
-from proxx.lock import unlock
-from proxx.status import job_status
-from proxx.store import FileStore, Store
-from tests.jobs import make_job, write_spec
+from proxx.contracts.errors import NotLocked
+from proxx.contracts.event import this_worker
+from proxx.contracts.job import JobSpec
+from proxx.store.attempts import Closed, Open, read_attempts
+from proxx.store.base import Store
+from proxx.store.file import FileStore
+from proxx.store.lock import unlock
+from proxx.store.status import job_status
 from tests.objects.ground import Ground
+from tests.support.jobs import make_job, write_spec
 
 EVENTS = 8  # lock.acquired, 2 x (started, publishing, completed), lock.released
 FAULTS = [f"{when}:{number}" for number in range(1, EVENTS + 1) for when in ("before", "after")]

@@ -9,25 +9,25 @@ from pathlib import Path
 
 import pytest
 
-from proxx import store as stores
-from proxx.errors import PlaceUnreachable, SourceUnreadable, SpecInvalid, StoreMismatch, ToolchainMismatch
-from proxx.event import this_worker
-from proxx.execute import Site, execute
-from proxx.job import JobContent, JobSpec, Toolchain, seal, spec_bytes
-from proxx.layout import refusals_folder
-from proxx.lock import unlock
-from proxx.places import Places
-from proxx.reach import OnDisk
-from proxx.recipe import SourceFile
-from proxx.result import ExecutionResult
-from proxx.source import admit_source
-from proxx.steps import ClipStage, Step, Watcher, silent
-from proxx.store import MemoryStore, Store
-from proxx.toolchain import Installed, admit, find_toolchain
-from tests import specs
-from tests.jobs import make_job
+from proxx.contracts.errors import PlaceUnreachable, SourceUnreadable, SpecInvalid, StoreMismatch, ToolchainMismatch
+from proxx.contracts.event import this_worker
+from proxx.contracts.job import JobContent, JobSpec, Toolchain, seal, spec_bytes
+from proxx.contracts.recipe import SourceFile
+from proxx.contracts.result import ExecutionResult
+from proxx.engine.execute import Site, execute
+from proxx.engine.steps import ClipStage, Step, Watcher, silent
+from proxx.ffmpeg.toolchain import Installed, admit, find_toolchain
+from proxx.files.places import Places
+from proxx.files.roots import OnDisk
+from proxx.files.source import admit_source
+from proxx.store import opening as stores
+from proxx.store.base import MemoryStore, Store
+from proxx.store.keys import refusals_folder
+from proxx.store.lock import unlock
 from tests.objects.ground import Around, Ground
 from tests.objects.kinds import Kind
+from tests.support import specs
+from tests.support.jobs import make_job
 
 
 def run(
@@ -172,7 +172,7 @@ def test_an_encoder_that_is_changed_during_the_job_publishes_nothing(
                 program.write_text("#!/bin/sh\nexit 1\n")
                 program.chmod(0o755)
 
-    monkeypatch.setattr("proxx.execute.admit", copied)
+    monkeypatch.setattr("proxx.engine.execute.admit", copied)
     result = run(ground.job("prores_proxy", 2), ground.store(), watch=at_stage(stage, upgrade), ground=ground)
     assert result.stopped is not None
     assert result.stopped.code == CHANGED[change]

@@ -15,16 +15,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxx.canonical import pretty_bytes
-from proxx.errors import Refusal
-from proxx.event import this_worker
-from proxx.execute import Site, execute
-from proxx.journal import Journal
-from proxx.layout import parse
-from proxx.places import SINGLE, Places
-from proxx.reach import parse_roots
-from proxx.steps import ClipProgress, Step
-from proxx.store import Store, open_store
+from proxx.contracts.canonical import pretty_bytes
+from proxx.contracts.error_bases import Refusal
+from proxx.contracts.event import this_worker
+from proxx.engine.execute import Site, execute
+from proxx.engine.steps import ClipProgress, Step
+from proxx.files.places import SINGLE, Places
+from proxx.files.roots import parse_roots
+from proxx.s3.incidents import Journal
+from proxx.store.base import Store
+from proxx.store.keys import parse
+from proxx.store.opening import open_store
 
 
 @dataclass

@@ -11,12 +11,12 @@ from prefect.exceptions import ObjectAlreadyExists
 from prefect.flows import Flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.callables import parameter_schema
+from proxx_flows.proxy_job import proxy_job
 
-from flows.proxy_job import proxy_job
 from tests.flows.server import Server
 
 POOL: Final = "proxx"
-ENTRYPOINT: Final = "flows.proxy_job.proxy_job"
+ENTRYPOINT: Final = "proxx_flows.proxy_job.proxy_job"
 
 
 def deploy(server: Server, pool: str = POOL) -> str:

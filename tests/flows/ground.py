@@ -12,7 +12,8 @@ from typing import Final
 
 import pytest
 
-from proxx.store import Store, open_store
+from proxx.store.base import Store
+from proxx.store.opening import open_store
 from tests.objects.endpoint import Bucket
 from tests.objects.moto import Moto
 from tests.objects.rgw import Rgw

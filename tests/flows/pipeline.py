@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from prefect import flow
-
-from flows.make_proxies import proxies
+from proxx_flows.make_proxies import proxies
 
 
 @flow(name="day-one")

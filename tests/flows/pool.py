@@ -22,13 +22,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import psutil
+from proxx_flows.common.reference import JobReference
 
-from flows.reference import JobReference
-from proxx.event import this_worker
-from proxx.execute import register_job
-from proxx.job import JobSpec, spec_bytes
-from proxx.status import State, history, job_status
-from proxx.store import FileStore, Store, init
+from proxx.contracts.event import this_worker
+from proxx.contracts.job import JobSpec, spec_bytes
+from proxx.engine.execute import register_job
+from proxx.store.base import Store
+from proxx.store.file import FileStore
+from proxx.store.opening import init
+from proxx.store.status import State, history, job_status
 from tests.flows import runbook
 from tests.flows.server import Server, serving
 
@@ -163,7 +165,17 @@ class Pool:
     def start(self, name: str, *arguments: str, **env: str) -> WorkerProcess:
         """Start a worker; `polls` waits for it."""
         log = self.folder / f"{name}-{uuid.uuid4().hex[:6]}.log"
-        argv = [sys.executable, "-m", "flows.worker", "--pool", "proxx", "--name", name, "--toolchain", "static"]
+        argv = [
+            sys.executable,
+            "-m",
+            "proxx_flows.worker",
+            "--pool",
+            "proxx",
+            "--name",
+            name,
+            "--toolchain",
+            "static",
+        ]
         with log.open("wb") as out:
             process = subprocess.Popen(
                 [*argv, *arguments],

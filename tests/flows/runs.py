@@ -13,15 +13,16 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import LogSort
+from proxx_flows.common.reference import JobReference
+from proxx_flows.proxy_job import proxy_job
 
-from flows.proxy_job import proxy_job
-from flows.reference import JobReference
-from proxx.canonical import Json
-from proxx.event import canonical_log, this_worker
-from proxx.execute import register_job
-from proxx.job import JobSpec, spec_bytes
-from proxx.ledger import read_attempts
-from proxx.store import Store, init
+from proxx.contracts.canonical import Json
+from proxx.contracts.event import canonical_log, this_worker
+from proxx.contracts.job import JobSpec, spec_bytes
+from proxx.engine.execute import register_job
+from proxx.store.attempts import read_attempts
+from proxx.store.base import Store
+from proxx.store.opening import init
 
 T = TypeVar("T")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from proxx.job import JobContent, JobSpec, seal, spec_bytes
-from tests.jobs import make_job
+from proxx.contracts.job import JobContent, JobSpec, seal, spec_bytes
+from tests.support.jobs import make_job
 
 
 def spec_like(job: JobSpec, output: Path, name: str = "A001") -> JobSpec:

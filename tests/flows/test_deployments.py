@@ -15,13 +15,14 @@ from typing import Any, Final
 import click
 import pytest
 import yaml
+from proxx_flows.audit.finding import Verdict
 
-from flows.finding import Verdict
 from proxx.cli.main import enter, proxx
-from proxx.store import FileStore, init
+from proxx.store.file import FileStore
+from proxx.store.opening import init
 from tests.flows import runbook
 from tests.flows.pool import ROOT, Pool, digests
-from tests.jobs import half_second
+from tests.support.jobs import half_second
 
 DEPLOYMENTS: Final = ("proxy-job/proxx", "make-proxies/proxx")
 BIN: Final = Path(sys.executable).parent

@@ -14,15 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from proxx_flows.audit.finding import Verdict
 
-from flows.finding import Verdict
-from proxx.job import JobSpec
-from proxx.status import State, job_status
+from proxx.contracts.job import JobSpec
+from proxx.store.status import State, job_status
 from tests.flows.ground import KINDS
 from tests.flows.pool import DEADLINE, Pool, until
 from tests.flows.postgres import Postgres
 from tests.flows.yard import Yard, a_yard
-from tests.jobs import make_job
+from tests.support.jobs import make_job
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -14,40 +14,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from proxx_flows.common.errors import DeploymentMissing, StoreNotShared
+from proxx_flows.submission.summary import FileProblem, Summary
 
-from flows.errors import DeploymentMissing, StoreNotShared
-from flows.summary import FileProblem, Summary
-from proxx.errors import Locked, OutputClaimed, PreflightRefused
-from proxx.event import this_worker
-from proxx.execute import register_job
-from proxx.job import JobSpec, spec_bytes
-from proxx.lock import acquire
-from proxx.status import all_jobs, job_status
-from proxx.store import init, open_store
+from proxx.contracts.errors import Locked, OutputClaimed, PreflightRefused
+from proxx.contracts.event import this_worker
+from proxx.contracts.job import JobSpec, spec_bytes
+from proxx.engine.execute import register_job
+from proxx.store.lock import acquire
+from proxx.store.opening import init, open_store
+from proxx.store.status import all_jobs, job_status
 from tests.flows.ground import Ground
 from tests.flows.pool import ROOT, until
 from tests.flows.runs import flow_run, run_id
 from tests.flows.server import Server
-from tests.jobs import create, half_second
 from tests.media.test_refused import clip_of, damaged
+from tests.support.jobs import create, half_second
 
 if TYPE_CHECKING:
-    from flows.api import Run
+    from proxx_flows.common.api import Run
 
 PROFILE: Final = "prores_proxy_half"
 SERVE: Final = """
 from prefect import serve
-from flows.make_proxies import make_proxies
-from flows.proxy_job import proxy_job
+from proxx_flows.make_proxies import make_proxies
+from proxx_flows.proxy_job import proxy_job
 serve(make_proxies.to_deployment("served"), proxy_job.to_deployment("served"))
 """
 DEPLOY: Final = """
-from flows.proxy_job import proxy_job
+from proxx_flows.proxy_job import proxy_job
 proxy_job.to_deployment("nobody").apply()
 """
 CALL: Final = """
 import sys
-from flows.make_proxies import proxies
+from proxx_flows.make_proxies import proxies
 card, out, store = sys.argv[1:]
 proxies([card], "prores_proxy_half", out, store=store, name="left", deployment="proxy-job/nobody")
 """
@@ -75,7 +75,7 @@ def good(tmp_path: Path) -> Path:
 
 def runs_of(summary: Summary) -> list[Run]:
     """The flow runs that Prefect has of the summary's jobs, in their order."""
-    from flows.api import runs_tagged
+    from proxx_flows.common.api import runs_tagged
 
     return [run for job in summary.jobs for run in runs_tagged(f"job:{job.job_id[:12]}")]
 
@@ -98,7 +98,7 @@ def test_a_pipeline_of_somebody_elses_reacts_to_a_failure(prefect: Server, card:
     }
     assert sorted(path.name for path in edit.iterdir()) == ["a.mov"]
 
-    from flows.make_proxies import proxies
+    from proxx_flows.make_proxies import proxies
 
     again = proxies([card], PROFILE, edit, store=store, clips_per_job=1)  # nothing is executed a second time
     assert [(job.status, job.attempt, job.recorded) for job in again.jobs] == [
@@ -123,8 +123,7 @@ def test_a_pipeline_of_somebody_elses_reacts_to_a_failure(prefect: Server, card:
 def test_from_an_async_flow(prefect: Server, good: Path, tmp_path: Path) -> None:
     """The helper is plain in both kinds of flow."""
     from prefect import flow
-
-    from flows.make_proxies import proxies
+    from proxx_flows.make_proxies import proxies
 
     @flow
     async def ingest() -> list[str]:
@@ -136,7 +135,7 @@ def test_from_an_async_flow(prefect: Server, good: Path, tmp_path: Path) -> None
 
 def test_from_a_bucket_into_a_bucket(prefect: Server, ground: Ground) -> None:
     """A prefix as a card, as any folder is; the run and the job are called by its last part."""
-    from flows.make_proxies import make_proxies, summary_of
+    from proxx_flows.make_proxies import make_proxies, summary_of
 
     for name in ("DAY1/b.mov", "DAY1/a.mov"):
         ground.put(half_second("a.mov"), f"card/{name}")
@@ -157,7 +156,7 @@ def test_from_a_bucket_into_a_bucket(prefect: Server, ground: Ground) -> None:
 
 def test_names_below_roots(prefect: Server, ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a deployment, where a path has to be whole: a root's name is, and a root that is not here is none."""
-    from flows.make_proxies import proxies
+    from proxx_flows.make_proxies import proxies
 
     ground.put(half_second("a.mov"), "media/A001/a.mov")
     ground.replace("proxies/before.txt", b"")
@@ -177,7 +176,7 @@ def test_a_bucket_that_cannot_be_used(
     prefect: Server, rgw_ground: Ground, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """Said before anything is made, and without the secret."""
-    from flows.make_proxies import make_proxies, summary_of
+    from proxx_flows.make_proxies import make_proxies, summary_of
 
     rgw_ground.put(half_second("a.mov"), "card/a.mov")
     init(rgw_ground.store)
@@ -196,7 +195,7 @@ def test_a_bucket_that_cannot_be_used(
 
 
 def test_all_that_is_wrong_is_said_at_once_and_nothing_is_made(prefect: Server, tmp_path: Path) -> None:
-    from flows.make_proxies import make_proxies, proxies, summary_of
+    from proxx_flows.make_proxies import make_proxies, proxies, summary_of
 
     card, store = tmp_path / "card", tmp_path / "store"
     card.mkdir()
@@ -233,7 +232,7 @@ def test_all_that_is_wrong_is_said_at_once_and_nothing_is_made(prefect: Server, 
 def test_a_request_that_cannot_be_met(
     prefect: Server, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], code: str
 ) -> None:
-    from flows.make_proxies import proxies
+    from proxx_flows.make_proxies import proxies
 
     monkeypatch.delenv("PROXX_STORE", raising=False)
     asked = {"profile": PROFILE, "output": str(tmp_path / "edit"), "store": str(tmp_path / "store"), **changes}
@@ -248,7 +247,7 @@ def as_asked(source: Path, edit: Path, name: str) -> JobSpec:
 
 
 def test_an_open_attempt_and_anothers_outputs_are_reported(prefect: Server, good: Path, tmp_path: Path) -> None:
-    from flows.make_proxies import proxies
+    from proxx_flows.make_proxies import proxies
 
     edit, store = tmp_path / "edit", open_store(str(tmp_path / "store"))
     job = as_asked(good / "a.mov", edit, "first")
@@ -269,8 +268,7 @@ def test_an_open_attempt_and_anothers_outputs_are_reported(prefect: Server, good
 
 def test_wrong_parameters_are_refused_by_name(prefect: Server, tmp_path: Path) -> None:
     from prefect.exceptions import ParameterTypeError
-
-    from flows.make_proxies import proxies
+    from proxx_flows.make_proxies import proxies
 
     with pytest.raises(ParameterTypeError, match="clips_per_job"):
         proxies(["/card"], PROFILE, tmp_path, clips_per_job=0)
@@ -309,7 +307,7 @@ def process(server: Server, code: str, tmp_path: Path, *args: object) -> Iterato
 
 
 def deployed(name: str) -> bool:
-    from flows.api import find_deployment
+    from proxx_flows.common.api import find_deployment
 
     try:
         find_deployment(name)
@@ -351,7 +349,7 @@ def store_uuid(tmp_path: Path) -> str:
 
 def test_who_follows_may_go_and_the_jobs_stay(prefect: Server, good: Path, tmp_path: Path) -> None:
     """No worker takes the job here: the run waits, before and after whoever asked for it was ended."""
-    from flows.api import runs_tagged
+    from proxx_flows.common.api import runs_tagged
 
     with process(prefect, DEPLOY, tmp_path) as deploying:
         assert deploying.wait(60) == 0, (tmp_path / "process.log").read_text()
@@ -368,7 +366,7 @@ def test_who_follows_may_go_and_the_jobs_stay(prefect: Server, good: Path, tmp_p
     assert job_status(open_store(str(store)), job.job_id).state == "REGISTERED"
 
     cancel(run.id)  # by an operator, so that the same call has a run, and no hope
-    from flows.make_proxies import proxies
+    from proxx_flows.make_proxies import proxies
 
     (lost,) = proxies(
         [good], PROFILE, tmp_path / "edit", store=str(store), name="left", deployment="proxy-job/nobody"
@@ -393,7 +391,7 @@ def cancel(run_id: str) -> None:
 
 
 def test_the_form_in_prefects_pages() -> None:
-    from flows.make_proxies import make_proxies
+    from proxx_flows.make_proxies import make_proxies
 
     form = make_proxies.parameters.model_dump()
     assert form["required"] == ["sources", "profile", "output"]

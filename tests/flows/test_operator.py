@@ -20,18 +20,19 @@ from typing import Any, Final
 import psutil
 import pytest
 
-from proxx.errors import OutputExists
-from proxx.event import this_worker
-from proxx.execute import register_job
-from proxx.job import JobSpec, spec_bytes
-from proxx.status import job_status
-from proxx.store import Store, init
+from proxx.contracts.errors import OutputExists
+from proxx.contracts.event import this_worker
+from proxx.contracts.job import JobSpec, spec_bytes
+from proxx.engine.execute import register_job
+from proxx.store.base import Store
+from proxx.store.opening import init
+from proxx.store.status import job_status
 from tests.cli.command import Answer, call
 from tests.flows.deploy import deploy
 from tests.flows.ground import Ground, ground_of, speak
 from tests.flows.server import Server
-from tests.jobs import create, make_job, write_spec
-from tests.makemedia import make, picture
+from tests.support.jobs import create, make_job, write_spec
+from tests.support.makemedia import make, picture
 
 ROOT: Final = Path(__file__).parents[2]
 DEADLINE: Final = 120  # seconds for anything, beside three other test runs

@@ -9,14 +9,14 @@ import pytest
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from proxx_flows.job.final_state import read_result
 
-from flows.answer import read_result
-from proxx.ledger import read_attempts
+from proxx.store.attempts import read_attempts
 from tests.flows.ground import Ground
 from tests.flows.relay import relaying
 from tests.flows.runs import data_of, registered, run_here, run_id, state_types
 from tests.flows.server import Server
-from tests.jobs import make_job
+from tests.support.jobs import make_job
 
 
 @pytest.mark.clause("I7")

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.states import Cancelled
+from proxx_flows.common import api
+from proxx_flows.common.reference import JobReference, run_name, run_tags
+from proxx_flows.proxy_job import proxy_job
 
-from flows import api
-from flows.proxy_job import proxy_job
-from flows.reference import JobReference, run_name, run_tags
-from proxx.event import this_worker
-from proxx.execute import register_job
-from proxx.job import JobSpec, spec_bytes
-from proxx.store import init, open_store
+from proxx.contracts.event import this_worker
+from proxx.contracts.job import JobSpec, spec_bytes
+from proxx.engine.execute import register_job
+from proxx.store.opening import init, open_store
 from tests.flows.browser import page
 from tests.flows.deploy import deploy
 from tests.flows.server import Server, talking_to
-from tests.jobs import create, half_second, make_job
+from tests.support.jobs import create, half_second, make_job
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

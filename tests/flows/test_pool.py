@@ -13,16 +13,17 @@ from typing import Final
 
 import pytest
 
-from proxx.canonical import Json
 from proxx.cli.main import enter
-from proxx.event import canonical_log
-from proxx.job import JobSpec
-from proxx.ledger import Closed, read_attempts
-from proxx.status import State, history, job_status
-from proxx.store import FileStore, Store
+from proxx.contracts.canonical import Json
+from proxx.contracts.event import canonical_log
+from proxx.contracts.job import JobSpec
+from proxx.store.attempts import Closed, read_attempts
+from proxx.store.base import Store
+from proxx.store.file import FileStore
+from proxx.store.status import State, history, job_status
 from tests.flows.pool import Pool, digests
 from tests.flows.postgres import Postgres
-from tests.jobs import create, half_second, write_spec
+from tests.support.jobs import create, half_second, write_spec
 
 JOBS: Final = int(os.environ.get("PROXX_POOL_JOBS", "8"))
 FEWER: Final = int(os.environ.get("PROXX_POOL_JOBS", "6"))  # on the second database

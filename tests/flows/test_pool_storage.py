@@ -15,17 +15,17 @@ from typing import Final
 
 import psutil
 import pytest
+from proxx_flows.audit.finding import Verdict
 
-from flows.finding import Verdict
 from proxx.cli.main import enter
-from proxx.job import JobSpec
-from proxx.status import State, history, job_status
-from proxx.store import FileStore
+from proxx.contracts.job import JobSpec
+from proxx.store.file import FileStore
+from proxx.store.status import State, history, job_status
 from tests.flows.ground import Ground
 from tests.flows.pool import Pool
 from tests.flows.test_pool import Made, became
 from tests.flows.yard import Yard, a_yard, long_clip
-from tests.jobs import create, half_second, write_spec
+from tests.support.jobs import create, half_second, write_spec
 
 JOBS: Final = 6
 MUST_FAIL: Final = {1: "SOURCE_CHANGED", 3: "OUTPUT_EXISTS", 4: "SOURCE_MISSING"}
@@ -73,7 +73,7 @@ def make_jobs(ground: Ground, folder: Path) -> list[JobSpec]:
 
 
 def bucket_job(source: str, output: str, name: str) -> JobSpec:
-    from flows.sharing import places_here
+    from proxx_flows.common.shared_store import places_here
 
     return create((source,), output, "prores_proxy_half", name=name, places=places_here())
 
@@ -126,8 +126,8 @@ def test_two_workers_and_a_bucket(yard: Yard, tmp_path: Path) -> None:
 
 READ: Final = """
 import sys
-from flows.summary import Summary
-from flows.make_proxies import summary_of
+from proxx_flows.submission.summary import Summary
+from proxx_flows.make_proxies import summary_of
 from prefect.client.orchestration import get_client
 with get_client(sync_client=True) as client:
     print(summary_of(client.read_flow_run(sys.argv[1]).state).model_dump_json(by_alias=True))

@@ -15,22 +15,23 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import PrefectHTTPStatusError
+from proxx_flows.common.reference import JobReference, run_name, run_tags
+from proxx_flows.job.final_state import read_result
+from proxx_flows.proxy_job import proxy_job
 
-from flows.answer import read_result
-from flows.proxy_job import proxy_job
-from flows.reference import JobReference, run_name, run_tags
-from proxx.event import this_worker
-from proxx.execute import Site, execute
-from proxx.job import JobSpec, spec_bytes
-from proxx.layout import spec_key
-from proxx.result import ExecutionResult
-from proxx.status import State, job_status
-from proxx.store import FileStore, init
+from proxx.contracts.event import this_worker
+from proxx.contracts.job import JobSpec, spec_bytes
+from proxx.contracts.result import ExecutionResult
+from proxx.engine.execute import Site, execute
+from proxx.store.file import FileStore
+from proxx.store.keys import spec_key
+from proxx.store.opening import init
+from proxx.store.status import State, job_status
 from tests.flows.deploy import deploy
 from tests.flows.ground import Ground
 from tests.flows.runs import artifacts, data_of, flow_run, ledger, registered, run_here, run_id, state_types
 from tests.flows.server import Server
-from tests.jobs import create, half_second, make_job
+from tests.support.jobs import create, half_second, make_job
 
 pytestmark = pytest.mark.usefixtures("prefect")
 
@@ -76,7 +77,7 @@ def test_a_run_makes_what_the_engine_makes(ground: Ground, tmp_path: Path) -> No
 
 READ = """
 import sys, json
-from flows.answer import read_result
+from proxx_flows.job.final_state import read_result
 from prefect.client.orchestration import get_client
 with get_client(sync_client=True) as client:
     state = client.read_flow_run(sys.argv[1]).state
@@ -129,7 +130,7 @@ def test_an_attempt_that_ended_is_refused_with_what_it_came_to(ground: Ground) -
 
 @pytest.mark.clause("P6")
 def test_an_attempt_that_is_open_is_refused(store: FileStore, tmp_path: Path) -> None:
-    from proxx.lock import acquire
+    from proxx.store.lock import acquire
 
     reference = registered(make_job(tmp_path / "proxies", "prores_proxy"), store)
     acquire(store, reference.job_id, 1, this_worker(), "another run")
@@ -317,7 +318,7 @@ def test_a_bug_is_recorded_by_the_engine_and_raised_on(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("proxx.execute.make_clip", broken)
+    monkeypatch.setattr("proxx.engine.execute.make_clip", broken)
     reference = registered(make_job(tmp_path / "proxies", "prores_proxy"), store)
     state = run_here(reference=reference)
     assert (state.type, state.message) == (

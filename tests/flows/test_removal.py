@@ -12,16 +12,17 @@ from typing import Any, Final
 
 import pytest
 
-from proxx.canonical import Json
 from proxx.cli.lazy import VERBS
-from proxx.event import canonical_log
-from proxx.job import JobSpec
-from proxx.ledger import Closed, read_attempts
-from proxx.store import Store, open_store
+from proxx.contracts.canonical import Json
+from proxx.contracts.event import canonical_log
+from proxx.contracts.job import JobSpec
+from proxx.store.attempts import Closed, read_attempts
+from proxx.store.base import Store
+from proxx.store.opening import open_store
 from tests.flows.ground import Ground
 from tests.flows.pool import ROOT
 from tests.flows.server import Server
-from tests.jobs import make_job, write_spec
+from tests.support.jobs import make_job, write_spec
 
 SCALING: Final = ("flows", "deployments", "prefect.yaml", "tests/flows", "tests/cluster")
 
@@ -32,7 +33,7 @@ from importlib import metadata
 
 class Gone:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("prefect", "flows"):
+        if name.partition(".")[0] in ("prefect", "proxx_flows"):
             raise ModuleNotFoundError(f"No module named {name!r}: it was removed", name=name)
 
 sys.meta_path.insert(0, Gone())
@@ -41,7 +42,7 @@ real = metadata.entry_points
 def entry_points(**wanted):
     """Of what was asked for by a group, without ours."""
     found = real(**wanted)
-    return tuple(p for p in found if not p.module.startswith("flows")) if "group" in wanted else found
+    return tuple(p for p in found if not p.module.startswith("proxx_flows")) if "group" in wanted else found
 
 metadata.entry_points = entry_points
 sys.argv[0] = "proxx"
@@ -87,7 +88,7 @@ def came_of(store: Store, job: JobSpec) -> tuple[tuple[dict[str, Json], ...], An
 @pytest.mark.clause("V6", lead=True)
 def test_the_same_job_gives_the_same(engine_alone: Path, prefect: Server, ground: Ground, tmp_path: Path) -> None:
     """One job as a flow run, and with flows removed and Prefect out of reach: the same bytes, log, fingerprint."""
-    from flows.proxy_job import proxy_job
+    from proxx_flows.proxy_job import proxy_job
 
     job = make_job(ground.at("proxies"), "prores_proxy_half", clips=2)
     spec = write_spec(job, tmp_path / "job.json")

@@ -9,18 +9,18 @@ from uuid import UUID
 
 import pytest
 
-from proxx.status import State, history, job_status
+from proxx.store.status import State, history, job_status
 from tests.flows.ground import Ground
 from tests.flows.runs import log_of, registered
 from tests.flows.server import Server
-from tests.jobs import make_job
 from tests.objects.fault import proxying
 from tests.objects.rules import Answer, LoseAnswer
+from tests.support.jobs import make_job
 
 RUN: Final = """
 import sys
-from flows.proxy_job import proxy_job
-from flows.reference import JobReference
+from proxx_flows.proxy_job import proxy_job
+from proxx_flows.common.reference import JobReference
 state = proxy_job(reference=JobReference.model_validate_json(sys.argv[1]), return_state=True)
 print(state.state_details.flow_run_id)
 """

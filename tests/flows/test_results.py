@@ -13,17 +13,17 @@ from typing import Any, Final
 import pytest
 from prefect.filesystems import RemoteFileSystem
 from prefect.settings import PREFECT_DEFAULT_RESULT_STORAGE_BLOCK, temporary_settings
+from proxx_flows.job.final_state import read_result
+from proxx_flows.worker.result_check import refusal_of_results
 from s3fs import S3FileSystem
 
-from flows.answer import read_result
-from flows.result_check import refusal_of_results
-from proxx.result import ExecutionResult
-from proxx.status import State, job_status
+from proxx.contracts.result import ExecutionResult
+from proxx.store.status import State, job_status
 from tests.flows.ground import Ground, ground_of, speak
 from tests.flows.runs import data_of, flow_run, log_of, registered, run_here, run_id, state_types
 from tests.flows.server import Server
 from tests.flows.test_proxy_job import READ
-from tests.jobs import make_job
+from tests.support.jobs import make_job
 
 SETTING: Final = "PREFECT_DEFAULT_RESULT_STORAGE_BLOCK"
 

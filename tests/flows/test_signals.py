@@ -17,18 +17,18 @@ import psutil
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.states import Pending
+from proxx_flows.common.reference import JobReference
+from proxx_flows.job.final_state import read_result
+from proxx_flows.proxy_job import proxy_job
 
-from flows.answer import read_result
-from flows.proxy_job import proxy_job
-from flows.reference import JobReference
-from proxx.job import JobSpec
-from proxx.status import State, job_status
-from proxx.store import Store
+from proxx.contracts.job import JobSpec
+from proxx.store.base import Store
+from proxx.store.status import State, job_status
 from tests.flows.ground import Ground
 from tests.flows.runs import data_of, flow_run, ledger, registered, state_types, wait_for
 from tests.flows.server import Server
-from tests.jobs import create, half_second
-from tests.makemedia import make, picture
+from tests.support.jobs import create, half_second
+from tests.support.makemedia import make, picture
 
 ROOT: Final = Path(__file__).parents[2]
 DEADLINE: Final = 120
@@ -54,7 +54,7 @@ def asked_for(reference: JobReference) -> UUID:
 @contextmanager
 def engine(server: Server, ground: Ground, run: UUID, results: Path) -> Iterator[subprocess.Popen[str]]:
     """The process that a worker starts for a run; it hears SIGINT whatever the tests were started from."""
-    here = {"PREFECT__FLOW_ENTRYPOINT": "flows.proxy_job.proxy_job", "PREFECT_LOCAL_STORAGE_PATH": str(results)}
+    here = {"PREFECT__FLOW_ENTRYPOINT": "proxx_flows.proxy_job.proxy_job", "PREFECT_LOCAL_STORAGE_PATH": str(results)}
     process = subprocess.Popen(
         [sys.executable, "-m", "prefect.engine", str(run)],
         env=server.env(**here, **ground.environment),
@@ -93,7 +93,7 @@ def encoder_of(process: subprocess.Popen[str], store: Store, job: JobSpec) -> ps
 
 
 def ledger_types(store: Store, job: JobSpec) -> list[str]:
-    from proxx.status import history
+    from proxx.store.status import history
 
     return [entry.type for entry in history(store, job.job_id).entries]
 

@@ -7,9 +7,9 @@ from typing import Final
 
 import pytest
 from click.testing import CliRunner, Result
+from proxx_flows.worker import check as worker_check
 
-from flows import worker_check
-from proxx.store import identity, open_store
+from proxx.store.opening import identity, open_store
 from tests.objects.endpoint import Bucket, Endpoint
 from tests.objects.fault import proxying
 from tests.objects.process import free_port
@@ -83,7 +83,7 @@ def test_a_whole_machine(
     empty = check("--store", f"{bucket.url}/other")
     assert wrong(empty) == [
         f"NO  store: {bucket.url}/other holds no store. Check bucket and prefix; for the first one ever: "
-        "`python -m flows.worker_check --make-store`."
+        "`python -m proxx_flows.worker.check --make-store`."
     ]
 
 

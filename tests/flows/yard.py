@@ -10,16 +10,16 @@ from typing import Final
 
 import psutil
 import pytest
+from proxx_flows.audit.audit import Tally, look
+from proxx_flows.audit.finding import Finding
+from proxx_flows.common import connection
 
-from flows import api
-from flows.audit import Tally, look
-from flows.finding import Finding
-from proxx.job import JobSpec
-from proxx.status import job_status
+from proxx.contracts.job import JobSpec
+from proxx.store.status import job_status
 from tests.flows.ground import Ground, ground_of
 from tests.flows.pool import Pool, encoders, until
-from tests.jobs import create
-from tests.makemedia import make, picture
+from tests.support.jobs import create
+from tests.support.makemedia import make, picture
 
 SECONDS: Final = 12  # of picture: more than a second of encoding, long enough to be caught
 
@@ -47,7 +47,7 @@ class Yard:
         """What audit says of the job."""
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
-        with temporary_settings({PREFECT_API_URL: self.pool.server.url}), api.connected():
+        with temporary_settings({PREFECT_API_URL: self.pool.server.url}), connection.connected():
             findings = look(self.pool.store).findings(Tally())
             return next(finding for finding in findings if finding.job_id == job.job_id)
 

@@ -13,15 +13,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from proxx import errors
-from proxx.canonical import Json, canonical_bytes, pretty_bytes
-from proxx.contract import Contract, load_contract
-from proxx.event import EVENT_SCHEMA, Event, Worker, canonical_log, event_bytes, make_event, parse_event, stamp
-from proxx.fingerprint import digest_bytes
-from proxx.job import JOB_SCHEMA, JobSpec, LeftOut, read_spec, seal, spec_bytes
-from proxx.profile import PROFILE_SCHEMA, ProfileSpec, catalogue, find_profile, parse_profile
-from proxx.result import RESULT_SCHEMA, ExecutionResult, core_of, result_fingerprint
-from tests import results, specs
+from proxx.contracts.canonical import Json, canonical_bytes, pretty_bytes
+from proxx.contracts.error_bases import ProxxError
+from proxx.contracts.error_codes import ERROR_CLASSES
+from proxx.contracts.event import (
+    EVENT_SCHEMA,
+    Event,
+    Worker,
+    canonical_log,
+    event_bytes,
+    make_event,
+    parse_event,
+    stamp,
+)
+from proxx.contracts.fingerprint import digest_bytes
+from proxx.contracts.job import JOB_SCHEMA, JobSpec, LeftOut, read_spec, seal, spec_bytes
+from proxx.contracts.model import Contract, load_contract
+from proxx.contracts.profile import PROFILE_SCHEMA, ProfileSpec, catalogue, find_profile, parse_profile
+from proxx.contracts.result import RESULT_SCHEMA, ExecutionResult, core_of, result_fingerprint
+from tests.support import results, specs
 
 FOLDER: Final = Path(__file__).parent / "files"
 WHAT_IT_TAKES: Final = (
@@ -102,12 +112,8 @@ def derived(once: Mapping[str, bytes]) -> dict[str, bytes]:
 
 def _codes() -> dict[str, Json]:
     """Each failure code with the command's exit status."""
-    kinds = [
-        kind
-        for kind in vars(errors).values()
-        if isinstance(kind, type) and issubclass(kind, errors.ProxxError) and "code" in vars(kind)
-    ]
-    return {kind.code: kind.status for kind in sorted(kinds, key=lambda kind: kind.code)}
+    kinds: dict[str, type[ProxxError]] = {**ERROR_CLASSES, ProxxError.code: ProxxError}
+    return {code: kinds[code].status for code in sorted(kinds)}
 
 
 def _schema(model: type[Contract]) -> bytes:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from proxx.canonical import pretty_bytes
-from proxx.command import plan
-from tests.argvs import CASES
+from proxx.contracts.canonical import pretty_bytes
+from proxx.ffmpeg.command import plan
+from tests.support.argvs import CASES
 
 FOLDER: Final = Path(__file__).parent / "argv"
 

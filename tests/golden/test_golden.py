@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from proxx.canonical import read_json
+from proxx.contracts.canonical import read_json
 from tests.golden.goldens import FOLDER, WHAT_IT_TAKES, differences
 
 REPO = Path(__file__).parents[2]
@@ -63,16 +63,16 @@ def test_golden_files_are_canonical_json(name: str) -> None:
 
 
 CHANGES = [
-    ("job.py", "proxx.job/1", "proxx.job/1", ""),  # nothing changed: nothing said
-    ("fingerprint.py", r'b"\n"', r'b" "', "does not read the golden files"),
-    ("profile.py", "ge=1, le=9999)", "ge=1, le=9998)", "profile.schema.json"),
-    ("profile.py", "fields: Literal", "field: Literal", "does not read the golden files"),
-    ("recipe.py", "frames: int = Field(ge=1)", "frames: int = Field(ge=0)", "job.schema.json"),
-    ("job.py", "proxx.clip/1", "proxx.clip/2", "does not read the golden files"),
-    ("contract.py", "[0-9a-f]{64}$", "[0-9a-f]{63}$", "does not read the golden files"),
-    ("result.py", "frames: int = Field(gt=0)", "frames: int = Field(gt=1)", "result.schema.json"),
-    ("event.py", '"clip.started"', '"clip.starter"', "event.schema.json"),
-    ("errors.py", '"DISK_FULL"', '"DISC_FULL"', "codes.json"),
+    ("contracts/job.py", "proxx.job/1", "proxx.job/1", ""),  # nothing changed: nothing said
+    ("contracts/fingerprint.py", r'b"\n"', r'b" "', "does not read the golden files"),
+    ("contracts/profile.py", "ge=1, le=9999)", "ge=1, le=9998)", "profile.schema.json"),
+    ("contracts/profile.py", "fields: Literal", "field: Literal", "does not read the golden files"),
+    ("contracts/recipe.py", "frames: int = Field(ge=1)", "frames: int = Field(ge=0)", "job.schema.json"),
+    ("contracts/job.py", "proxx.clip/1", "proxx.clip/2", "does not read the golden files"),
+    ("contracts/model.py", "[0-9a-f]{64}$", "[0-9a-f]{63}$", "does not read the golden files"),
+    ("contracts/result.py", "frames: int = Field(gt=0)", "frames: int = Field(gt=1)", "result.schema.json"),
+    ("contracts/event.py", '"clip.started"', '"clip.starter"', "event.schema.json"),
+    ("contracts/errors.py", '"DISK_FULL"', '"DISC_FULL"', "codes.json"),
     ("catalogue/prores_proxy.toml", "version = 1\n", "version = 2\n", "catalogue.json"),
 ]
 
@@ -100,9 +100,9 @@ def test_one_changed_character_of_a_contract_is_noticed(
 
 
 PLAN = """
-import pathlib, sys, proxx.job, proxx.command
-spec = proxx.job.read_spec(pathlib.Path(sys.argv[1]).read_bytes())
-print(spec.job_id, *[proxx.command.plan(spec.profile, clip).argv for clip in spec.clips], sep="\\n")
+import pathlib, sys, proxx.contracts.job, proxx.ffmpeg.command
+spec = proxx.contracts.job.read_spec(pathlib.Path(sys.argv[1]).read_bytes())
+print(spec.job_id, *[proxx.ffmpeg.command.plan(spec.profile, clip).argv for clip in spec.clips], sep="\\n")
 """
 
 

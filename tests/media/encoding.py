@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from proxx.command import bind, plan
-from proxx.decide import decide_clip
-from proxx.errors import ClipFailure
-from proxx.evidence import Encoded, encode_failure, read_evidence
-from proxx.examine import examine
-from proxx.inspection import Found, inspect
-from proxx.job import Clip
-from proxx.probe import decoders
-from proxx.process import ENVIRONMENT, run
-from proxx.profile import ProfileSpec
-from proxx.umid import write_umids
-from proxx.verify import checks, verdict
-from tests.makemedia import FFMPEG, FFPROBE
+from proxx.contracts.error_bases import ClipFailure
+from proxx.contracts.job import Clip
+from proxx.contracts.profile import ProfileSpec
+from proxx.create.examine import examine
+from proxx.decide.clip import decide_clip
+from proxx.engine.checks import checks, verdict
+from proxx.ffmpeg.command import bind, plan
+from proxx.ffmpeg.encode_log import Encoded, encode_failure, read_evidence
+from proxx.ffmpeg.probe import decoders
+from proxx.ffmpeg.process import ENVIRONMENT, run
+from proxx.ffmpeg.proxy_probe import Found, inspect
+from proxx.ffmpeg.umid import write_umids
+from tests.support.makemedia import FFMPEG, FFPROBE
 
 
 @dataclass(frozen=True)

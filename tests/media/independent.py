@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.makemedia import FFMPEG as OURS
+from tests.support.makemedia import FFMPEG as OURS
 
 WIDTH, HEIGHT = 64, 36  # pictures are compared this small: what moves, turns or changes colour shows all the same
 DEEP: Final = ("-analyzeduration", "100M", "-probesize", "100M")

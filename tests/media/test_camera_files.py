@@ -17,20 +17,21 @@ from typing import Final
 
 import pytest
 
-from proxx.create import CreateRequest, create_jobs
-from proxx.errors import PreflightRefused
-from proxx.event import this_worker
-from proxx.execute import Site, execute
-from proxx.job import JobSpec, spec_bytes
-from proxx.naming import DEFAULT_TEMPLATE
-from proxx.probe import decoders
-from proxx.profile import find_profile
-from proxx.result import ExecutionResult
-from proxx.store import open_store
-from proxx.toolchain import find_toolchain
-from tests.makemedia import camera_file, make, picture, sound
+from proxx.contracts.errors import PreflightRefused
+from proxx.contracts.event import this_worker
+from proxx.contracts.job import JobSpec, spec_bytes
+from proxx.contracts.naming import DEFAULT_TEMPLATE
+from proxx.contracts.profile import find_profile
+from proxx.contracts.result import ExecutionResult
+from proxx.create.jobs import create_jobs
+from proxx.create.request import CreateRequest
+from proxx.engine.execute import Site, execute
+from proxx.ffmpeg.probe import decoders
+from proxx.ffmpeg.toolchain import find_toolchain
+from proxx.store.opening import open_store
 from tests.media import independent as judge
 from tests.media.independent import Seen
+from tests.support.makemedia import camera_file, make, picture, sound
 
 NTSC: Final = Fraction(30000, 1001)
 FILM: Final = Fraction(24000, 1001)

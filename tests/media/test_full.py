@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from proxx.errors import PreflightRefused
-from proxx.event import this_worker
-from proxx.execute import Site, execute
-from proxx.job import spec_bytes
-from proxx.store import MemoryStore
-from proxx.toolchain import find_toolchain
-from tests.jobs import create
-from tests.makemedia import ffmpeg
+from proxx.contracts.errors import PreflightRefused
+from proxx.contracts.event import this_worker
+from proxx.contracts.job import spec_bytes
+from proxx.engine.execute import Site, execute
+from proxx.ffmpeg.toolchain import find_toolchain
+from proxx.store.base import MemoryStore
+from tests.support.jobs import create
+from tests.support.makemedia import ffmpeg
 
 CODECS = {"png.mov": ("-c:v", "png"), "av1.mp4": ("-c:v", "libaom-av1", "-cpu-used", "8", "-pix_fmt", "yuv420p")}
 

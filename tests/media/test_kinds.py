@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from proxx.profile import find_profile
-from tests.makemedia import ffmpeg, make, picture, sound
+from proxx.contracts.profile import find_profile
 from tests.media.encoding import Made, decide, encode, make_proxy
+from tests.support.makemedia import ffmpeg, make, picture, sound
 
 PRORES, HALF = find_profile("prores_proxy"), find_profile("prores_proxy_half")
 X264 = ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-threads", "1")

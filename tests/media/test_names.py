@@ -12,15 +12,15 @@ from typing import Final
 
 import pytest
 
-from proxx.errors import PreflightRefused
-from proxx.event import this_worker
-from proxx.execute import Site, execute
-from proxx.job import JobSpec, read_spec, spec_bytes
-from proxx.recheck import recheck, records, verdict
-from proxx.store import open_store
-from proxx.toolchain import find_toolchain
+from proxx.contracts.errors import PreflightRefused
+from proxx.contracts.event import this_worker
+from proxx.contracts.job import JobSpec, read_spec, spec_bytes
+from proxx.engine.execute import Site, execute
+from proxx.ffmpeg.toolchain import find_toolchain
+from proxx.proof.verify import recheck, records, verdict
+from proxx.store.opening import open_store
 from tests.cli.command import CODE, environment
-from tests.jobs import create, half_second
+from tests.support.jobs import create, half_second
 
 LONGEST: Final = 255 - len(".mov")
 

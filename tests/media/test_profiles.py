@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from proxx.process import ENVIRONMENT
-from proxx.profile import ProfileSpec, catalogue, find_profile
-from proxx.toolchain import find_toolchain
-from tests.makemedia import make, picture, sound
+from proxx.contracts.profile import ProfileSpec, catalogue, find_profile
+from proxx.ffmpeg.process import ENVIRONMENT
+from proxx.ffmpeg.toolchain import find_toolchain
 from tests.media.encoding import World, decide, encode, make_proxy, tool
+from tests.support.makemedia import make, picture, sound
 
 PROFILES = [find_profile(name) for name in catalogue()]
 each = pytest.mark.parametrize("profile", PROFILES, ids=catalogue())

@@ -18,25 +18,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeGuard
+from typing import Final
 
 import psutil
 import pytest
 
-from proxx import errors
-from proxx.create import CreateRequest, create_jobs
-from proxx.errors import OutputClaimed, PreflightRefused, Problem, ProxxError, ToolchainMismatch
-from proxx.event import this_worker
-from proxx.execute import Site, execute
-from proxx.job import Clip, JobContent, JobSpec, seal, spec_bytes
-from proxx.probe import decoders
-from proxx.profile import find_profile, pinned_threads
-from proxx.result import ClipFailed, ExecutionResult
-from proxx.steps import ClipProgress, ClipStage, Step, Watcher, silent
-from proxx.store import open_store
-from proxx.toolchain import find_toolchain
-from tests.jobs import create, half_second
-from tests.makemedia import make, picture, sound
+from proxx.contracts.error_bases import Problem
+from proxx.contracts.error_codes import ERROR_CLASSES
+from proxx.contracts.errors import OutputClaimed, PreflightRefused, ToolchainMismatch
+from proxx.contracts.event import this_worker
+from proxx.contracts.job import Clip, JobContent, JobSpec, seal, spec_bytes
+from proxx.contracts.profile import find_profile, pinned_threads
+from proxx.contracts.result import ClipFailed, ExecutionResult
+from proxx.create.jobs import create_jobs
+from proxx.create.request import CreateRequest
+from proxx.engine.execute import Site, execute
+from proxx.engine.steps import ClipProgress, ClipStage, Step, Watcher, silent
+from proxx.ffmpeg.probe import decoders
+from proxx.ffmpeg.toolchain import find_toolchain
+from proxx.store.opening import open_store
+from tests.support.jobs import create, half_second
+from tests.support.makemedia import make, picture, sound
 
 TESTS: Final = Path(__file__).parent.parent
 PROFILE: Final = "prores_proxy_half"
@@ -755,22 +757,18 @@ PRODUCED: Final = {
     "LOCKED": "cli/test_run.py::test_a_killed_worker_is_held_until_an_operator_decides",
     "ATTEMPT_CLOSED": "cli/test_run.py::test_an_attempt_that_has_ended_is_4_and_names_the_next",
     "LOCK_LOST": "faults/test_kill.py::test_a_worker_that_was_only_asleep_publishes_nothing",
-    "STORE_MISMATCH": "test_execute.py::test_another_store_is_refused",
+    "STORE_MISMATCH": "engine/test_execute.py::test_another_store_is_refused",
     "SPEC_INVALID": "cli/test_main.py::test_a_spec_that_is_not_there_is_3",
-    "SPEC_ALTERED": "test_execute.py::test_an_edited_spec_is_refused_and_nothing_is_written",
+    "SPEC_ALTERED": "engine/test_execute.py::test_an_edited_spec_is_refused_and_nothing_is_written",
     "TOOLCHAIN_MISMATCH": "media/test_refused.py::test_a_job_of_another_encoder_touches_nothing",
     "LEDGER_FAILED": "media/test_refused.py::test_a_store_that_fails_in_the_middle_stops_the_job",
-    "INTERRUPTED": "test_execute.py::test_told_to_stop",
+    "INTERRUPTED": "engine/test_execute.py::test_told_to_stop",
 }
-
-
-def is_outcome(thing: object) -> TypeGuard[type[ProxxError]]:
-    return isinstance(thing, type) and issubclass(thing, ProxxError)
 
 
 @pytest.mark.parametrize("code", PRODUCED)
 def test_every_code_has_a_test_that_produces_it(code: str) -> None:
-    assert code in {error.code for error in vars(errors).values() if is_outcome(error)}
+    assert code in ERROR_CLASSES
     file, _, name = PRODUCED[code].partition("::")
     text = (TESTS / file).read_text()
     functions = {node.name: node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from proxx.journal import Journal
-from proxx.objects import Store
+from proxx.s3.incidents import Journal
+from proxx.store.base import Store
 
 
 class Around:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from proxx.objects import Store
+from proxx.store.base import Store
 from tests.objects.endpoint import Bucket, Endpoint
 from tests.objects.fault import Proxy, proxying
 from tests.objects.ground import KINDS as GROUNDS

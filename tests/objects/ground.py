@@ -13,15 +13,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from proxx.job import JobSpec
-from proxx.journal import Journal
-from proxx.places import Places
-from proxx.reach import InBucket, OnDisk, Root, Roots
-from proxx.store import Store, open_store
-from proxx.wire import Pace, Wire
-from tests.jobs import create, half_second
-from tests.makemedia import make
+from proxx.contracts.job import JobSpec
+from proxx.files.places import Places
+from proxx.files.roots import InBucket, OnDisk, Root, Roots
+from proxx.s3.incidents import Journal
+from proxx.s3.transport import Pace, Wire
+from proxx.store.base import Store
+from proxx.store.opening import open_store
 from tests.objects.endpoint import Bucket, Endpoint
+from tests.support.jobs import create, half_second
+from tests.support.makemedia import make
 
 KINDS: Final = ("file", "moto", "rgw")
 QUICK: Final = Pace(patience=5, pauses=(0.02,))

@@ -16,11 +16,11 @@ from typing import Final, TypeAlias
 
 import pytest
 
-from proxx import bucket as product
-from proxx.filestore import FileStore
-from proxx.objects import MemoryStore, Store
-from proxx.store import init, open_store
-from proxx.wire import Pace, Wire
+from proxx.s3 import bucket as product
+from proxx.s3.transport import Pace, Wire
+from proxx.store.base import MemoryStore, Store
+from proxx.store.file import FileStore
+from proxx.store.opening import init, open_store
 from tests.objects.endpoint import Bucket, Endpoint
 
 NewStore: TypeAlias = Callable[[], Store]

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from proxx import bucket as product
-from proxx.journal import Journal
-from proxx.s3store import S3Store
-from proxx.store import init
-from proxx.wire import Pace, Wire
+from proxx.s3 import bucket as product
+from proxx.s3.incidents import Journal
+from proxx.s3.transport import Pace, Wire
+from proxx.store.opening import init
+from proxx.store.s3 import S3Store
 from tests.objects.endpoint import Bucket
 from tests.objects.fault import Proxy, proxying
 from tests.objects.kinds import connected

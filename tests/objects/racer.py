@@ -11,8 +11,8 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
-from proxx.objects import Store
-from proxx.store import identity, open_store
+from proxx.store.base import Store
+from proxx.store.opening import identity, open_store
 
 Answers = dict[str, dict[str, str]]
 """For each key what each writer was given: "" where the key is its own, else the bytes that stand there."""

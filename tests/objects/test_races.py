@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from proxx.layout import claim_key, event_key
-from proxx.objects import Store
+from proxx.store.base import Store
+from proxx.store.keys import claim_key, event_key
 from tests.objects.kinds import Kind, speaking_to
 from tests.objects.racer import Answers, race
 

@@ -16,19 +16,19 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypeVar
 from unittest.mock import patch
 
-from proxx import execute as engine
-from proxx.clip import ClipJob
-from proxx.deliver import Settle
-from proxx.errors import StoreUnavailable
-from proxx.evidence import Encoded
-from proxx.fingerprint import digest_bytes
-from proxx.job import JobContent, JobSpec, Toolchain, read_spec, seal
-from proxx.journal import Journal
-from proxx.keeplog import keep_log
-from proxx.publish import Content, content_of
-from proxx.store import Store
-from proxx.toolchain import Installed
-from tests import specs
+from proxx.contracts.errors import StoreUnavailable
+from proxx.contracts.fingerprint import digest_bytes
+from proxx.contracts.job import JobContent, JobSpec, Toolchain, read_spec, seal
+from proxx.engine import execute as engine
+from proxx.engine.clip import ClipJob
+from proxx.ffmpeg.encode_log import Encoded
+from proxx.ffmpeg.toolchain import Installed
+from proxx.files.publish import Content, content_of
+from proxx.files.transfer import Settle
+from proxx.s3.incidents import Journal
+from proxx.store.base import Store
+from proxx.store.clip_log import keep_log
+from tests.support import specs
 
 Order: TypeAlias = Literal["go", "crash", "refuse", "lose", "signal"]
 """What happens at a stop: it goes on; its process is gone; the request fails before, or after it took effect (lose);

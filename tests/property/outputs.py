@@ -8,8 +8,8 @@ from itertools import count
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
-from proxx.fingerprint import digest_bytes
-from proxx.places import Places
+from proxx.contracts.fingerprint import digest_bytes
+from proxx.files.places import Places
 from tests.property.actors import Actor
 from tests.property.shelf import ActorWire, Shelf
 

@@ -12,12 +12,13 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Final
 
-from proxx.canonical import Json, read_json
-from proxx.errors import LedgerFailed, LockLost, ProxxError, Refusal, StoreDamaged
-from proxx.event import TERMINAL, Event, parse_event
-from proxx.job import JobSpec
-from proxx.layout import Parsed, claim_digest, parse
-from proxx.result import ExecutionResult
+from proxx.contracts.canonical import Json, read_json
+from proxx.contracts.error_bases import ProxxError, Refusal
+from proxx.contracts.errors import LedgerFailed, LockLost, StoreDamaged
+from proxx.contracts.event import TERMINAL, Event, parse_event
+from proxx.contracts.job import JobSpec
+from proxx.contracts.result import ExecutionResult
+from proxx.store.keys import Parsed, claim_digest, parse
 from tests.property.actors import Actor, Answer, Crashed, Stop
 from tests.property.outputs import Outputs, Standing
 

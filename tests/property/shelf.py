@@ -15,9 +15,9 @@ from typing import Any, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
-from proxx.bucket import NONCE
-from proxx.wire import Action, Pace, Pulse, Stop, Wire
-from proxx.wirefault import WireFault, cause_of_error
+from proxx.s3.bucket import NONCE
+from proxx.s3.faults import WireFault, cause_of_error
+from proxx.s3.transport import Action, Pace, Pulse, Stop, Wire
 from tests.property.actors import Actor
 from tests.property.actors import Stop as Stand
 

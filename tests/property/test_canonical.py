@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxx.canonical import LARGEST, Json, NotCanonical, canonical_bytes, pretty_bytes, read_json
-from proxx.fingerprint import fingerprint
+from proxx.contracts.canonical import LARGEST, Json, NotCanonical, canonical_bytes, pretty_bytes, read_json
+from proxx.contracts.fingerprint import fingerprint
 
 plain = st.one_of(st.none(), st.booleans(), st.integers(-LARGEST, LARGEST), st.text(max_size=20))
 values: st.SearchStrategy[Json] = st.recursive(

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxx.errors import SpecAltered, SpecInvalid
-from proxx.job import read_spec, spec_bytes
-from tests import specs
+from proxx.contracts.errors import SpecAltered, SpecInvalid
+from proxx.contracts.job import read_spec, spec_bytes
+from tests.support import specs
 
 DATA = spec_bytes(specs.job(1))
 

@@ -7,8 +7,8 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxx import layout
-from proxx.naming import normalized
+from proxx.contracts.naming import normalized
+from proxx.store import keys as layout
 
 job_ids = st.from_regex(r"[0-9a-z][0-9a-z-]{0,127}", fullmatch=True).filter(layout.is_job_id)
 numbers = st.integers(1, 10**9)

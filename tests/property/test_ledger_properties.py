@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from proxx.errors import (
+from proxx.contracts.error_bases import ProxxError
+from proxx.contracts.errors import (
     AttemptClosed,
     AttemptOutOfOrder,
     JobRetired,
@@ -18,16 +19,16 @@ from proxx.errors import (
     LockLost,
     NotLocked,
     OutputClaimed,
-    ProxxError,
     StoreUnavailable,
 )
-from proxx.event import Worker, canonical_log, stamp
-from proxx.ledger import Absent, Closed, Ledger, Open, read_attempts
-from proxx.lock import acquire, release, retire, unlock
-from proxx.naming import normalized
-from proxx.register import is_registered, register
-from proxx.status import job_status
-from proxx.store import MemoryStore
+from proxx.contracts.event import Worker, canonical_log, stamp
+from proxx.contracts.naming import normalized
+from proxx.store.attempts import Absent, Closed, Open, read_attempts
+from proxx.store.base import MemoryStore
+from proxx.store.ledger import Ledger
+from proxx.store.lock import acquire, release, retire, unlock
+from proxx.store.registration import is_registered, register
+from proxx.store.status import job_status
 from tests.objects.around import Around
 from tests.objects.kinds import Kind, NewStore, turns
 

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxx.media import DROP_FRAME_RATES, SNAP, STANDARD_RATES, IllegalTimecode, Rate, label_of, parse_timecode, snap
+from proxx.contracts.measures import (
+    DROP_FRAME_RATES,
+    SNAP,
+    STANDARD_RATES,
+    IllegalTimecode,
+    Rate,
+    label_of,
+    parse_timecode,
+    snap,
+)
 from tests.property import smpte
 
 COUNTS = [(rate, False) for rate in STANDARD_RATES] + [(rate, True) for rate in DROP_FRAME_RATES]

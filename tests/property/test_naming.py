@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxx.naming import TOKENS, BadTemplate, collisions, expand, normalized, place_fault
+from proxx.contracts.naming import TOKENS, BadTemplate, collisions, expand, normalized, place_fault
 
 names = st.text(st.characters(), max_size=20)
 anything = st.text(st.one_of(st.characters(), st.sampled_from("/.{}-:\\\0\ud800")), max_size=20)

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from proxx.store import Store
+from proxx.store.base import Store
 from tests.property.actors import Actor, Order
 from tests.property.world import Far, Media, World, in_folder, in_memory
 

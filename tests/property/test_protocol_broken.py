@@ -12,12 +12,16 @@ from typing import Final
 import pytest
 from hypothesis import Phase, settings
 
-from proxx import execute, ledger, lock, publish, register
-from proxx.canonical import Json, pretty_bytes
-from proxx.event import Event, EventType, make_event, stamp
-from proxx.layout import result_key
-from proxx.ledger import Ledger, is_retired
-from proxx.store import MemoryStore, Store
+from proxx.contracts.canonical import Json, pretty_bytes
+from proxx.contracts.event import Event, EventType, make_event, stamp
+from proxx.engine import execute
+from proxx.files import publish
+from proxx.store import ledger, lock
+from proxx.store import registration as register
+from proxx.store.attempts import is_retired
+from proxx.store.base import MemoryStore, Store
+from proxx.store.keys import result_key
+from proxx.store.ledger import Ledger
 from tests.property.actors import Stop, whoever
 from tests.property.promises import Broken
 from tests.property.test_protocol import search
@@ -123,7 +127,7 @@ def test_a_publish_that_replaces(media: Media, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_publish_before_the_verification(media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxx.clip.ClipJob._verify", lambda self, _: publish.content_of(self._made))
+    monkeypatch.setattr("proxx.engine.clip.ClipJob._verify", lambda self, _: publish.content_of(self._made))
     assert found(media).endswith("was published unverified")
 
 

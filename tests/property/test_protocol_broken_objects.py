@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from proxx import deliver, multipart
-from proxx.ledger import Ledger
-from proxx.upload import Parcel
+from proxx.files import transfer as deliver
+from proxx.files.upload import Parcel
+from proxx.s3 import multipart
+from proxx.store.ledger import Ledger
 from tests.property.shelf import Shelf
 from tests.property.test_protocol_broken import found
 from tests.property.world import Media

@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 import pytest
 
-from proxx.result import ExecutionResult
+from proxx.contracts.result import ExecutionResult
 from tests.property.actors import Order
 from tests.property.world import World
 

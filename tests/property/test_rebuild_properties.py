@@ -9,16 +9,16 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxx.event import Worker, parse_event, stamp
-from proxx.layout import parse, result_key
-from proxx.ledger import Ledger
-from proxx.lock import acquire, release, retire, unlock
-from proxx.rebuild import lines, outputs, rebuild, result_bytes, timeline
-from proxx.register import register
-from proxx.result import make_result
-from proxx.status import history, job_status
-from proxx.store import MemoryStore
-from tests.results import AnyClip, completed, envelope, failed, failure, not_run
+from proxx.contracts.event import Worker, parse_event, stamp
+from proxx.contracts.result import make_result
+from proxx.store.base import MemoryStore
+from proxx.store.keys import parse, result_key
+from proxx.store.ledger import Ledger
+from proxx.store.lock import acquire, release, retire, unlock
+from proxx.store.registration import register
+from proxx.store.replay import lines, outputs, rebuild, result_bytes, timeline
+from proxx.store.status import history, job_status
+from tests.support.results import AnyClip, completed, envelope, failed, failure, not_run
 
 STEPS = ("started", "announced", "completed", "failed")
 ENDS = ("released", "stopped", "unlocked")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from proxx import multipart
-from proxx.bucket import Bucket
-from proxx.wirefault import WireFault
+from proxx.s3 import multipart
+from proxx.s3.bucket import Bucket
+from proxx.s3.faults import WireFault
 from tests.objects.kinds import Kind
 from tests.objects.line import fresh
 from tests.property.actors import Actor, Order, Stop

@@ -6,17 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from proxx import execute as engine
-from proxx import lock
-from proxx.attempts import uploads
-from proxx.event import Worker
-from proxx.execute import Site
-from proxx.job import JobSpec, spec_bytes
-from proxx.layout import STORE_KEY, parse, spec_key
-from proxx.ledger import Closed, Open, read_attempts
-from proxx.result import ExecutionResult
-from proxx.status import State, job_status
-from proxx.store import FileStore, MemoryStore, Store, init
+from proxx.contracts.event import Worker
+from proxx.contracts.job import JobSpec, spec_bytes
+from proxx.contracts.result import ExecutionResult
+from proxx.engine import execute as engine
+from proxx.engine.execute import Site
+from proxx.store import lock
+from proxx.store.attempts import Closed, Open, read_attempts, uploads
+from proxx.store.base import MemoryStore, Store
+from proxx.store.file import FileStore
+from proxx.store.keys import STORE_KEY, parse, spec_key
+from proxx.store.opening import init
+from proxx.store.status import State, job_status
 from tests.property.actors import Actor, Door, Order, small_job
 from tests.property.outputs import Outputs
 from tests.property.promises import Promises

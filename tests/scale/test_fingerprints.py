@@ -22,16 +22,17 @@ from typing import Any, Final
 
 import pytest
 
-from proxx.canonical import Json
-from proxx.event import Worker, canonical_log
-from proxx.job import JobSpec, spec_bytes
-from proxx.ledger import read_attempts
-from proxx.store import Store, open_store
-from tests.jobs import create, half_second
-from tests.makemedia import make, picture
+from proxx.contracts.canonical import Json
+from proxx.contracts.event import Worker, canonical_log
+from proxx.contracts.job import JobSpec, spec_bytes
+from proxx.store.attempts import read_attempts
+from proxx.store.base import Store
+from proxx.store.opening import open_store
 from tests.objects.fixtures import new_ground
 from tests.objects.ground import Ground
 from tests.objects.kinds import connected
+from tests.support.jobs import create, half_second
+from tests.support.makemedia import make, picture
 
 ROOT: Final = Path(__file__).parent.parent.parent
 

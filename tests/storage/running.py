@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from proxx.canonical import Json
-from proxx.event import Event, canonical_log, this_worker
-from proxx.execute import Site, execute
-from proxx.job import JobSpec, spec_bytes
-from proxx.ledger import read_attempts
-from proxx.result import ExecutionResult, core_of
+from proxx.contracts.canonical import Json
+from proxx.contracts.event import Event, canonical_log, this_worker
+from proxx.contracts.job import JobSpec, spec_bytes
+from proxx.contracts.result import ExecutionResult, core_of
+from proxx.engine.execute import Site, execute
+from proxx.store.attempts import read_attempts
 from tests.objects.ground import Ground
 
 

@@ -8,19 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from proxx.create import Created, CreateRequest, create_jobs
-from proxx.discover import discover
-from proxx.errors import DiskFull, PreflightRefused
-from proxx.job import JobSpec, spec_bytes
-from proxx.naming import DEFAULT_TEMPLATE
-from proxx.places import Places
-from proxx.probe import decoders
-from proxx.profile import find_profile
-from proxx.store import MemoryStore
-from proxx.toolchain import find_toolchain
-from tests.jobs import half_second
+from proxx.contracts.errors import DiskFull, PreflightRefused
+from proxx.contracts.job import JobSpec, spec_bytes
+from proxx.contracts.naming import DEFAULT_TEMPLATE
+from proxx.contracts.profile import find_profile
+from proxx.create.discover import discover
+from proxx.create.jobs import Created, create_jobs
+from proxx.create.request import CreateRequest
+from proxx.ffmpeg.probe import decoders
+from proxx.ffmpeg.toolchain import find_toolchain
+from proxx.files.places import Places
+from proxx.store.base import MemoryStore
 from tests.objects.ground import Ground
 from tests.storage.running import codes, run
+from tests.support.jobs import half_second
 
 BUCKETS = pytest.mark.parametrize("ground", ["moto", "rgw"], indirect=True)
 """For what folders do not have."""
@@ -171,7 +172,7 @@ def test_an_ending_longer_than_a_file_system_takes(ground: Ground) -> None:
 
 @BUCKETS
 def test_no_room_for_a_copy(card: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxx.bring.free_bytes", lambda _: 1 << 20)
+    monkeypatch.setattr("proxx.create.local_copy.free_bytes", lambda _: 1 << 20)
     with pytest.raises(DiskFull):
         made(card.places(), ["media:/card"])
 

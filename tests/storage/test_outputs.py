@@ -17,19 +17,19 @@ from typing import Any
 
 import pytest
 
-from proxx.event import this_worker
-from proxx.job import JobSpec, seal
-from proxx.ledger import Open, read_attempts
-from proxx.lock import retire, unlock
-from proxx.reach import InBucket
-from proxx.status import job_status
-from proxx.wire import Pace, Wire
+from proxx.contracts.event import this_worker
+from proxx.contracts.job import JobSpec, seal
+from proxx.files.roots import InBucket
+from proxx.s3.transport import Pace, Wire
+from proxx.store.attempts import Open, read_attempts
+from proxx.store.lock import retire, unlock
+from proxx.store.status import job_status
 from tests.faults.test_kill import no_ffmpeg_works_in
-from tests.jobs import write_spec
 from tests.objects.ground import Ground
 from tests.objects.rules import Action, Answer, Before, Request, ResetMidway, StallMidway
 from tests.storage.conftest import Way
 from tests.storage.running import codes, events, run
+from tests.support.jobs import write_spec
 
 OUTPUT = r"/proxies/clip0\.mov$"
 PART = 5 << 20

@@ -10,20 +10,20 @@ from typing import Final
 
 import pytest
 
-from proxx import store as stores
-from proxx.job import JobSpec
-from proxx.ledger import read_attempts
-from proxx.naming import DEFAULT_TEMPLATE
-from proxx.register import is_registered
-from proxx.status import job_status
-from proxx.store import FileStore
+from proxx.contracts.job import JobSpec
+from proxx.contracts.naming import DEFAULT_TEMPLATE
+from proxx.store import opening as stores
+from proxx.store.attempts import read_attempts
+from proxx.store.file import FileStore
+from proxx.store.registration import is_registered
+from proxx.store.status import job_status
 from tests.cli.command import Answer, environment, proxx
-from tests.jobs import create, half_second, write_spec
 from tests.objects import rules
 from tests.objects.endpoint import Bucket, Endpoint, Keys
 from tests.objects.fault import proxying
 from tests.objects.ground import Ground
 from tests.objects.rgw import Rgw
+from tests.support.jobs import create, half_second, write_spec
 
 NO_PROFILE: Final = {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}
 

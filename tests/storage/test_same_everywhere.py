@@ -12,18 +12,18 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from proxx.event import this_worker
-from proxx.execute import register_job
-from proxx.job import JobSpec, spec_bytes
-from proxx.lock import acquire, unlock
-from proxx.store import Store
-from tests.jobs import create, half_second
-from tests.makemedia import make, picture
+from proxx.contracts.event import this_worker
+from proxx.contracts.job import JobSpec, spec_bytes
+from proxx.engine.execute import register_job
+from proxx.store.base import Store
+from proxx.store.lock import acquire, unlock
 from tests.objects.fault import proxying
 from tests.objects.fixtures import new_ground
 from tests.objects.ground import KINDS, Ground
 from tests.objects.rules import Answer
 from tests.storage.running import Told, codes, run, told
+from tests.support.jobs import create, half_second
+from tests.support.makemedia import make, picture
 
 New = Callable[[str], Ground]
 PROFILES = ("prores_proxy_half", "h264_review_mp4", "dnxhr_lb_mxf")

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from proxx.steps import ClipProgress, ClipStage, Step
+from proxx.engine.steps import ClipProgress, ClipStage, Step
 from tests.cli.command import environment, start
-from tests.jobs import write_spec
 from tests.objects.rules import Before, Cut, Rule, StallAnswer
 from tests.storage.conftest import Way
 from tests.storage.running import codes, events, run
+from tests.support.jobs import write_spec
 
 SOURCE = r"/media/clip0\.mov$"
 
@@ -59,7 +59,7 @@ def test_no_room_for_the_copy_stops_the_job_before_anything_is_read(
 ) -> None:
     job = way.ground.job(clips=2)
     size = job.clips[0].source.files[0].size
-    monkeypatch.setattr("proxx.fetch.free_bytes", lambda _: size + (64 << 20) - 1)
+    monkeypatch.setattr("proxx.files.download.free_bytes", lambda _: size + (64 << 20) - 1)
     result = run(way.ground, job, work=work)
     assert result.stopped is not None
     assert result.stopped.code == "DISK_FULL"

@@ -15,18 +15,19 @@ from typing import Any, Final
 
 import pytest
 
-from proxx.canonical import Json, read_json
-from proxx.errors import Refusal
-from proxx.event import canonical_log, this_worker
-from proxx.job import JobSpec
-from proxx.layout import storage_key
-from proxx.ledger import Attempt, Closed, Open, read_attempts
-from proxx.lock import unlock
-from proxx.register import is_registered
-from proxx.result import ExecutionResult, core_of
-from proxx.status import job_status
-from proxx.store import Store, init
-from proxx.wire import Pace, Wire
+from proxx.contracts.canonical import Json, read_json
+from proxx.contracts.error_bases import Refusal
+from proxx.contracts.event import canonical_log, this_worker
+from proxx.contracts.job import JobSpec
+from proxx.contracts.result import ExecutionResult, core_of
+from proxx.s3.transport import Pace, Wire
+from proxx.store.attempts import Attempt, Closed, Open, read_attempts
+from proxx.store.base import Store
+from proxx.store.keys import storage_key
+from proxx.store.lock import unlock
+from proxx.store.opening import init
+from proxx.store.registration import is_registered
+from proxx.store.status import job_status
 from tests.objects.rules import Action, Answer, Cut, Drip, LoseAnswer, Reset, Stall, StallAnswer
 from tests.storage.conftest import Way
 from tests.storage.running import run

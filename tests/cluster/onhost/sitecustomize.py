@@ -18,11 +18,12 @@ def default(kind: type, name: str, value: object) -> None:
 
 if "prefect.engine" in sys.orig_argv:
     if launcher := os.environ.get("PROXX_TEST_LAUNCHER"):
-        from proxx.execute import Site
+        from proxx.engine.execute import Site
 
         default(Site, "launcher", tuple(shlex.split(launcher)))
     if patience := os.environ.get("PROXX_TEST_PATIENCE"):
-        from proxx import wire, wireclient
+        from proxx.s3 import client as wireclient
+        from proxx.s3 import transport as wire
 
         default(wire.Pace, "patience", float(patience))
         assert "CONNECT_SECONDS" in vars(wireclient)

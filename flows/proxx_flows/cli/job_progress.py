@@ -1,0 +1,122 @@
+"""Many jobs as they are dealt with: a bar on a terminal, plain lines elsewhere, with --json nothing in between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final, Protocol
+
+from proxx.cli.progress_lines import on_a_terminal
+from proxx.console.wording import duration, err, out, safe
+
+_BETWEEN: Final = 50_000_000  # ns between two drawings
+
+
+class Show(Protocol):
+    """What is told while it goes on. count: how many are done, of `whole`."""
+
+    def begin(self, label: str, whole: int) -> None: ...
+    def step(self, count: int, what: str) -> None: ...
+    def line(self, text: str, *, bad: bool = False, dull: bool = False) -> None:
+        """dull: one of many that went as they should; a terminal has the bar for these."""
+
+    def warn(self, text: str) -> None: ...
+
+
+class Lines:
+    """For pipes, logs and dumb terminals."""
+
+    def begin(self, label: str, whole: int) -> None:
+        pass
+
+    def step(self, count: int, what: str) -> None:
+        pass
+
+    def line(self, text: str, *, bad: bool = False, dull: bool = False) -> None:
+        (err if bad else out)(text)
+
+    def warn(self, text: str) -> None:
+        err(f"proxx: {text}")
+
+
+class Quiet(Lines):
+    """For --json: standard output has one document and standard error only what cannot wait."""
+
+    def line(self, text: str, *, bad: bool = False, dull: bool = False) -> None:
+        pass
+
+
+class Bar:
+    """One bar on standard error. What is worth reading stays above it as a line; a job that went well is none."""
+
+    def __init__(self, progress: Any) -> None:  # noqa: ANN401  (rich's, imported only where it is used)
+        self._progress = progress
+        self._task: Any = None
+        self._began = self._drawn = 0
+        self._label, self._whole = "", 0
+
+    def begin(self, label: str, whole: int) -> None:
+        self._began, self._drawn, self._label, self._whole = time.monotonic_ns(), 0, label, whole
+        with suppress(OSError, ValueError):  # the terminal was closed
+            if self._task is not None:
+                self._progress.remove_task(self._task)
+            self._task = self._progress.add_task("", total=whole, label=label, what="", count="", left="")
+        self.step(0, "")
+
+    def step(self, count: int, what: str) -> None:
+        now = time.monotonic_ns()
+        if self._task is None or (now - self._drawn < _BETWEEN and count < self._whole):
+            return
+        self._drawn = now
+        spent = (now - self._began) // 1_000_000
+        left = f"{duration((self._whole - count) * spent // count)} left" if count and count < self._whole else ""
+        with suppress(OSError, ValueError):
+            said = f"{count:,}/{self._whole:,}"
+            self._progress.update(self._task, completed=count, count=said, left=left, what=safe(what))
+            self._progress.refresh()
+
+    def line(self, text: str, *, bad: bool = False, dull: bool = False) -> None:
+        if bad or not dull:
+            self._print(text, "bold red" if bad else "")
+
+    def warn(self, text: str) -> None:
+        self._print(f"proxx: {safe(text)}", "yellow")
+
+    def _print(self, text: str, style: str) -> None:
+        from rich.text import Text
+
+        with suppress(OSError, ValueError):
+            self._progress.console.print(Text(text, style=style), soft_wrap=True)
+
+
+@contextmanager
+def showing(*, as_json: bool) -> Iterator[Show]:
+    """A bar where standard error is a terminal and the answer is for people."""
+    if as_json or not on_a_terminal():
+        yield Quiet() if as_json else Lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.table import Column
+
+    progress = Progress(
+        TextColumn("{task.fields[label]}", markup=False),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[count]}", markup=False, justify="right"),
+        TextColumn("{task.fields[left]}", markup=False, justify="right"),
+        TextColumn("{task.fields[what]}", markup=False, table_column=Column(no_wrap=True, max_width=32)),
+        console=Console(stderr=True, markup=False, emoji=False, highlight=False),
+        auto_refresh=False,
+        redirect_stdout=False,
+        redirect_stderr=False,
+        transient=True,
+        expand=True,
+    )
+    try:
+        with suppress(OSError, ValueError):
+            progress.start()
+        yield Bar(progress)
+    finally:
+        with suppress(OSError, ValueError):
+            progress.stop()

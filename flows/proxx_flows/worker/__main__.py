@@ -1,0 +1,7 @@
+"""`python -m proxx_flows.worker` starts a worker."""
+
+from __future__ import annotations
+
+from proxx_flows.worker.serve import main
+
+main()

@@ -1,0 +1,52 @@
+"""A running job in plain lines, one when a clip starts and one when it ends; for logs, pipes and dumb terminals."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import TypeAlias
+
+from proxx.console.wording import duration, many, name_of, out, safe, size
+from proxx.contracts.result import ClipResult
+from proxx.engine.steps import ClipEnded, ClipStarted, Step
+
+Watch: TypeAlias = Callable[[Step], None]
+
+
+def on_a_terminal() -> bool:
+    """Whether a person watches standard error on something that can move its cursor."""
+    try:
+        seen = sys.stderr is not None and sys.stderr.isatty()
+    except (OSError, ValueError):
+        return False
+    return seen and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
+class Lines:
+    """Says start and end of each clip. Like every watcher it never raises: watching must not fail a job."""
+
+    def __init__(self) -> None:
+        self._clips = 0
+        self._since = time.monotonic_ns()
+
+    def __call__(self, step: Step) -> None:
+        match step:
+            case ClipStarted(index=index, clips=clips, source=source, frames=frames):
+                self._clips, self._since = clips, time.monotonic_ns()
+                out(f"[{index + 1}/{clips}] {name_of(source)}: started, {many(frames, 'frame')}")
+            case ClipEnded(index=index, result=result):
+                took = duration((time.monotonic_ns() - self._since) // 1_000_000)
+                out(f"[{index + 1}/{self._clips}] {name_of(result.source)}: {ending(result)} in {took}")
+            case _:
+                pass
+
+
+def ending(result: ClipResult) -> str:
+    """`COMPLETED, 75 frames, 1.2 MB, /proxies/A001.mov`, or how it failed."""
+    if result.status == "COMPLETED":
+        space = size(result.output_size)
+        return f"COMPLETED, {many(result.frames, 'frame')}, {space}, {safe(result.output)}"
+    code = result.failure.code if result.failure else ""
+    return f"{result.status} {code}".rstrip()

@@ -1,0 +1,235 @@
+"""`proxx reproduce --with-profile`, `--with-toolchain`: what would change, and does relinking hold?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from proxx.cli.json_stream import Streamed
+from proxx.cli.reencoding import left_out, place_of, problem_of, tally_of, the_yard, watched, which
+from proxx.console.settings import current, spec_data, the_places, the_store
+from proxx.console.wording import many, out, safe, table
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from proxx.contracts.canonical import Json
+    from proxx.contracts.error_bases import ProxxError
+    from proxx.decide.relink import Difference
+    from proxx.proof.compare import Yard
+    from proxx.proof.sample import Found, Tally, Wanted
+    from proxx.proof.upgrade import Change, Foreseen, Outlook
+
+SHOWN: Final = 6
+"""Clips of each kind that are named on the screen; --json has all."""
+
+WIDEST: Final = 60
+"""Characters of an example in the table."""
+
+
+@dataclass(kw_only=True)
+class Summary:
+    """What is kept of all clips: counts, one example of each difference, the first clips that would be others."""
+
+    outlooks: Counter[Outlook] = field(default_factory=Counter)
+    differing: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, Difference] = field(default_factory=dict)
+    named: dict[Outlook, list[str]] = field(default_factory=dict)
+
+    def add(self, one: Foreseen) -> None:
+        self.outlooks[one.outlook] += 1
+        for each in one.differences:
+            self.differing[each.name] += 1
+            self.examples.setdefault(each.name, each)
+        if len(named := self.named.setdefault(one.outlook, [])) < SHOWN:
+            named.append(f"{one.outlook:<16}  {which(one.of)}: {_why(one)}")
+
+
+def upgrade_report(
+    spec: Path | None,
+    share: Fraction,
+    since: date | None,
+    elsewhere: bool,
+    work: Path | None,
+    profile: str | None,
+    toolchain: str | None,
+) -> int:
+    """Of one job where `spec` names it, else of all finished ones (of that profile, where one is named)."""
+    from proxx.contracts.error_bases import ProxxError
+    from proxx.contracts.profile import find_profile
+    from proxx.ffmpeg.toolchain import NAMES, find_toolchain
+    from proxx.proof.sample import Tally, Wanted
+    from proxx.proof.upgrade import Change, Outlook, foresee
+
+    change = Change(
+        profile=find_profile(profile) if profile else None,
+        toolchain=find_toolchain(next(name for name in NAMES if name == toolchain)) if toolchain else None,
+    )
+    tally, summary, failure = Tally(), Summary(), None
+    with the_yard(work) as yard:
+        wanted = Wanted(
+            share=share,
+            since=since,
+            not_made_on=yard.worker.host if elsewhere else None,
+            profile=change.profile.name if change.profile else None,
+        )
+        clips = _of_all(wanted, tally, yard) if spec is None else _of_one(spec, share, tally)
+        stream = Streamed("clips", _head(change)) if current().json else None
+        if stream is None:
+            out(f"Deciding and encoding again with {_words(change)}. Nothing is published.")
+        try:
+            for found in clips:
+                foreseen = watched(lambda one, at: foresee(one, change, at), found, yard)
+                summary.add(foreseen)
+                if stream is not None:
+                    stream.row(_data(foreseen))
+        except ProxxError as why:  # what was foreseen until then is told all the same
+            failure = why
+    failure = failure or _verdict(summary.outlooks)
+    if stream is not None:
+        from proxx.console.failures import as_data
+
+        said: dict[str, Json] = {"counts": {each.value: summary.outlooks[each] for each in Outlook}}
+        said |= {**tally_of(tally), "relinks": failure is None}
+        stream.end({**said, "error": as_data(failure)} if failure else said)
+        return failure.status if failure else 0
+    _say(summary, tally, yard.worker.host)
+    if failure is not None:
+        raise failure
+    return 0
+
+
+def _of_all(wanted: Wanted, tally: Tally, yard: Yard) -> Iterator[Found]:
+    from proxx.proof.sample import sample
+
+    return sample(the_store(), wanted, tally, yard.should_stop)
+
+
+def _of_one(spec: Path, share: Fraction, tally: Tally) -> Iterator[Found]:
+    from proxx.contracts.job import read_spec
+    from proxx.proof.reproduce import choose, expected_bytes
+    from proxx.proof.sample import Pick
+    from proxx.proof.verify import records
+
+    job = read_spec(spec_data(spec))
+    store = the_store()
+    known = records(store, job.job_id)
+    expected = expected_bytes(job, choose(job.clips, share), known, the_places(store))
+    tally.jobs, tally.clips = 1, len(job.clips)
+    return (
+        Pick(
+            spec=job,
+            index=index,
+            expected=sha256,
+            made_by=None,
+            attempt=known[index].attempt if index in known else None,
+        )
+        for index, sha256 in expected.items()
+    )
+
+
+def _verdict(outlooks: Counter[Outlook]) -> ProxxError | None:
+    from proxx.contracts.errors import ReproduceIncomplete, WouldNotRelink
+    from proxx.proof.upgrade import Outlook
+
+    broken, unjudged = outlooks[Outlook.BREAKS] + outlooks[Outlook.REFUSED], outlooks[Outlook.NOT_JUDGED]
+    of = many(outlooks.total(), "clip")
+    if broken:
+        return WouldNotRelink(message=f"{broken} of {of} would not relink, or would not be made.")
+    if unjudged:
+        return ReproduceIncomplete(message=f"{unjudged} of {of} cannot be judged here.")
+    return None
+
+
+# --- in words --------------------------------------------------------------------------------------------
+
+
+def _words(change: Change) -> str:
+    profile, toolchain = change.profile, change.toolchain
+    parts = [
+        *([f"profile {profile.name} version {profile.version}"] if profile else []),
+        *([f"toolchain {_build(change)}"] if toolchain else ["each job's own toolchain"]),
+    ]
+    return " and ".join(parts)
+
+
+def _build(change: Change) -> str:
+    identity = change.toolchain.identity if change.toolchain else None
+    return f"{identity.name} (ffmpeg {safe(identity.ffmpeg_version)})" if identity else ""
+
+
+def _why(one: Foreseen) -> str:
+    """Why there would be none, by what it would not be found, or what else of it would be another."""
+    if one.problem is not None:
+        return f"{one.problem.code}: {safe(one.problem.message)}"
+    broken = [each for each in one.differences if not each.relinks]
+    return "; ".join(f"{each.name} {_change(each)}" for each in broken or one.differences) or "other bytes"
+
+
+def _change(difference: Difference) -> str:
+    return f"{safe(difference.old)} -> {safe(difference.new)}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 3]}..."
+
+
+def _say(summary: Summary, tally: Tally, host: str) -> None:
+    from proxx.proof.upgrade import Outlook
+
+    for outlook in reversed(Outlook):
+        if outlook != Outlook.SAME and (named := summary.named.get(outlook)):
+            for line in named:
+                out(line)
+            if more := summary.outlooks[outlook] - len(named):
+                out(f"{'':<16}  ... and {more:,} more: --json lists all")
+            out()
+    table(("WHAT WOULD BECOME", "CLIPS"), [(each, f"{summary.outlooks[each]:,}") for each in Outlook])
+    if summary.differing:
+        out()
+        rows = [
+            (
+                name,
+                f"{count:,}",
+                "yes" if summary.examples[name].relinks else "NO",
+                _short(_change(summary.examples[name])),
+            )
+            for name, count in sorted(
+                summary.differing.items(), key=lambda item: (summary.examples[item[0]].relinks, item[0])
+            )
+        ]
+        table(("WHAT DIFFERS", "CLIPS", "RELINKS", "FOR INSTANCE"), rows)
+    of = f"{summary.outlooks.total():,} of {many(tally.clips, 'clip')} of {many(tally.jobs, 'job')}"
+    out(f"\nLooked at: {of}.")
+    if told := left_out(tally, host):
+        out(f"Left out: {'; '.join(told)}.")
+
+
+# --- as JSON ---------------------------------------------------------------------------------------------
+
+
+def _head(change: Change) -> dict[str, Json]:
+    profile, toolchain = change.profile, change.toolchain
+    return {
+        "profile": {"name": profile.name, "version": profile.version, "fingerprint": profile.fingerprint}
+        if profile
+        else None,
+        "toolchain": toolchain.identity.to_json() if toolchain else None,
+    }
+
+
+def _data(one: Foreseen) -> dict[str, Json]:
+    return {
+        **place_of(one.of),
+        "outlook": one.outlook.value,
+        "new_output": one.output,
+        "found_sha256": one.found,
+        "differences": [
+            {"name": each.name, "old": each.old, "new": each.new, "relinks": each.relinks} for each in one.differences
+        ],
+        "problem": problem_of(one.problem),
+    }

@@ -1,0 +1,58 @@
+"""Whether the decisions about a clip fit one another and their profile, so that a command can be made of them. Pure.
+
+What a wrong decision makes of a picture is for verification to find. Here is what no command could be made of, what
+ffmpeg would then choose by itself, and what would go round the profile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from proxx.contracts.profile import ProfileSpec, pinned_threads
+from proxx.contracts.recipe import Expect, Output, Recipe
+
+
+def misfits(profile: ProfileSpec, recipe: Recipe, expect: Expect, output: Output) -> Iterator[tuple[str, str]]:
+    """Each contradiction: its field below the clip (`recipe.audio[1].codec`), and what is wrong with it."""
+    yield from _sound(profile, recipe, output)
+    yield from _threads(profile, recipe)
+    counted = recipe.timecode.rate
+    if counted is not None and (recipe.conform.rate.fraction / counted.fraction).denominator != 1:
+        yield (
+            "recipe.timecode.rate",
+            f"timecode at {counted} cannot be counted at {recipe.conform.rate} frames a second",
+        )
+    if expect.reel is not None and profile.reel.carried == "none":
+        yield "expect.reel", f"profile {profile.name} carries no reel"
+    words = [("expect.reel", expect.reel)]
+    for index, track in enumerate(recipe.audio):
+        words += [(f"recipe.audio[{index}].title", track.title), (f"recipe.audio[{index}].language", track.language)]
+    for field, word in words:
+        if word is not None and "\0" in word:
+            yield field, "no program can be given a NUL character"
+
+
+def _sound(profile: ProfileSpec, recipe: Recipe, output: Output) -> Iterator[tuple[str, str]]:
+    rule = profile.audio
+    if recipe.audio and rule.mode == "none":
+        yield "recipe.audio", f"profile {profile.name} has no sound"
+    decoded = [(decoder.file, decoder.stream) for decoder in recipe.audio_decoders]
+    if len(set(decoded)) != len(decoded):
+        yield "recipe.audio_decoders", "a stream is named twice"
+    for index, track in enumerate(recipe.audio):
+        field = f"recipe.audio[{index}]"
+        if (track.codec, track.bits) != (rule.codec, rule.bits):
+            yield f"{field}.codec", f"profile {profile.name} has {rule.codec} of {rule.bits} bits"
+        streams = {(pick.file, pick.stream) for pick in track.map}
+        if len(streams) != 1:
+            yield f"{field}.map", "this version makes a track of one source stream"
+        if not streams <= set(decoded):
+            yield f"{field}.map", "recipe.audio_decoders names no decoder for it"
+    if len(set(output.tracks)) != len(output.tracks):
+        yield "outputs[0].tracks", "a track is named twice"
+
+
+def _threads(profile: ProfileSpec, recipe: Recipe) -> Iterator[tuple[str, str]]:
+    ruled, pinned = pinned_threads(profile.threads, recipe.video.decoder, recipe.decode_errors), recipe.threads
+    if pinned != ruled:
+        yield "recipe.threads", f"profile {profile.name} pins {ruled.decode}, {ruled.filter} and {ruled.encode}"

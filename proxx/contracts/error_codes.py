@@ -1,0 +1,19 @@
+"""Every failure of the engine by its code: the one lookup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from proxx.contracts import errors
+from proxx.contracts.error_bases import ProxxError
+
+ERROR_CLASSES: Final[Mapping[str, type[ProxxError]]] = MappingProxyType(
+    {
+        kind.code: kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, ProxxError) and "code" in vars(kind)
+    }
+)
+"""The class of each outcome, keyed by its stable code."""

@@ -1,0 +1,174 @@
+"""The proxy's sound: tracks, channels, decoders, offsets and exact lengths. Pure.
+
+Every track of the proxy is exactly as long as its picture: a relinked clip then has sound under every frame and
+none beyond, and MXF forces that grid in any case (measured: ffmpeg pads or drops sound to it).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+from proxx.contracts.measures import Rate
+from proxx.contracts.profile import ProfileSpec
+from proxx.contracts.recipe import AudioDecoder, AudioTrack, ChannelPick, Excluded
+from proxx.ffmpeg.packets import audio_offset
+from proxx.ffmpeg.streams import AudioPackets, AudioStream, Probed, VideoPackets
+
+FIXED_POINT: Final = {"aac": "aac_fixed", "ac3": "ac3_fixed"}
+"""Decoders that give the same samples on every CPU. PCM, FLAC, ALAC, MP2 and ffmpeg's `mp3` do so by themselves;
+E-AC-3, DTS, Opus and Vorbis have none and hold only because jobs pin the CPU flags (measured)."""
+
+DECODER_NAMES: Final = {"dts": "dca", "mp1": "mp1"}  # where ffmpeg's codec and decoder have two names
+_NOT_IN_FIXED_POINT: Final = frozenset({"xHE-AAC", "LD", "ELD", "SSR", "LTP"})  # profiles aac_fixed does not read
+AAC_RATES: Final = frozenset({96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000})
+_LAYOUT: Final = re.compile(r"[A-Za-z0-9().]+")
+_CUSTOM: Final = re.compile(r"\d+ channels \((.+)\)")
+_LANGUAGE: Final = re.compile(r"[a-z]{3}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoundDecision:
+    """Tracks, and for each its offset and length in samples at the track's rate."""
+
+    tracks: tuple[AudioTrack, ...]
+    decoders: tuple[AudioDecoder, ...]
+    offsets: tuple[int, ...]
+    samples: tuple[int, ...]
+    excluded: tuple[Excluded, ...]
+    said: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """How long the proxy's picture is."""
+
+    frames: int
+    rate: Rate
+
+    def samples(self, rate: int) -> int:
+        """Samples a channel that last as long, halves upward: what ffmpeg's MXF writer makes of any length."""
+        return nearest(Fraction(self.frames * rate) / self.rate.fraction)
+
+
+def decide_sound(
+    profile: ProfileSpec,
+    probed: Probed,
+    picture: VideoPackets,
+    sounds: Mapping[int, AudioPackets],
+    span: Span,
+    decoders: frozenset[str],
+) -> SoundDecision:
+    """Every track that can be decoded, in the source's order; the others with the reason. sounds: by stream."""
+    tracks, used, offsets, excluded = [], [], [], []
+    said: list[str] = []
+    for stream in probed.audios:
+        table = sounds.get(stream.index)
+        reason = _why_not(profile, stream, table, decoders)
+        if reason is not None or table is None:
+            codec = stream.codec or stream.tag or "unknown"
+            excluded.append(Excluded(index=stream.index, codec=codec, reason=reason or "its packets were not read"))
+            continue
+        codec = stream.codec or "unknown"
+        used.append(AudioDecoder(file=0, stream=stream.index, codec=codec, decoder=decoder_of(stream)))
+        offset = audio_offset(picture, table) or Fraction(0)
+        for track in _tracks(profile, stream):
+            tracks.append(track)
+            offsets.append(nearest(offset * track.rate / stream.rate))
+        said += _said(stream.index, offset, table, span)
+    return SoundDecision(
+        tracks=tuple(tracks),
+        decoders=tuple(used),
+        offsets=tuple(offsets),
+        samples=tuple(span.samples(track.rate) for track in tracks),
+        excluded=tuple(excluded),
+        said=tuple(said),
+    )
+
+
+def _said(index: int, offset: Fraction, table: AudioPackets, span: Span) -> Iterator[str]:
+    """What a person should know: sound that is not there under more than a frame of the picture is silence."""
+    if table.gaps:
+        yield f"sound of stream {index}: {table.gaps} gaps in its time stamps are closed up"
+    if table.samples is None:
+        return
+    late, short = offset, span.samples(table.rate) - offset - table.samples
+    frame = table.rate / span.rate.fraction
+    for missing, where in ((late, "begins {} after"), (short, "ends {} before")):
+        if missing > frame:
+            length = f"{nearest(missing)} samples ({nearest(missing / frame)} frames)"
+            yield f"sound of stream {index} {where.format(length)} the picture: silence is put there"
+
+
+def decoder_of(stream: AudioStream) -> str:
+    """By ffmpeg's name: fixed-point where there is one that reads the stream."""
+    codec = stream.codec or "unknown"
+    if codec == "aac" and stream.profile in _NOT_IN_FIXED_POINT:
+        return codec
+    return FIXED_POINT.get(codec) or DECODER_NAMES.get(codec, codec)
+
+
+def _why_not(
+    profile: ProfileSpec, stream: AudioStream, table: AudioPackets | None, decoders: frozenset[str]
+) -> str | None:
+    if profile.audio.mode == "none":
+        return "the profile has no sound"
+    if stream.codec is None or stream.codec not in decoders:
+        return "the toolchain cannot decode it"
+    if stream.channels < 1 or stream.rate < 1:
+        return "it names no channels or no rate"
+    if table is not None and table.samples == 0:
+        return "it holds no samples"
+    return None
+
+
+def _tracks(profile: ProfileSpec, stream: AudioStream) -> Iterator[AudioTrack]:
+    """One track as it is, or one a channel.
+
+    AAC keeps mono and stereo only: of unlabelled channels it would guess a layout, and it filters the channel it
+    takes for the low-frequency one (measured: −64.8 dB).
+    """
+    layout, labels = layout_of(stream)
+    split = profile.audio.mode == "mono" or (profile.audio.codec == "aac" and layout not in ("mono", "stereo"))
+    groups = [(channel,) for channel in range(stream.channels)] if split else [tuple(range(stream.channels))]
+    for channels in groups:
+        yield AudioTrack(
+            codec=profile.audio.codec,
+            rate=_rate(profile, stream),
+            bits=profile.audio.bits,
+            layout="mono" if len(channels) == 1 else layout,
+            labels=() if split else labels,
+            language=_language(stream),
+            title=stream.tagged("title"),
+            map=tuple(ChannelPick(file=0, stream=stream.index, channel=channel) for channel in channels),
+        )
+
+
+def layout_of(stream: AudioStream) -> tuple[str, tuple[str, ...]]:
+    """(ffmpeg's layout name or `discrete`, the channels' labels where only they are known)."""
+    if stream.channels == 1:
+        return "mono", ()
+    text = stream.layout or ""
+    if _LAYOUT.fullmatch(text):
+        return text, ()
+    custom = _CUSTOM.fullmatch(text)
+    return "discrete", tuple(custom[1].split("+")) if custom else ()
+
+
+def _rate(profile: ProfileSpec, stream: AudioStream) -> int:
+    if profile.audio.rate != "source":
+        return profile.audio.rate
+    return stream.rate if profile.audio.codec != "aac" or stream.rate in AAC_RATES else 48000
+
+
+def _language(stream: AudioStream) -> str | None:
+    text = (stream.tagged("language") or "").lower()
+    return text if _LANGUAGE.fullmatch(text) and text != "und" else None
+
+
+def nearest(value: Fraction) -> int:
+    """To the nearest whole number, halves upward, below zero too."""
+    return (2 * value.numerator + value.denominator) // (2 * value.denominator)

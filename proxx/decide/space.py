@@ -1,0 +1,66 @@
+"""How much space a clip's proxy will take, in bytes: from the profile's measured range, PCM exactly.
+
+The picture's measure is kilobits a second at 1920×1080 and 25 frames/s; it is scaled by pixels and frames. The
+ceiling is what disks are checked against: unbounded encoders were measured to reach it on noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+from typing import Final
+
+from proxx.contracts.job import Clip
+from proxx.contracts.profile import ProfileSpec
+from proxx.contracts.recipe import AudioTrack
+
+_MEASURED_AT: Final = 1920 * 1080 * 25  # pixels a second of `profile.measured`
+_HEADERS: Final = 64 << 10  # bytes: file headers, and the header and footer of an OP1a MXF
+_MOV_SAMPLE: Final = 24  # bytes of index a frame: sizes, offsets, times (ISO/IEC 14496-12 stsz, co64, stts)
+_MXF_GRID: Final = 512  # bytes each element is filled up to by ffmpeg's MXF writer
+_AAC_FRAME: Final = (6144, 1024)  # the most bits a channel for so many samples (ISO/IEC 14496-3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """Bytes, the least and the most."""
+
+    low: int
+    high: int
+
+    def __add__(self, other: Space) -> Space:
+        return Space(low=self.low + other.low, high=self.high + other.high)
+
+
+NOTHING: Final = Space(low=0, high=0)
+
+
+def estimate(profile: ProfileSpec, clip: Clip) -> Space:
+    """The space one clip's proxy takes."""
+    size, frames = clip.recipe.size, clip.expect.output_frames
+    pixels = size.width * size.height * frames
+    tracks = zip(clip.recipe.audio, clip.expect.samples, strict=True)
+    sound = sum(_track_bytes(profile, track, samples) for track, samples in tracks)
+    elements = 1 + len(clip.recipe.audio)
+    a_frame = _MXF_GRID * (elements + 1) if profile.container == "mxf" else _MOV_SAMPLE * elements
+    return Space(
+        low=_picture_bytes(profile.measured.low_kbps, pixels) + (sound if _is_pcm(profile) else 0),
+        high=_picture_bytes(profile.measured.high_kbps, pixels) + sound + _HEADERS + a_frame * frames,
+    )
+
+
+def _picture_bytes(kbps: int, pixels: int) -> int:
+    return ceil(Fraction(kbps * 1000 * pixels, 8 * _MEASURED_AT))
+
+
+def _is_pcm(profile: ProfileSpec) -> bool:
+    return profile.audio.codec.startswith("pcm_")
+
+
+def _track_bytes(profile: ProfileSpec, track: AudioTrack, samples: int) -> int:
+    channels = len(track.map)
+    if _is_pcm(profile):
+        return samples * channels * (track.bits // 8)
+    bits, of = _AAC_FRAME
+    return ceil(Fraction(samples * channels * bits, of * 8))

@@ -1,0 +1,102 @@
+"""Three small camera-like clips, made here, so that a demonstration needs no file of anybody's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from proxx.contracts.errors import EncodeFailed
+from proxx.ffmpeg.process import capture
+from proxx.ffmpeg.toolchain import Installed
+
+_SECONDS: Final = 120  # for three seconds of picture on a slow, busy machine
+
+
+@dataclass(frozen=True)
+class DemoClip:
+    """name: below the card's folder. what: in an editor's words. steps: ffmpeg's arguments, run in order; what
+    one writes to `{0}` the next may read. The last writes `{out}`.
+    """
+
+    name: str
+    what: str
+    steps: tuple[tuple[str, ...], ...]
+
+
+def _picture(size: str, rate: str) -> tuple[str, ...]:
+    return ("-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}:duration=3")
+
+
+def _tone(frequency: int) -> tuple[str, ...]:
+    return ("-f", "lavfi", "-i", f"sine=frequency={frequency}:sample_rate=48000:duration=3")
+
+
+_H264: Final = ("-c:v", "libx264", "-preset", "ultrafast", "-threads:v", "1", "-pix_fmt", "yuv420p")
+_HD: Final = ("-vf", "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709")
+
+CLIPS: Final = (
+    DemoClip(
+        "A001C001.mov",
+        "1080p25, one stereo track, timecode 10:00:00:00, reel A001",
+        (
+            (
+                *_picture("1920x1080", "25"),
+                *_tone(440),
+                *(*_H264, *_HD, "-c:a", "pcm_s24le", "-ac", "2"),
+                *("-timecode", "10:00:00:00", "-metadata:s:v:0", "reel_name=A001", "{out}"),
+            ),
+        ),
+    ),
+    DemoClip(
+        "B001C001.mov",
+        "1080p at 29.97, four mono tracks, drop-frame timecode 00:59:59;28, reel B001",
+        (
+            (
+                *_picture("1920x1080", "30000/1001"),
+                *(*_tone(220), *_tone(330), *_tone(440), *_tone(550)),
+                *("-map", "0:v", "-map", "1:a", "-map", "2:a", "-map", "3:a", "-map", "4:a"),
+                *(*_H264, *_HD, "-c:a", "pcm_s16le"),
+                *("-timecode", "00:59:59;28", "-metadata:s:v:0", "reel_name=B001", "{out}"),
+            ),
+        ),
+    ),
+    DemoClip(
+        "PHONE/IMG_0001.mov",
+        "a phone held upright: 720p30, turned by 90 degrees, AAC, no timecode",
+        (
+            (*_picture("1280x720", "30"), *_tone(660), *_H264, *_HD, "-c:a", "aac", "{0}"),
+            ("-display_rotation:v:0", "-90", "-i", "{0}", "-map", "0", "-c", "copy", "{out}"),
+        ),
+    ),
+)
+
+
+def make_card(folder: Path, installed: Installed) -> tuple[tuple[Path, str], ...]:
+    """The clips in `folder`, each with its description. Raises EncodeFailed."""
+    made = []
+    for clip in CLIPS:
+        target = folder.absolute() / clip.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        between = target.with_name(f".{target.name}")
+        places = {"{out}": f"file:{target}", "{0}": f"file:{between}"}
+        for step in clip.steps:
+            _run(installed, tuple(places.get(word, word) for word in step))
+        between.unlink(missing_ok=True)
+        made.append((target, clip.what))
+    return tuple(made)
+
+
+def _run(installed: Installed, arguments: tuple[str, ...]) -> None:
+    """Bit-exact, so that the card is the same everywhere and two machines can compare what they made of it."""
+    *before, target = arguments
+    argv = (*installed.ffmpeg_argv, "-nostdin", "-hide_banner", "-loglevel", "error", *before)
+    argv += ("-fflags", "+bitexact", "-flags", "+bitexact", "-f", "mov", target)
+    done = capture(argv, stdout_limit=1 << 16, timeout=_SECONDS)
+    if not done.succeeded:
+        raise EncodeFailed(
+            message="A clip of the demonstration could not be made.",
+            stage="demo",
+            exit=done.exit,
+            detail=done.stderr.decode("utf-8", "replace").strip()[-500:],
+        )

@@ -1,0 +1,226 @@
+"""A clip's whole ffmpeg command, as data: a pure function of profile and clip. It runs nothing and chooses nothing.
+
+The argv is portable: the three words that differ from machine to machine are the elements `{ffmpeg}`,
+`file:{source}` and `file:{output}`, and `bind` puts paths in their place. Everything ffmpeg would otherwise decide
+by itself (streams, decoders, threads, conversions, layouts, rates, tags) is said.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from sys import intern
+from typing import Final, Protocol, Self, cast
+
+import ffmpeg
+
+from proxx.contracts.job import Clip
+from proxx.contracts.measures import Rate, label_of
+from proxx.contracts.options import Option
+from proxx.contracts.profile import ProfileSpec
+from proxx.contracts.recipe import Recipe, TimecodeDecision
+from proxx.ffmpeg.filters import PLANAR, Filter, picture_filters, sound_filters, sound_stream
+from proxx.ffmpeg.languages import carried_language
+from proxx.ffmpeg.streams import FORMAT_WHITELIST
+
+FFMPEG: Final = "{ffmpeg}"
+SOURCE: Final = "file:{source}"
+OUTPUT: Final = "file:{output}"
+SOUND_SCALE: Final = 48000  # the movie time scale is a multiple of this where there is no sound that says another
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will run. argv has placeholders; `bind` makes it runnable."""
+
+    argv: tuple[str, ...]
+
+
+def plan(profile: ProfileSpec, clip: Clip) -> Plan:
+    """The command that makes `clip`, and then decodes every packet it wrote to see that it decodes."""
+    graph = cast("list[str]", ffmpeg.get_args(_graph(profile, clip)))
+    words = (FFMPEG, *_global(profile, clip.recipe), *graph, *_loopback(profile))
+    return Plan(argv=tuple(intern(word) for word in words))  # most are the same in each clip of a job
+
+
+def bind(argv: Sequence[str], ffmpeg_path: Path, source: Path, output: Path) -> tuple[str, ...]:
+    """The argv of this machine. Whole elements are replaced once, so a file called `{output}` stays that."""
+    for path in (ffmpeg_path, source, output):
+        if not path.is_absolute():
+            raise ValueError(f"{str(path)!r} is not absolute")
+    places = {FFMPEG: str(ffmpeg_path), SOURCE: f"file:{source}", OUTPUT: f"file:{output}"}
+    return tuple(places.get(word, word) for word in argv)
+
+
+def proxy_label(timecode: TimecodeDecision, picture: Rate) -> tuple[int, str] | None:
+    """The proxy's first timecode, as frame number and label, counted at the picture's rate; None if absent.
+
+    ffmpeg writes timecode at the picture's rate only: where the source counts at half of it (50p at 25), the same
+    instant is labelled at the picture's.
+    """
+    if timecode.state == "absent" or timecode.rate is None or timecode.start_frame is None:
+        return None
+    times = picture.fraction / timecode.rate.fraction
+    if times.denominator != 1:
+        raise ValueError(f"timecode at {timecode.rate} cannot be counted at a picture rate of {picture}")
+    number = timecode.start_frame * times.numerator
+    return number, label_of(number, picture, bool(timecode.drop))
+
+
+# --- the parts of the command ----------------------------------------------------------------------------
+
+
+def _global(profile: ProfileSpec, recipe: Recipe) -> tuple[str, ...]:
+    threads = str(recipe.threads.filter)
+    return (
+        *("-nostdin", "-nostats", "-hide_banner", "-loglevel", "level+verbose", "-progress", "pipe:1"),
+        *(("-xerror",) if recipe.decode_errors == "refuse" else ()),
+        *("-cpuflags", "+".join(profile.cpu_flags)),
+        "-noauto_conversion_filters",
+        *("-filter_threads", threads, "-filter_complex_threads", threads),
+    )
+
+
+class _Node(Protocol):
+    """What is used of a node of ffmpeg-python, which has no types of its own."""
+
+    def filter(self, name: str, /, **options: str) -> Self: ...
+    def filter_multi_output(self, name: str, /, **options: str) -> dict[int, Self]: ...
+    def __getitem__(self, stream: str) -> Self: ...
+
+
+def _graph(profile: ProfileSpec, clip: Clip) -> _Node:
+    recipe = clip.recipe
+    source = cast("_Node", ffmpeg.input(SOURCE, **_input_options(recipe)))
+    sound = _sound_sources(source, recipe, clip.outputs[0].tracks)
+    streams = [_chain(source[str(recipe.video.stream)], picture_filters(profile, clip))]
+    for index in clip.outputs[0].tracks:
+        streams.append(_chain(sound[index], sound_filters(recipe, index, clip.expect.samples[index])))
+    return cast("_Node", ffmpeg.output(*streams, OUTPUT, **_output_options(profile, clip)))
+
+
+def _sound_sources(source: _Node, recipe: Recipe, tracks: Sequence[int]) -> dict[int, _Node]:
+    """What each track is made from; a stream that several are made from is decoded once and split."""
+    sources: dict[int, _Node] = {}
+    for stream in sorted({sound_stream(recipe, index) for index in tracks}):
+        users = [index for index in tracks if sound_stream(recipe, index) == stream]
+        planes = _chain(source[str(stream)], (PLANAR,))
+        if len(users) == 1:
+            sources[users[0]] = planes
+        else:
+            split = planes.filter_multi_output("asplit", outputs=str(len(users)))
+            sources |= {index: split[place] for place, index in enumerate(users)}
+    return sources
+
+
+def _chain(stream: _Node, filters: Iterable[Filter]) -> _Node:
+    for name, options in filters:
+        stream = stream.filter(name, **options)
+    return stream
+
+
+def _input_options(recipe: Recipe) -> dict[str, str | None]:
+    accept = recipe.decode_errors == "accept"
+    picture = recipe.video.stream
+    options: dict[str, str | None] = {
+        "protocol_whitelist": "file",
+        "format_whitelist": FORMAT_WHITELIST,
+        "apply_cropping": "codec",
+        "noautorotate": None,
+        "guess_layout_max": "0",
+        "max_error_rate": "1" if accept else "0",
+        f"c:{picture}": recipe.video.decoder,
+        f"threads:{picture}": str(recipe.threads.decode),
+    }
+    if accept:
+        options["err_detect"] = "ignore_err"
+    if recipe.conform.mode != "cfr":  # each frame is one frame of the grid, whatever its time stamp was rounded to
+        options[f"r:{picture}"] = str(recipe.conform.rate)
+    for decoder in recipe.audio_decoders:
+        options[f"c:{decoder.stream}"] = decoder.decoder
+        options[f"threads:{decoder.stream}"] = "1"
+    return options
+
+
+def _output_options(profile: ProfileSpec, clip: Clip) -> dict[str, str | None]:
+    recipe, tracks = clip.recipe, clip.outputs[0].tracks
+    interlaced = clip.expect.scan == "interlaced"
+    colour = recipe.colour_out
+    options: dict[str, str | None] = {
+        "format": profile.container,
+        "map_metadata": "-1",
+        "map_chapters": "-1",
+        "dn": None,
+        "sn": None,
+        "fps_mode": "passthrough",
+        "c:v": profile.video.encoder,
+        "pix_fmt": profile.video.pixel_format,
+        "threads:v": str(recipe.threads.encode),
+        "color_range": colour.range.value,
+        "colorspace": colour.matrix.value,
+        "color_primaries": colour.primaries.value,
+        "color_trc": colour.transfer.value,
+        "field_order": (clip.expect.field_order or "progressive") if interlaced else "progressive",
+        "fflags": "+bitexact",
+        "flags:v": "+bitexact+ildct" if interlaced else "+bitexact",
+        "disposition:v:0": "default",
+        **_named(profile.video.options),
+        **_named(profile.container_options),
+        **_timecode_and_reel(profile, clip),
+    }
+    if tracks:
+        options |= {"c:a": profile.audio.encoder, "flags:a": "+bitexact", **_named(profile.audio.options)}
+    for place, index in enumerate(tracks):
+        track = recipe.audio[index]
+        options[f"disposition:a:{place}"] = "default"  # every track is switched on, not only the first
+        language = carried_language(profile.container, track.language)
+        if language:
+            options[f"metadata:s:a:{place}"] = f"language={language}"
+        if track.title:  # an option can be given once: the same stream by its number in the file
+            options[f"metadata:s:{place + 1}"] = f"title={track.title}"
+    if profile.container != "mxf":
+        rate = recipe.conform.rate
+        scales = sorted({recipe.audio[index].rate for index in tracks}) or [SOUND_SCALE]
+        options["video_track_timescale"] = str(rate.num)
+        options["movie_timescale"] = str(_common_scale(rate.num, scales))
+    return options
+
+
+def _timecode_and_reel(profile: ProfileSpec, clip: Clip) -> dict[str, str]:
+    options = {}
+    label = proxy_label(clip.recipe.timecode, clip.recipe.conform.rate)
+    if label is not None:
+        options["timecode"] = label[1]
+    if clip.expect.reel is not None:
+        match profile.reel.carried:
+            case "stream":
+                options["metadata:s:v:0"] = f"reel_name={clip.expect.reel}"
+            case "global":
+                options["metadata"] = f"reel_name={clip.expect.reel}"
+            case "none":
+                raise ValueError(f"profile {profile.name} carries no reel, but one is expected")
+    return options
+
+
+def _common_scale(first: int, others: Iterable[int]) -> int:
+    """The smallest time scale in which all lengths are whole; left out are those that would pass 31 bits."""
+    scale = first
+    for other in others:
+        common = math.lcm(scale, other)
+        scale = common if common < 1 << 31 else scale
+    return scale
+
+
+def _named(options: Iterable[Option]) -> Mapping[str, str]:
+    return {option.name: option.value for option in options}
+
+
+def _loopback(profile: ProfileSpec) -> tuple[str, ...]:
+    """A decoder for the packets of the encoder: the picture of every frame comes out again, or it was not made."""
+    return (
+        *("-threads", str(profile.threads.decode), "-c:v", profile.video.codec, "-dec", "0:0"),
+        *("-filter_complex", "[dec:0]null[decoded]", "-map", "[decoded]"),
+        *("-fps_mode", "passthrough", "-f", "null", "-"),
+    )

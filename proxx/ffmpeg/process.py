@@ -1,0 +1,287 @@
+"""The one module that starts processes: never a shell, a fixed environment, nothing left running afterwards.
+
+A child gets its own session and process group, /dev/null as stdin, the environment it is given and nothing else,
+and on Linux dies with the thread that started it. `run` has no time limit: whether a process hangs is for an
+operator to decide. `capture` and `lines` are for short tools and have one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import subprocess  # a test keeps this out of all other modules
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, Literal, TypeAlias
+
+from proxx.contracts.errors import ToolchainMissing
+from proxx.ffmpeg.progress import LineSplitter, Progress, ProgressReader
+
+ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType({"LC_ALL": "C", "TZ": "UTC", "AV_LOG_FORCE_NOCOLOR": "1"})
+STDERR_KEPT: Final = 64 << 10  # bytes of the end of stderr that a Finished holds
+GRACE_SECONDS: Final = 5  # from SIGTERM to SIGKILL when stopped: ffmpeg writes its trailer and ends
+_TICK_MS: Final = 100  # how often a stop is looked for while the process is silent
+_CHUNK: Final = 64 << 10
+_PR_SET_PDEATHSIG: Final = 1
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
+
+# Loaded before any fork. PyDLL keeps the interpreter lock, so the forked child takes none.
+_LIBC: Final = ctypes.PyDLL(None) if sys.platform == "linux" else None
+
+Ending: TypeAlias = Literal["exited", "stopped", "timeout"]
+Sink: TypeAlias = Callable[[bytes], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """How a process ended. exit: negative when a signal ended it. stderr: its last 64 KiB.
+
+    ending: by itself, because `should_stop` said so, or by the time limit. truncated: stdout was longer than the
+    limit, and the rest is lost.
+    """
+
+    exit: int
+    stdout: bytes = b""
+    stderr: bytes = b""
+    truncated: bool = False
+    ending: Ending = "exited"
+
+    @property
+    def succeeded(self) -> bool:
+        return self.exit == 0 and self.ending == "exited" and not self.truncated
+
+
+def capture(
+    argv: Sequence[str],
+    *,
+    stdout_limit: int,
+    timeout: int,
+    cwd: Path | None = None,
+    env: Mapping[str, str] = ENVIRONMENT,
+) -> Finished:
+    """Run a short tool and keep up to `stdout_limit` bytes of what it prints. timeout: seconds."""
+    kept = bytearray()
+    lost = False
+
+    def keep(data: bytes) -> None:
+        nonlocal lost
+        room = stdout_limit - len(kept)
+        kept.extend(data[:room])
+        lost = lost or len(data) > room
+
+    exit_, ending, stderr = _with_both_pipes(argv, keep, timeout, cwd, env)
+    return Finished(exit=exit_, stdout=bytes(kept), stderr=stderr, truncated=lost, ending=ending)
+
+
+def lines(
+    argv: Sequence[str],
+    on_line: Callable[[bytes], None],
+    *,
+    timeout: int,
+    cwd: Path | None = None,
+    env: Mapping[str, str] = ENVIRONMENT,
+) -> Finished:
+    """Run a tool and hand over each line of stdout without its end, holding one line at a time."""
+    splitter = LineSplitter(on_line)
+    exit_, ending, stderr = _with_both_pipes(argv, splitter.feed, timeout, cwd, env)
+    splitter.end()
+    return Finished(exit=exit_, stderr=stderr, truncated=splitter.lost, ending=ending)
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    log: Path,
+    on_progress: Callable[[Progress], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    env: Mapping[str, str] = ENVIRONMENT,
+) -> Finished:
+    """Run ffmpeg to its end; stderr is appended to `log`, its `-progress pipe:1` lines go to `on_progress`.
+
+    `argv` is used exactly as given. When `should_stop` says so the group gets SIGTERM, after a grace SIGKILL.
+    Whatever is raised in here, by the callbacks too, the group is killed and reaped first.
+    """
+    reader = ProgressReader(on_progress or (lambda _: None))
+    splitter = LineSplitter(reader.line)
+    with (
+        log.open("ab") as words,
+        _started(argv, cwd=cwd, env=env, stderr=words.fileno()) as process,
+    ):
+        exit_, ending = _attend(process, {_fd(process.stdout): splitter.feed}, should_stop, None)
+    return Finished(exit=exit_, stderr=_tail(log), ending=ending)
+
+
+def decode_signal(exit_: int) -> str | None:
+    """Words for the signal that ended a process, None if it ended by itself."""
+    if exit_ >= 0:
+        return None
+    try:
+        name = signal.Signals(-exit_).name
+    except ValueError:
+        return f"signal {-exit_}"
+    return f"{name}, {_SIGNAL_WORDS[name]}" if name in _SIGNAL_WORDS else name
+
+
+_SIGNAL_WORDS: Final = {
+    "SIGKILL": "killed from outside, often for want of memory",
+    "SIGTERM": "asked to end from outside",
+    "SIGINT": "interrupted",
+    "SIGHUP": "its terminal was closed",
+    "SIGABRT": "it gave up on an inner check",
+    "SIGSEGV": "it crashed on a memory access",
+    "SIGBUS": "it crashed on a memory access: the file may have shrunk or its storage gone away",
+    "SIGILL": "it used an instruction this CPU does not have",
+    "SIGFPE": "it crashed in arithmetic",
+    "SIGXFSZ": "the file size limit was reached",
+    "SIGXCPU": "the CPU time limit was reached",
+}
+
+
+# --- starting, attending, ending -------------------------------------------------------------------------
+
+
+def _with_both_pipes(
+    argv: Sequence[str], on_stdout: Sink, timeout: int, cwd: Path | None, env: Mapping[str, str]
+) -> tuple[int, Ending, bytes]:
+    end = bytearray()
+
+    def keep_end(data: bytes) -> None:
+        end.extend(data)
+        del end[:-STDERR_KEPT]
+
+    with _started(argv, cwd=cwd, env=env, stderr=subprocess.PIPE) as process:
+        sinks = {_fd(process.stdout): on_stdout, _fd(process.stderr): keep_end}
+        deadline = time.monotonic_ns() + timeout * 10**9
+        exit_, ending = _attend(process, sinks, lambda: False, deadline)
+    return exit_, ending, bytes(end)
+
+
+@contextlib.contextmanager
+def _started(
+    argv: Sequence[str], *, cwd: Path | None, env: Mapping[str, str], stderr: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A running child; however the block is left, its whole group is dead and it is reaped."""
+    _check(argv)
+    process: subprocess.Popen[bytes] | None = None
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # no Ctrl-C between the fork and the guard
+    try:
+        try:
+            process = subprocess.Popen(  # noqa: S603  (a list of arguments, checked above, no shell)
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                bufsize=0,
+                cwd=cwd,
+                env=dict(env),
+                start_new_session=True,
+                preexec_fn=_in_child(os.getpid()),  # a few system calls, nothing that locks
+            )
+        except OSError as why:
+            if why.filename == argv[0]:
+                raise ToolchainMissing(
+                    message=f"the program {Path(argv[0]).name} cannot be started",
+                    detail=f"{why.strerror}: {argv[0]}",
+                ) from why
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)  # a Ctrl-C that waited is raised here
+        yield process
+    finally:
+        if process is not None:
+            _signal_group(process, signal.SIGKILL)
+            process.wait()
+            for pipe in (process.stdout, process.stderr):
+                if pipe is not None:
+                    pipe.close()
+
+
+def _check(argv: Sequence[str]) -> None:
+    if not argv or not Path(argv[0]).is_absolute():
+        raise ValueError(f"a process is started by the absolute path of its program, not {argv[:1]!r}")
+    for index, item in enumerate(argv):
+        if "\0" in item:
+            raise ValueError(f"argv[{index}] holds a NUL character, which no program can be given: {item!r}")
+
+
+def _in_child(parent: int) -> Callable[[], None]:
+    """What the child does before it becomes the program: die with the parent, take signals again."""
+
+    def prepare() -> None:
+        if _LIBC is not None and _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
+            os._exit(127)
+        if os.getppid() != parent:  # the parent died before prctl: nobody would ever end this child
+            os._exit(127)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+    return prepare
+
+
+def _attend(
+    process: subprocess.Popen[bytes],
+    sinks: Mapping[int, Sink],
+    should_stop: Callable[[], bool],
+    deadline: int | None,
+) -> tuple[int, Ending]:
+    """Feed the sinks until the process has ended, been stopped, or reached the deadline (monotonic ns)."""
+    poller = select.poll()
+    open_ = dict(sinks)
+    for fd in open_:
+        poller.register(fd, select.POLLIN)
+    ending: Ending = "exited"
+    kill_at: int | None = None
+    while not _has_ended(process):
+        _read_ready(poller, open_, _TICK_MS if open_ else 2)
+        now = time.monotonic_ns()
+        if ending == "exited" and deadline is not None and now >= deadline:
+            ending, kill_at = "timeout", now
+        if ending == "exited" and should_stop():
+            _signal_group(process, signal.SIGTERM)
+            ending, kill_at = "stopped", now + GRACE_SECONDS * 10**9
+        if kill_at is not None and now >= kill_at:
+            _signal_group(process, signal.SIGKILL)
+    _signal_group(process, signal.SIGKILL)  # what it left behind; not reaped, so the group id is still its own
+    while _read_ready(poller, open_, 0):
+        pass
+    return process.wait(), ending
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it ended, without reaping it: until then its process group id cannot be another's."""
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _read_ready(poller: select.poll, open_: dict[int, Sink], wait_ms: int) -> bool:
+    ready = poller.poll(wait_ms)
+    for fd, _ in ready:
+        data = os.read(fd, _CHUNK)
+        if data:
+            open_[fd](data)
+        else:
+            poller.unregister(fd)
+            del open_[fd]
+    return bool(ready)
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    if process.returncode is None:  # not reaped yet
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: EPERM for a group of zombies
+            os.killpg(process.pid, number)
+
+
+def _fd(pipe: object) -> int:
+    return pipe.fileno()  # type: ignore[attr-defined,no-any-return]  # an open pipe, never None where asked for
+
+
+def _tail(log: Path) -> bytes:
+    with log.open("rb") as words:
+        words.seek(max(0, words.seek(0, os.SEEK_END) - STDERR_KEPT))
+        return words.read(STDERR_KEPT)

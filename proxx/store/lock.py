@@ -1,0 +1,211 @@
+"""Taking, giving back and breaking the execution lock of an attempt. Every refusal happens before anything begins.
+
+Attempt N opens when N-1 is closed and nobody else created its event 00001. Nothing ends by itself: a dead
+worker's attempt stays open until an operator closes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final, cast
+
+from proxx.contracts.canonical import Json, canonical_bytes, pretty_bytes
+from proxx.contracts.errors import (
+    AttemptClosed,
+    AttemptOutOfOrder,
+    JobRetired,
+    JobUnknown,
+    LedgerFailed,
+    Locked,
+    LockLost,
+    NotLocked,
+    StoreRefused,
+    StoreUnavailable,
+)
+from proxx.contracts.event import TERMINAL, Clock, Event, Worker, make_event, parse_event, stamp, utc_now
+from proxx.s3.incidents import Journal
+from proxx.store.attempts import Absent, Attempt, Closed, Open, first_code, read_attempts
+from proxx.store.base import Store
+from proxx.store.keys import (
+    index_ended_key,
+    index_taken_key,
+    is_job_id,
+    registered_key,
+    result_key,
+    spec_key,
+    storage_key,
+)
+from proxx.store.ledger import Ledger, put_event
+
+TRIES: Final = 100  # numbers an operator's unlock goes after a worker that keeps writing; such a worker is alive
+
+
+def acquire(
+    store: Store,
+    job_id: str,
+    attempt: int,
+    worker: Worker,
+    run_id: str,
+    *,
+    notes: Mapping[str, Json] | None = None,
+    clock: Clock = utc_now,
+    journals: tuple[Journal, ...] = (),
+) -> Ledger:
+    """Take the attempt. Raises refusals only (JobUnknown, Locked, AttemptClosed, AttemptOutOfOrder, JobRetired,
+    StoreUnavailable): whoever gets a Ledger back holds the lock, and nobody else does.
+    """
+    _refuse_unless_free(store, job_id, attempt)
+    store.create(index_taken_key(stamp(worker, run_id, clock=clock).time, job_id, attempt), b"")
+    ledger = Ledger(store, job_id, attempt, worker, run_id, clock=clock, journals=journals)
+    try:
+        ledger.append("lock.acquired", {"attempt": attempt, "job_id": job_id}, notes)
+    except LockLost as lost:
+        _refuse_unless_free(store, job_id, attempt)  # says who was faster
+        raise StoreUnavailable(message="the store shows no event where one was created") from lost
+    except LedgerFailed as why:
+        raise StoreUnavailable(message="the store did not take the lock's event", detail=why.detail) from why
+    return ledger
+
+
+def release(ledger: Ledger, result: Mapping[str, Json]) -> Event:
+    """Close the attempt with its ExecutionResult. Its `envelope` goes to the event's, outside the canonical log."""
+    core = {key: value for key, value in result.items() if key != "envelope"}
+    notes = {"result": result["envelope"]} if "envelope" in result else None
+    event = ledger.append("lock.released", {"result": core}, notes)
+    copies = [(result_key(ledger.job_id, ledger.attempt), pretty_bytes(result))]
+    if incidents := ledger.incidents():  # of the last event itself, which no later one can tell
+        copies.append((storage_key(ledger.job_id, ledger.attempt), canonical_bytes({"storage": list(incidents)})))
+    _after_the_end(ledger.store, ledger.job_id, ledger.attempt, event, tuple(copies))
+    return event
+
+
+def unlock(
+    store: Store, job_id: str, reason: str, operator: Worker, *, run_id: str = "", clock: Clock = utc_now
+) -> int:
+    """Close the open attempt for a worker that an operator knows to be dead; returns its number.
+
+    Should that worker live after all, its next event finds the number taken: it publishes nothing more, save the
+    one output it had announced and was giving its name just then (no file system makes that wait for a look here).
+    """
+    _check_reason(reason)
+    attempts = _attempts(store, job_id)
+    if not attempts or not isinstance(attempts[-1].state, Open):
+        raise NotLocked(message="no attempt of this job is open")
+    attempt, number = attempts[-1].number, len(attempts[-1].events)
+    for _ in range(TRIES):
+        number += 1
+        event = make_event(number, "unlocked", {"reason": reason}, stamp(operator, run_id, clock=clock))
+        there = put_event(store, job_id, attempt, event)
+        if there is None:
+            _after_the_end(store, job_id, attempt, event)
+            return attempt
+        if parse_event(there).type in TERMINAL:
+            raise NotLocked(message=f"attempt {attempt} has just ended")
+    raise Locked(message=f"attempt {attempt} is being written to all the time: its worker is alive")
+
+
+def retire(
+    store: Store, job_id: str, reason: str, operator: Worker, *, run_id: str = "", clock: Clock = utc_now
+) -> int:
+    """End the job for good; returns the attempt number used up. Another job may then claim its outputs.
+
+    It races `acquire` on the one key both need: event 00001 of the next attempt.
+    """
+    _check_reason(reason)
+    for _ in range(TRIES):
+        attempts = _attempts(store, job_id)
+        if attempts:
+            match attempts[-1].state:
+                case Open(acquired=acquired):
+                    raise _locked(attempts[-1].number, acquired)
+                case Closed(last=last) if last.type == "retired":
+                    raise JobRetired(message="the job is retired", detail=_who(last))
+        attempt = len(attempts) + 1
+        event = make_event(1, "retired", {"reason": reason}, stamp(operator, run_id, clock=clock))
+        if put_event(store, job_id, attempt, event) is None:
+            _after_the_end(store, job_id, attempt, event)
+            return attempt
+    raise StoreUnavailable(message="the job's attempts begin and end faster than it can be retired")
+
+
+def _refuse_unless_free(store: Store, job_id: str, attempt: int) -> None:
+    if not is_job_id(job_id) or store.read(registered_key(job_id)) is None:
+        raise JobUnknown(message="the job is not registered in this store", detail=f"{job_id} in {store.uri}")
+    if attempt < 1:
+        raise AttemptOutOfOrder(message=f"attempt {attempt}: attempts start at 1")
+    attempts = read_attempts(store, job_id)
+    states = [known.state for known in attempts]  # all of them: a damaged ledger is no ground to run on
+    if attempt <= len(states):
+        match states[attempt - 1]:
+            case Open(acquired=acquired):
+                raise _locked(attempt, acquired)
+            case Closed(last=last) if last.type == "retired":
+                raise JobRetired(message="the job is retired", detail=_who(last))
+            case Closed(acquired=acquired, result=result) as closed:
+                raise AttemptClosed(
+                    message=f"attempt {attempt} has ended",
+                    detail=_who(closed.last),
+                    result=result,
+                    run_id=acquired.envelope.run_id if acquired else "",
+                )
+            case Absent():
+                pass
+    if not states:
+        if attempt > 1:
+            raise AttemptOutOfOrder(message=f"attempt {attempt}: the job has had none yet, so 1 is next")
+        return
+    match states[-1]:
+        case Closed(last=last) if last.type == "retired":
+            raise JobRetired(message="the job is retired", detail=_who(last))
+        case Open(acquired=acquired):
+            said = _who(acquired)
+            raise AttemptOutOfOrder(message=f"attempt {attempt}: attempt {len(states)} is open", detail=said)
+    if attempt > len(states) + 1:
+        raise AttemptOutOfOrder(message=f"attempt {attempt}: {len(states) + 1} is next")
+
+
+def _attempts(store: Store, job_id: str) -> tuple[Attempt, ...]:
+    """Those of a job whose registration was at least begun: it may hold claims, and only its retiring frees them."""
+    if not is_job_id(job_id) or store.read(spec_key(job_id)) is None:
+        raise JobUnknown(message="the job is not in this store", detail=f"{job_id} in {store.uri}")
+    attempts = read_attempts(store, job_id)
+    for attempt in attempts:
+        _ = attempt.state  # raises where the ledger is damaged
+    return attempts
+
+
+def _after_the_end(
+    store: Store, job_id: str, attempt: int, event: Event, copies: tuple[tuple[str, bytes], ...] = ()
+) -> None:
+    """What readers like to find. The attempt is closed whether or not these can be written: the event says all."""
+    told = index_ended_key(event.envelope.time, job_id, attempt, _outcome(event), event.envelope.run_id)
+    for key, data in (*copies, (told, b"")):
+        with suppress(StoreUnavailable, StoreRefused):
+            store.create(key, data)
+
+
+def _outcome(event: Event) -> str:
+    """`completed`, `failed-<code>`, `unlocked` or `retired`."""
+    result = cast("Mapping[str, Json] | None", event.data.get("result"))
+    if event.type != "lock.released" or not isinstance(result, Mapping):
+        return event.type
+    return "completed" if result.get("status") == "COMPLETED" else f"failed-{first_code(result) or ''}"
+
+
+def _locked(attempt: int, acquired: Event) -> Locked:
+    return Locked(
+        message=f"attempt {attempt} is open",
+        detail=_who(acquired),
+        run_id=acquired.envelope.run_id,
+        since=acquired.envelope.time,
+    )
+
+
+def _who(event: Event) -> str:
+    return f"{event.type} {event.envelope.time} by {event.envelope.worker}, run {event.envelope.run_id or '-'}"
+
+
+def _check_reason(reason: str) -> None:
+    if not reason.strip():
+        raise ValueError("an operator's decision needs a reason")

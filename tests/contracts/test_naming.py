@@ -1,0 +1,149 @@
+"""Names: what counts as the same file, and that a template never leads anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+
+import pytest
+
+from proxx.contracts.naming import (
+    DEFAULT_TEMPLATE,
+    LONGEST,
+    TOKENS,
+    BadTemplate,
+    check_template,
+    collisions,
+    expand,
+    normalized,
+    place_fault,
+)
+
+HOSTILE = [
+    "-i", "a:b", "%03d", "'; rm -rf ~", '"', "new\nline", "e\u0301", "é", "concat:a|b", "$(reboot)", "{source_name}",
+    "{index}", "\\1", "\\g<0>", "a\\b", "~", "*?[", "ß", "\u202egnp", "…", "..a", "a..", ". .", "CON", " ",
+]  # fmt: skip
+
+
+def values(**changed: str) -> dict[str, str]:
+    return {
+        "source_name": "A001", "source_ext": "mov", "source_dir": "card/clips", "index": "007", "profile": "sample",
+        "job_name": "day 1", "date": "2026-01-31",
+    } | changed  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("/p/A.mov", "/p/a.MOV"),
+        ("/p/é.mov", "/p/e\u0301.mov"),
+        ("/p/É.mov", "/p/e\u0301.mov"),
+        ("/p/straße", "/p/STRASSE"),
+        ("/p/Å", "/p/\u212b"),
+        ("/p/Σς", "/p/σσ"),
+        ("/p/\u1fb3\u0301", "/p/\u1fb4"),  # casefold alone is not enough for Greek with iota subscript
+        ("/p/\uac00", "/p/\u1100\u1161"),
+    ],
+)
+@pytest.mark.clause("A2")
+def test_one_name_on_some_file_system(one: str, other: str) -> None:
+    assert normalized(one) == normalized(other)
+    assert collisions([one, other]) == (other,)
+
+
+def test_other_names() -> None:
+    assert collisions(["/p/a", "/p/b", "/p/a ", "/p/ａ", "/q/a"]) == ()  # full width: another letter
+    assert collisions(["a", "b", "A", "B", "a"]) == ("A", "B", "a")
+
+
+def test_normalized_twice_is_normalized_once_for_every_letter() -> None:
+    for code in range(sys.maxunicode + 1):
+        once = normalized(chr(code))
+        if once != chr(code):
+            assert normalized(once) == once, hex(code)
+            assert unicodedata.is_normalized("NFC", once), hex(code)
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_every_token_is_known_and_expanded(token: str) -> None:
+    check_template("{index}{" + token + "}")
+    assert expand("{index}-{" + token + "}", values(), ".mov") == f"007-{values()[token]}.mov"
+
+
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        ("{source_name}{reel}", "no token is called reel; there is source_name"),
+        ("{source_name}{b}{a}", "a, b"),
+        ("{source_name}{}", "no token"),
+        ("{source_name", "a brace stands alone"),
+        ("{source_name}}", "a brace stands alone"),
+        ("{{source_name}}", "a brace stands alone"),
+        ("proxy", "all clips would have one name"),
+        ("", "all clips would have one name"),
+        ("/etc/{source_name}", "not a place inside"),
+        ("../{source_name}", "not a place inside"),
+        ("a/../../{source_name}", "not a place inside"),
+    ],
+)
+def test_bad_templates(template: str, why: str) -> None:
+    with pytest.raises(BadTemplate, match=why):
+        check_template(template)
+
+
+def test_the_default_keeps_the_cards_tree() -> None:
+    check_template(DEFAULT_TEMPLATE)
+    assert expand(DEFAULT_TEMPLATE, values(), ".mov") == "card/clips/A001.mov"
+    assert expand(DEFAULT_TEMPLATE, values(source_dir=""), ".mov") == "A001.mov"
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_are_only_names(name: str) -> None:
+    assert expand("{source_dir}/{source_name}", values(source_name=name), ".mov") == f"card/clips/{name}.mov"
+    assert expand("{source_dir}/{source_name}", values(source_dir=name), ".mov") == f"{name}/A001.mov"
+
+
+@pytest.mark.parametrize("name", ["..", "a/../..", "\ud800", "a\0b", "x" * (LONGEST - 3)])
+def test_names_that_cannot_be(name: str) -> None:
+    with pytest.raises(BadTemplate):
+        expand("{source_name}", values(source_name=name), ".mov")
+
+
+def test_length_is_counted_in_bytes_with_the_suffix() -> None:
+    assert expand("{source_name}", values(source_name="é" * 125 + "x"), ".mov")  # 250 + 1 + 4
+    with pytest.raises(BadTemplate, match="longer than 255 bytes"):
+        expand("{source_name}", values(source_name="é" * 126), ".mov")
+    with pytest.raises(BadTemplate, match="longer than 255 bytes"):
+        expand("{source_dir}/{source_name}", values(source_dir="x" * 256), ".mov")
+
+
+@pytest.mark.parametrize("uri", ["/p/a.mov", "s3://bucket/a.mov", "media:/card/a.mov", "C:/p/a.mov", "/p/a:b", "/-i",
+                                 "/p/%03d", "/p/…", "/p/new\nline"])  # fmt: skip
+def test_full_places(uri: str) -> None:
+    assert place_fault(uri) is None
+
+
+@pytest.mark.parametrize(
+    ("uri", "why"),
+    [
+        ("a.mov", "not a full place"),
+        ("../a.mov", "not a full place"),
+        ("", "not a full place"),
+        ("-i:/a", "not a full place"),
+        ("media:card/a.mov", "not a full place"),
+        ("file:/p/a.mov", "not a full place"),
+        ("file:///p/a.mov", "not a full place"),
+        ("/p/../a.mov", "two names"),
+        ("/p/./a.mov", "two names"),
+        ("/p//a.mov", "two names"),
+        ("//p/a.mov", "two names"),
+        ("/p/", "two names"),
+        ("/", "two names"),
+        ("s3://bucket/../a", "two names"),
+        ("s3://", "two names"),
+        ("/p/a\0", "NUL"),
+        ("/p/\ud800", "Unicode"),
+    ],
+)
+def test_places_that_alias_or_move(uri: str, why: str) -> None:
+    assert why in (place_fault(uri) or "")

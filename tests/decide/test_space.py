@@ -1,0 +1,46 @@
+"""estimate: PCM to the byte, the picture between what was measured easiest and hardest."""
+
+from __future__ import annotations
+
+from proxx.contracts.job import Clip
+from proxx.decide.space import NOTHING, Space, estimate
+from tests.support import specs
+from tests.support.facts import profile
+
+SAMPLE = {"low_kbps": 10000, "high_kbps": 90000, "bounded": False}
+
+
+def hd_second() -> Clip:
+    """One second of 1920×1080 at 25 frames/s with a stereo track."""
+    clip = specs.clip()
+    size = clip.recipe.size.model_copy(update={"width": 1920, "height": 1080})
+    return clip.model_copy(update={"recipe": clip.recipe.model_copy(update={"size": size})})
+
+
+def test_the_measured_rate_is_that_of_hd_at_25() -> None:
+    sound = 48000 * 2 * 3
+    space = estimate(profile(measured=SAMPLE), hd_second())
+    assert space.low == 10_000_000 // 8 + sound
+    assert 0 < space.high - (90_000_000 // 8 + sound) < 100_000  # headers and index
+
+
+def test_it_scales_with_pixels_and_frames() -> None:
+    half = estimate(profile(measured=SAMPLE), specs.clip())
+    sound = 48000 * 2 * 3
+    assert half.low - sound == (10_000_000 // 8) // 4
+
+
+def test_mxf_counts_its_grid() -> None:
+    mxf = profile(container="mxf", reel={"carried": "global"}, audio={"mode": "mono", "rate": 48000})
+    assert estimate(mxf, hd_second()).high > estimate(profile(), hd_second()).high
+
+
+def test_aac_is_between_nothing_and_what_the_standard_allows() -> None:
+    mp4 = profile(container="mp4", reel={"carried": "none"}, audio={"encoder": "aac", "codec": "aac", "bits": 16})
+    space = estimate(mp4, hd_second())
+    assert space.low == 10_000_000 // 8
+    assert space.high > space.low
+
+
+def test_spaces_add_up() -> None:
+    assert sum((Space(low=1, high=2), Space(low=10, high=20)), NOTHING) == Space(low=11, high=22)

@@ -1,0 +1,87 @@
+"""The golden clips: one sha256 for each profile, wherever and however often it is made."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from proxx.contracts.errors import ToolchainMissing
+from proxx.contracts.profile import catalogue, find_profile
+from proxx.doctor.golden import Proof, golden_clip, make_golden, make_source, prove, remake
+from proxx.ffmpeg.toolchain import NAMES, Name, find_toolchain, this_platform
+from tests.ffmpeg.test_toolchain import emulated
+
+pytestmark = pytest.mark.skipif(this_platform() != "linux-x86_64", reason="no golden clips for this platform")
+
+REMAKE = "run `python -m proxx.golden` if the change of toolchain, catalogue or command is meant, and say why"
+
+
+def wrong(proofs: list[Proof]) -> list[Proof]:
+    assert [proof.profile for proof in proofs] == list(catalogue())
+    return [proof for proof in proofs if not proof.equal]
+
+
+@pytest.mark.clause("V4", lead=True)
+def test_the_golden_file_is_what_is_made_today(tmp_path: Path) -> None:
+    """A clip of each profile of the catalogue, made today, has the bytes that were kept."""
+    kept = resources.files("proxx.doctor").joinpath("golden.json").read_text("utf-8")
+    remade = tmp_path / "golden.json"
+    remake(remade)
+    assert json.loads(remade.read_text("utf-8")) == json.loads(kept), REMAKE
+
+
+@pytest.mark.clause("I5")
+@pytest.mark.parametrize("name", NAMES)
+def test_on_one_cpu_in_another_place_and_another_environment(
+    name: Name, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TZ", "Pacific/Apia")
+    monkeypatch.setenv("LANG", "tr_TR.UTF-8")
+    monkeypatch.setenv("FFREPORT", f"file={tmp_path}/report.log")
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert wrong(list(prove(find_toolchain(name), tmp_path))) == []
+    finally:
+        os.sched_setaffinity(0, before)
+    assert [path.name for path in tmp_path.iterdir()] == ["golden-source.mov"]
+
+
+@pytest.mark.clause("I5")
+@pytest.mark.parametrize(("name", "cpu"), [("static", "Haswell"), ("full", "EPYC")])
+def test_on_other_cpus(name: Name, cpu: str, tmp_path: Path) -> None:
+    assert wrong(list(prove(find_toolchain(name, emulated(cpu)), tmp_path))) == []
+
+
+def test_where_avx2_lacks_the_encoder_dies_and_says_so(tmp_path: Path) -> None:
+    """What admission is there to prevent."""
+    source = make_source(find_toolchain("static"), tmp_path)
+    nehalem = find_toolchain("static", emulated("Nehalem"))
+    with pytest.raises(ToolchainMissing, match="SIGILL"):
+        make_golden(nehalem, find_profile("prores_proxy"), source, tmp_path)
+
+
+def test_another_build_or_profile_has_no_known_bytes(tmp_path: Path) -> None:
+    found = find_toolchain("static")
+    identity = found.identity.model_copy(update={"ffmpeg_sha256": "sha256:" + "0" * 64})
+    other = type(found)(identity=identity, ffmpeg=found.ffmpeg, ffprobe=found.ffprobe)
+    proofs = list(prove(other, tmp_path))
+    assert {proof.expected for proof in proofs} == {None}
+    assert all(proof.found and not proof.equal for proof in proofs)
+
+
+def test_the_clip_is_written_down_for_each_kind_of_sound(tmp_path: Path) -> None:
+    source = tmp_path / "source.mov"
+    source.write_bytes(b"x")
+    mono = golden_clip(find_profile("dnxhr_lb_mxf"), source, tmp_path / "out.mxf")
+    assert [track.layout for track in mono.recipe.audio] == ["mono", "mono"]
+    stereo = golden_clip(find_profile("prores_proxy_half"), source, tmp_path / "out.mov")
+    assert [track.layout for track in stereo.recipe.audio] == ["stereo"]
+    assert str(stereo.recipe.size) == "256x144"
+    assert "numpy" not in sys.modules, "nothing heavy for half a second of bars"

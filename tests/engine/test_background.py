@@ -1,0 +1,47 @@
+"""Work beside other work: its result, its error, and its end with the block."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from proxx.engine.background import beside
+
+
+def test_both_go_on_at_once() -> None:
+    ready, go = threading.Event(), threading.Event()
+
+    def work() -> int:
+        ready.set()
+        assert go.wait(30)
+        return 7
+
+    with beside(work) as running:
+        assert ready.wait(30)  # it runs while this block does
+        go.set()
+        assert running.result() == 7
+
+
+def test_its_error_is_raised_where_the_result_is_asked_for() -> None:
+    def work() -> int:
+        raise OSError("disk on fire")
+
+    with beside(work) as running, pytest.raises(OSError, match="disk on fire"):
+        running.result()
+
+
+def test_no_thread_outlives_the_block() -> None:
+    go, before = threading.Event(), threading.active_count()
+
+    def fail() -> None:
+        with beside(lambda: go.wait(30)):
+            threading.Timer(0.05, go.set).start()
+            raise KeyError("the block failed")
+
+    with pytest.raises(KeyError):
+        fail()
+    assert go.is_set()
+    for thread in threading.enumerate():
+        assert thread.name != "proxx-beside"
+    assert threading.active_count() <= before + 1  # the timer may still be leaving

@@ -1,0 +1,132 @@
+"""A command is a pure function of profile and clip, kept whole in golden files, and bound word by word."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxx.contracts.measures import Rate
+from proxx.contracts.profile import find_profile
+from proxx.contracts.recipe import TimecodeDecision
+from proxx.ffmpeg.command import FFMPEG, OUTPUT, SOURCE, bind, plan, proxy_label
+from tests.golden.remake_argv import FOLDER, content
+from tests.support.argvs import CASES, change, clip_for, track, with_tracks
+
+REPO = Path(__file__).parents[2]
+REMAKE = "a changed command gives other bytes for the same job; if that is meant: python -m tests.golden.remake_argv"
+
+
+@pytest.mark.clause("F2", lead=True)
+@pytest.mark.parametrize("name", CASES)
+def test_the_whole_command_is_as_it_was(name: str) -> None:
+    """The whole command of each kind of clip, made from its spec and nothing else, is the one that was kept."""
+    assert content(name) == (FOLDER / f"{name}.json").read_bytes(), REMAKE
+
+
+def test_no_kept_command_is_without_a_case() -> None:
+    assert {file.stem for file in FOLDER.iterdir()} == set(CASES)
+
+
+@pytest.mark.clause("F5")
+@pytest.mark.parametrize("seed", ["0", "1", "77"])
+def test_the_command_is_the_same_in_any_process(seed: str) -> None:
+    code = (
+        "from tests.support.argvs import CASES; from proxx.ffmpeg.command import plan; "
+        "print([plan(*c) for c in CASES.values()])"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=REPO,
+            env={"PATH": os.environ["PATH"], "PYTHONHASHSEED": one, "TZ": zone, "LANG": "C.UTF-8"},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for one, zone in (("5", "UTC"), (seed, "Asia/Tokyo"))
+    }
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_place_is_one_whole_word(name: str) -> None:
+    argv = plan(*CASES[name]).argv
+    assert argv[0] == FFMPEG
+    assert [argv.count(place) for place in (FFMPEG, SOURCE, OUTPUT)] == [1, 1, 1]
+    assert argv[argv.index(SOURCE) - 1] == "-i"
+
+
+@given(
+    source=st.text(alphabet=st.characters(exclude_characters="\0", codec="utf-8"), min_size=1),
+    output=st.sampled_from(["{source}", "file:{source}", "{ffmpeg}", "a b", "-x", "%03d", "concat:a", "\nx"]),
+)
+def test_places_are_put_in_once(source: str, output: str) -> None:
+    argv = plan(*CASES["prores_proxy"]).argv
+    bound = bind(argv, Path("/bin/ffmpeg"), Path("/in") / source.lstrip("/"), Path("/out") / output)
+    changed = [(old, new) for old, new in zip(argv, bound, strict=True) if old != new]
+    assert changed == [
+        (FFMPEG, "/bin/ffmpeg"),
+        (SOURCE, f"file:{Path('/in') / source.lstrip('/')}"),
+        (OUTPUT, f"file:{Path('/out') / output}"),
+    ]
+
+
+def test_a_title_that_looks_like_a_place_stays() -> None:
+    profile, clip = CASES["prores_proxy"]
+    tracks = tuple(one.model_copy(update={"title": "{output}"}) for one in clip.recipe.audio)
+    argv = bind(plan(profile, change(clip, recipe={"audio": tracks})).argv, Path("/f"), Path("/s"), Path("/o"))
+    assert "title={output}" in argv
+
+
+def test_relative_places_are_refused() -> None:
+    with pytest.raises(ValueError, match="not absolute"):
+        bind((FFMPEG,), Path("/f"), Path("in.mov"), Path("/o"))
+
+
+def test_damage_is_decoded_by_one_thread_and_refused_otherwise() -> None:
+    refused, accepted = plan(*CASES["h264_half"]).argv, plan(*CASES["damage_accepted"]).argv
+    assert "-xerror" in refused
+    assert "-xerror" not in accepted
+    assert accepted[accepted.index("-threads:0") + 1] == "1"
+    assert accepted[accepted.index("-err_detect") + 1] == "ignore_err"
+
+
+def test_a_reel_without_a_place_for_it_is_a_bug() -> None:
+    profile = find_profile("h264_review_mp4")
+    with pytest.raises(ValueError, match="carries no reel"):
+        plan(profile, change(clip_for(profile), expect={"reel": "A001"}))
+
+
+def test_a_track_of_two_streams_is_a_bug() -> None:
+    profile = find_profile("prores_proxy")
+    two = track(profile, "stereo", (0, 1))
+    picks = (two.map[0], two.map[1].model_copy(update={"stream": 2}))
+    clip = with_tracks(clip_for(profile), (two.model_copy(update={"map": picks}),))
+    with pytest.raises(ValueError, match="one source stream"):
+        plan(profile, clip)
+
+
+def _counted(start: int, rate: Rate, drop: bool = False) -> TimecodeDecision:
+    return TimecodeDecision(
+        state="present", start_frame=start, nominal_fps=rate.nominal, drop=drop, rate=rate, origin="tmcd"
+    )
+
+
+def test_timecode_counted_at_half_the_rate_is_the_same_instant() -> None:
+    assert proxy_label(_counted(900013, Rate.of(25)), Rate.of(50)) == (1800026, "10:00:00:26")
+
+
+def test_drop_frame_timecode_at_twice_the_rate() -> None:
+    half, whole = Rate(num=30000, den=1001), Rate(num=60000, den=1001)
+    number, label = proxy_label(_counted(1800, half, drop=True), whole) or (0, "")
+    assert (number, label) == (3600, "00:01:00;04")
+
+
+def test_timecode_that_does_not_divide_is_a_bug() -> None:
+    with pytest.raises(ValueError, match="cannot be counted"):
+        proxy_label(_counted(1, Rate.of(30)), Rate.of(25))

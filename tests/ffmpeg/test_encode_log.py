@@ -1,0 +1,187 @@
+"""ffmpeg's log as numbers, and each way it fails as the right failure."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from proxx.contracts.error_bases import ProxxError
+from proxx.contracts.errors import (
+    DecodeFailed,
+    DiskFull,
+    EncodeFailed,
+    EncoderCrashed,
+    OutputUnwritable,
+    SourceMissing,
+    SourceTruncated,
+    SourceUnreadable,
+    ToolchainMismatch,
+)
+from proxx.contracts.profile import find_profile
+from proxx.contracts.recipe import VideoPick
+from proxx.ffmpeg.command import bind, plan
+from proxx.ffmpeg.encode_log import Encoded, Read, Written, encode_failure, evidence_of, read_evidence
+from proxx.ffmpeg.process import run
+from tests.support.argvs import change, clip_for, with_tracks
+from tests.support.makemedia import FFMPEG, make, picture
+
+IN = "[in#0/mov,mp4,m4a,3gp,3g2,mj2 @ 0x7f7a1e2e3040] [verbose]   Input stream #0:"
+OUT = "[out#0/mov @ 0x7f7a1e304180] [verbose]   Output stream #0:"
+LOG = (
+    f"{IN}0 (video): 15 packets read (199047 bytes); 14 frames decoded; 1 decode errors; ",
+    f"{IN}1 (audio): 24 packets read (11092 bytes); 24 frames decoded; 0 decode errors (24576 samples); ",
+    f"{OUT}0 (video): 15 frames encoded; 15 packets muxed (248979 bytes); ",
+    f"{OUT}1 (audio): 24 frames encoded (24576 samples); 24 packets muxed (147456 bytes); ",
+    "[out#1/null @ 0x7f7a1e2dc700] [verbose]   Output stream #1:0 (video): "
+    "13 frames encoded; 13 packets muxed (5088 bytes); ",
+    "[vist#0:0/h264 @ 0x1] [dec:h264 @ 0x2] [warning] corrupt decoded frame",
+    "[in#0/mov @ 0x3] [warning] corrupt input packet in stream 0",
+    "[verbose] Exiting with exit code 0",
+)
+
+
+def test_the_summary_lines_are_numbers() -> None:
+    assert evidence_of(LOG) == Encoded(
+        read={0: Read(packets=15, frames=14, errors=1), 1: Read(packets=24, frames=24, errors=0)},
+        written={
+            0: Written(frames=15, samples=None, packets=15, bytes=248979),
+            1: Written(frames=24, samples=24576, packets=24, bytes=147456),
+        },
+        looped=13,
+        corrupt_packets=1,
+        corrupt_frames=1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "frames"),
+    [
+        ("[hevc @ 0x7f4804b7ec40] [warning] Skipping invalid undecodable NALU: 21", 1),
+        ("[hevc @ 0x7f4804b7ec40] [warning] Skipping invalid undecodable NALU: 1", 1),
+        ("[hevc @ 0x7f4804b7ec40] [warning] Skipping invalid undecodable NALU: 39", 0),  # notes, no picture
+        ("[mjpeg @ 0x7f630edfc00] [error] overread 8", 1),
+        ("[mjpeg @ 0x7f630edfc00] [error] error count: 64", 1),
+        ("[mjpeg @ 0x7f630edfc00] [error] error y=15 x=26", 1),
+        ("[mjpeg @ 0x7f630edfc00] [error] mjpeg_decode_dc: bad vlc: 0 (0x7f630)", 1),
+        ("[mjpeg @ 0x7f630edfc00] [error] unable to decode APP fields: Invalid data", 0),
+    ],
+)
+def test_picture_that_a_decoder_skipped_without_failing(line: str, frames: int) -> None:
+    assert evidence_of([line, line]).corrupt_frames == frames
+    assert evidence_of([f"    title           : {line}"]).corrupt_frames == 0
+
+
+def test_what_a_source_calls_itself_is_no_evidence() -> None:
+    words = ("corrupt input packet", "corrupt decoded frame", "] [error] No space left", "received signal 15")
+    said = [f"Input #0, mov,mp4,m4a,3gp,3g2,mj2, from 'file:/card/{word}.mov':" for word in words]
+    said += [f"    title           : {word}" for word in words]
+    assert evidence_of(said) == Encoded()
+
+
+def test_a_summary_told_twice_differently_is_none() -> None:
+    forged = LOG[2].replace("15 frames", "16 frames")
+    assert evidence_of((*LOG, forged)).written.keys() == {1}
+    assert evidence_of((*LOG, LOG[2])) == evidence_of(LOG)
+
+
+def test_an_empty_log_is_nothing() -> None:
+    assert evidence_of(()) == Encoded()
+
+
+def test_only_so_many_troubles_are_kept() -> None:
+    lines = (f"[error] trouble {number}" for number in range(10_000))
+    assert len(evidence_of(lines).troubles) == 200
+
+
+@pytest.mark.clause("I4")
+@pytest.mark.parametrize(
+    ("exit_", "line", "failure"),
+    [
+        (-4, "", ToolchainMismatch),
+        (-9, "", EncoderCrashed),
+        (-6, "[fatal] something", EncoderCrashed),
+        (255, "[info] Exiting normally, received signal 15.", EncoderCrashed),
+        (228, "", DiskFull),
+        (1, "[out#0/mov @ 0x1] [error] Error writing trailer: No space left on device", DiskFull),
+        (254, "[out#0/mov @ 0x1] [fatal] Error opening output /x: No such file or directory", OutputUnwritable),
+        (254, "[in#0 @ 0x1] [error] Error opening input: No such file or directory", SourceMissing),
+        (243, "[in#0 @ 0x1] [error] Error opening input: Permission denied", SourceUnreadable),
+        (235, "[in#0 @ 0x1] [error] Error opening input: Is a directory", SourceUnreadable),
+        (183, "[in#0 @ 0x1] [error] Error opening input: Invalid data found when processing input", SourceUnreadable),
+        (251, "[in#0/mov @ 0x1] [error] Error during demuxing: Input/output error", SourceUnreadable),
+        (183, "[in#0/mov,mp4 @ 0x1] [fatal] corrupt input packet in stream 0", SourceTruncated),
+        (183, "[in#0/mpegts @ 0x1] [fatal] corrupt input packet in stream 0", DecodeFailed),
+        (183, "[vist#0:0/h264 @ 0x1] [dec:h264 @ 0x2] [fatal] corrupt decoded frame", DecodeFailed),
+        (183, "[aist#0:1/aac @ 0x1] [dec:aac @ 0x2] [error] Error submitting packet to decoder: Bad", DecodeFailed),
+        (234, "[fatal] Stream map '' matches no streams.", EncodeFailed),
+        (234, "[vost#0:0/x @ 0x1] [error] Error submitting packet to decoder: Bad", EncodeFailed),
+    ],
+)
+def test_each_failure_has_its_class_and_a_message_of_no_place(
+    exit_: int, line: str, failure: type[ProxxError]
+) -> None:
+    found = encode_failure(exit_, evidence_of([line]))
+    assert type(found) is failure
+    assert found.message == encode_failure(exit_, evidence_of([line.replace("0x1", "0xffff")])).message
+    assert found.stage == "encode"
+    assert "0x" not in found.message and "/x" not in found.message
+
+
+# --- with the encoder itself -----------------------------------------------------------------------------
+
+
+def _whole() -> Path:
+    return make("whole.mp4", *picture(seconds="2"), "-c:v", "libx264", "-g", "5", "-movflags", "+faststart")
+
+
+def _encode(source: Path, folder: Path, output: Path | None = None) -> tuple[int, Encoded]:
+    profile = find_profile("prores_proxy")
+    pick = VideoPick(file=0, stream=0, view=None, codec="h264", decoder="h264")
+    clip = change(with_tracks(clip_for(profile), ()), recipe={"video": pick, "audio_decoders": ()})
+    argv = bind(plan(profile, clip).argv, FFMPEG, source, output or folder / "out.mov")
+    done = run(argv, cwd=folder, log=folder / "log")
+    return done.exit, read_evidence(folder / "log")
+
+
+def test_a_whole_source(tmp_path: Path) -> None:
+    exit_, encoded = _encode(_whole(), tmp_path)
+    assert exit_ == 0
+    assert (encoded.read[0].packets, encoded.read[0].frames, encoded.looped) == (50, 50, 50)
+
+
+@pytest.mark.parametrize("damage", ["cut", "hole", "empty", "text", "missing", "folder"])
+def test_a_damaged_source(damage: str, tmp_path: Path) -> None:
+    source = tmp_path / "a.mp4"
+    data = bytearray(_whole().read_bytes())
+    match damage:
+        case "cut":
+            source.write_bytes(data[: len(data) * 3 // 4])
+        case "hole":
+            data[len(data) // 2 : len(data) // 2 + 4000] = bytes(4000)
+            source.write_bytes(data)
+        case "empty":
+            source.write_bytes(b"")
+        case "text":
+            source.write_text("#EXTM3U\nother.ts\n")
+        case "folder":
+            source.mkdir()
+    exit_, encoded = _encode(source, tmp_path)
+    wanted = {"cut": SourceTruncated, "hole": DecodeFailed, "missing": SourceMissing}.get(damage, SourceUnreadable)
+    assert exit_ != 0
+    assert type(encode_failure(exit_, encoded)) is wanted
+
+
+def test_an_output_that_cannot_be_opened(tmp_path: Path) -> None:
+    exit_, encoded = _encode(_whole(), tmp_path, tmp_path / "none" / "out.mov")
+    assert type(encode_failure(exit_, encoded)) is OutputUnwritable
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    profile = find_profile("prores_proxy")
+    clip = change(with_tracks(clip_for(profile), ()), recipe={"audio_decoders": ()})
+    argv = bind(plan(profile, clip).argv, FFMPEG, _whole(), Path("/dev/full"))
+    with (tmp_path / "log").open("wb") as words:
+        done = subprocess.run([*argv[:1], "-y", *argv[1:]], stderr=words, stdout=subprocess.DEVNULL, check=False)
+    assert type(encode_failure(done.returncode, read_evidence(tmp_path / "log"))) is DiskFull

@@ -1,0 +1,127 @@
+"""UMIDs: of each clip its own, the same on every run, everywhere in the file, and nothing else changed."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxx.contracts.errors import FormatMismatch
+from proxx.ffmpeg.umid import CONSTANTS, LABEL, ROLES, SIZE, Place, find_umids, umids, write_umids
+from tests.support.makemedia import FFPROBE, make, picture, sound
+
+SOURCE, PROFILE = "sha256:" + "a" * 64, "b" * 64
+FRAMES = 12
+hexes = st.text(alphabet="0123456789abcdef", min_size=64, max_size=64)
+
+
+def _mxf(*more: str, tracks: int = 2) -> Path:
+    maps = [word for _ in range(tracks) for word in ("-map", "1")]
+    return make(
+        "made.mxf",
+        *picture(size="256x128"),
+        *sound(),
+        *(
+            "-map",
+            "0",
+            *maps,
+            "-vf",
+            "format=yuv422p",
+            "-c:v",
+            "dnxhd",
+            "-profile:v",
+            "dnxhr_lb",
+            "-c:a",
+            "pcm_s24le",
+        ),
+        *("-timecode", "01:00:00:00", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact"),
+        *(*more, "-f", "mxf"),
+    )
+
+
+def _named(path: Path) -> dict[str, str]:
+    """What ffprobe says the three are."""
+    argv = [str(FFPROBE), "-v", "error", "-show_format", "-show_streams", "-of", "json", f"file:{path}"]
+    answer = json.loads(subprocess.run(argv, capture_output=True, check=True).stdout)
+    tags = {**answer["streams"][0]["tags"], **answer["format"]["tags"]}
+    return {key.removesuffix("_umid"): value.removeprefix("0x") for key, value in tags.items() if "umid" in key}
+
+
+@given(source=hexes, profile=hexes, other=hexes)
+def test_a_umid_is_a_pure_function_of_what_the_clip_is(source: str, profile: str, other: str) -> None:
+    made = umids(source, profile)
+    assert made == umids(source, profile)
+    assert len(set(made.values())) == len(ROLES)
+    assert all(len(one) == SIZE == 32 and one.startswith(LABEL) for one in made.values())
+    assert not set(made.values()) & set(CONSTANTS)
+    if other not in (source, profile):
+        assert not set(made.values()) & (set(umids(other, profile).values()) | set(umids(source, other).values()))
+
+
+@pytest.mark.clause("I1")
+def test_every_constant_is_replaced_and_nothing_else(tmp_path: Path) -> None:
+    source = _mxf("-metadata", "reel_name=A001")
+    path = tmp_path / "staged.mxf"
+    shutil.copyfile(source, path)
+    before = path.read_bytes()
+    count = write_umids(path, SOURCE, PROFILE)
+    after = path.read_bytes()
+    # With a reel: three packages, each track's clip in two of them, the essence data set, one a frame.
+    assert count == 3 + 2 * 3 + 1 + FRAMES == sum(before.count(constant) for constant in CONSTANTS)
+    assert not any(constant in after for constant in CONSTANTS)
+    with io.BytesIO(before) as stream:
+        for place in find_umids(stream):
+            before = before[: place.offset] + umids(SOURCE, PROFILE)[place.role] + before[place.offset + SIZE :]
+    assert after == before
+
+
+def test_ffprobe_sees_the_new_ones(tmp_path: Path) -> None:
+    path = tmp_path / "staged.mxf"
+    shutil.copyfile(_mxf("-metadata", "reel_name=A001"), path)
+    write_umids(path, SOURCE, PROFILE)
+    made = {role: umid.hex().upper() for role, umid in umids(SOURCE, PROFILE).items()}
+    assert _named(path) == {"material_package": made["material"], "file_package": made["file"], "reel": made["tape"]}
+
+
+def test_without_a_reel_there_are_two_packages(tmp_path: Path) -> None:
+    path = tmp_path / "staged.mxf"
+    shutil.copyfile(_mxf(tracks=1), path)
+    assert write_umids(path, SOURCE, PROFILE) == 2 + 2 + 1 + FRAMES
+    with path.open("rb") as stream:
+        assert list(find_umids(stream)) == []
+
+
+def _item(key: str, value: bytes, length: bytes | None = None) -> bytes:
+    return bytes.fromhex(key).ljust(16, b"\0") + (length or bytes([0x83]) + len(value).to_bytes(3, "big")) + value
+
+
+def test_essence_is_never_searched() -> None:
+    material = next(iter(CONSTANTS))
+    picture_item = _item("060e2b34010201010d01030115", material)
+    header = _item("060e2b34025301010d010101010137", (0x4401).to_bytes(2, "big") + b"\0\x20" + material)
+    found = list(find_umids(io.BytesIO(picture_item + header)))
+    assert found == [Place(len(picture_item) + 20 + 4, "material")]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"not an mxf file at all, none", "no item at byte 0"),
+        (_item("060e2b34", b"abc")[:-1], "longer than the file"),
+        (_item("060e2b34", b"", b"\x89"), "has no length"),
+        (_item("060e2b34025301010d010101010137", bytes(2 << 20)), "bytes"),
+        (_item("060e2b34", b"abc"), "no material package"),
+    ],
+)
+def test_what_is_not_the_mxf_we_made_is_refused(data: bytes, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.mxf"
+    path.write_bytes(data)
+    with pytest.raises(FormatMismatch, match=said):
+        write_umids(path, SOURCE, PROFILE)
+    assert path.read_bytes() == data

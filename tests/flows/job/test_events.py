@@ -1,0 +1,55 @@
+"""What automations are given: names, outputs and failures; too many outputs are left out, the event is sent."""
+
+from __future__ import annotations
+
+import pytest
+from proxx_flows.job.events import emit_job, job_payload, job_resource, proxy_asset, source_asset
+
+from tests.flows.job.test_report import about
+from tests.flows.runs import events
+from tests.support.results import JOB, completed, failed, result
+
+
+def test_a_failed_jobs_event_has_what_was_made_and_what_was_not() -> None:
+    ended = result(completed(0), failed(1))
+    assert job_payload(ended, about(2)) == {
+        "job_id": JOB,
+        "attempt": 1,
+        "name": "A001",
+        "profile": "prores_proxy",
+        "store": "file:///store",
+        "status": "FAILED",
+        "fingerprint": ended.fingerprint,
+        "outputs": [
+            {
+                "source": "/media/A000.mov",
+                "output": "/proxies/A000.mov",
+                "sha256": "sha256:" + "c" * 64,
+                "size": 4096,
+                "frames": 25,
+            }
+        ],
+        "failures": ["FRAMES_MISMATCH: clip 2 of 2, A001.mov: What happened. What to do."],
+    }
+
+
+def test_what_an_automation_can_match() -> None:
+    assert job_resource(about()) == {
+        "prefect.resource.id": f"proxx.job.{JOB}",
+        "prefect.resource.name": "A001",
+        "proxx.attempt": "1",
+        "proxx.profile": "prores_proxy",
+    }
+
+
+def test_assets_are_keyed_by_what_they_are() -> None:
+    assert proxy_asset(1, about()).key == f"proxx://{JOB}/0001"
+    assert source_asset(1, about()).key == "proxx://source/" + "d" * 64
+
+
+@pytest.mark.usefixtures("prefect")
+def test_an_event_that_would_be_too_large_leaves_its_outputs_out() -> None:
+    for clips in (100, 10_000):
+        emit_job(result(*(completed(index) for index in range(clips))), about(clips))
+    payloads = [event["payload"] for event in events("proxx.job", f"proxx.job.{JOB}", 2)]
+    assert [(len(one["outputs"]), one.get("left_out")) for one in payloads] == [(100, None), (0, "outputs")]

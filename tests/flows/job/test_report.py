@@ -1,0 +1,185 @@
+"""A run in words: log lines like the ledger's, a row a clip, a report with the remedy; hostile names only show."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from proxx_flows.job.registered_job import About, ClipFacts
+from proxx_flows.job.report import Line, ended_line, headline, markdown, plain, refused_line, step_line, table, taken
+
+from proxx.contracts.errors import Locked
+from proxx.contracts.event import Worker
+from proxx.contracts.result import ExecutionResult
+from proxx.engine.steps import ClipEnded, ClipProgress, ClipStage, ClipStarted, Step
+from tests.support.results import JOB, completed, failed, failure, not_run, result
+
+ME = Worker(host="one", pid=17, user="editor", name="station-3")
+DIGEST = "sha256:" + "d" * 64
+WHO = "[editor@one process 17 (station-3)]"
+
+
+def about(clips: int = 3, name: str = "A001") -> About:
+    return About(
+        job_id=JOB,
+        attempt=1,
+        name=name,
+        profile="prores_proxy",
+        store="file:///store",
+        clips=tuple(
+            ClipFacts(f"/media/A{index:03d}.mov", f"/proxies/A{index:03d}.mov", 25, "01:00:00:00", DIGEST)
+            for index in range(clips)
+        ),
+    )
+
+
+def test_the_log_reads_like_the_ledger() -> None:
+    steps: list[Step] = [
+        ClipStarted(0, 3, "/media/A000.mov", 25),
+        ClipStage(0, "encode"),
+        ClipProgress(0, 12, None, None),
+        ClipStage(0, "verify"),
+        ClipStage(0, "publish"),
+        ClipEnded(0, completed(0)),
+        ClipStarted(1, 3, "/media/A001.mov", 1),
+        ClipEnded(1, failed(1)),
+    ]
+    lines = [line for step in steps if (line := step_line(step, about(), ME)) is not None]
+    assert [taken(about(), ME), *lines] == [
+        Line(
+            logging.INFO,
+            f"lock.acquired: A001, job 0123456789ab, attempt 1: 3 clips, 75 frames, prores_proxy {WHO}",
+        ),
+        Line(logging.INFO, f"clip.started: 1 of 3, A000.mov, 25 frames {WHO}"),
+        Line(logging.INFO, f"clip.publishing: 1 of 3, A000.mov, /proxies/A000.mov {WHO}"),
+        Line(
+            logging.INFO,
+            f"clip.completed: 1 of 3, A000.mov, 25 frames, sha256:{'c' * 64}, /proxies/A000.mov {WHO}",
+        ),
+        Line(logging.INFO, f"clip.started: 2 of 3, A001.mov, 1 frame {WHO}"),
+        Line(logging.ERROR, f"clip.failed: 2 of 3, A001.mov: FRAMES_MISMATCH: What happened. {WHO}"),
+    ]
+
+
+def test_the_end_says_what_was_made_and_what_stopped_it() -> None:
+    done, ended = result(completed(0)), result(completed(0), not_run(1), stopped=failure("INTERRUPTED"))
+    who = "[editor@one process 17]"
+    assert ended_line(done) == Line(
+        logging.INFO,
+        f"lock.released: COMPLETED, 1 of 1 clip, 25 frames, 4.1 kB in 1:00, result {done.fingerprint[:12]} {who}",
+    )
+    assert ended_line(ended) == Line(
+        logging.ERROR,
+        f"lock.released: FAILED, 1 of 2 clips, 25 frames, 4.1 kB in 1:00, result {ended.fingerprint[:12]}; "
+        f"stopped by INTERRUPTED: What happened. {who}",
+    )
+
+
+def test_a_refusal_says_that_nothing_was_begun() -> None:
+    why = Locked(message="attempt 1 is open", detail="by\nsomebody")
+    said = f"refused: LOCKED: attempt 1 is open (by\\nsomebody); nothing was begun {WHO}"
+    assert refused_line(why, ME) == Line(logging.ERROR, said)
+
+
+def test_a_row_a_clip() -> None:
+    ended = result(completed(0), failed(1), not_run(2), stopped=failure("FRAMES_MISMATCH"))
+    row = {"timecode": "01:00:00:00"}
+    assert table(ended, about()) == [
+        {
+            **row,
+            "clip": "1",
+            "source": "/media/A000.mov",
+            "output": "/proxies/A000.mov",
+            "frames": "25",
+            "sha256": "c" * 64,
+            "verdict": "COMPLETED",
+        },
+        {
+            **row,
+            "clip": "2",
+            "source": "/media/A001.mov",
+            "output": "/proxies/A001.mov",
+            "frames": "",
+            "sha256": "",
+            "verdict": "FRAMES_MISMATCH",
+        },
+        {
+            **row,
+            "clip": "3",
+            "source": "/media/A002.mov",
+            "output": "/proxies/A002.mov",
+            "frames": "",
+            "sha256": "",
+            "verdict": "NOT_RUN",
+        },
+    ]
+
+
+def test_the_report_of_a_failure() -> None:
+    ended = result(completed(0), failed(1), not_run(2), stopped=failure("FRAMES_MISMATCH"))
+    assert markdown(ended, about()) == (
+        "# FAILED: A001\n\n"
+        "1 of 3 clips, 25 frames, 4.1 kB in 1:00.\n\n"
+        "## The job was stopped\n\n"
+        "**FRAMES\\_MISMATCH**: What happened\\.\n\n"
+        "What to do: What to do\\.\n\n"
+        "## Clip 2 of 3: A001\\.mov\n\n"
+        "It was in work then.\n\n"
+        "- source: \\/media\\/A001\\.mov\n"
+        "- output, not published: \\/proxies\\/A001\\.mov\n"
+        "- frames: 25 expected, 24 found\n"
+        f"- the encoder's words: `jobs/{JOB}/attempts/0001/clips/001.log`\n\n"
+        "1 clip not begun.\n\n"
+        "## What to do next\n\n"
+        "When that is mended, ask for the next attempt, `proxx submit 0123456789ab --attempt 2`: "
+        "what is finished is kept.\n\n"
+        f"{where(ended)}"
+    )
+
+
+def test_the_report_of_a_success() -> None:
+    done = result(completed(0))
+    said = f"# COMPLETED: A001\n\n1 of 1 clip, 25 frames, 4.1 kB in 1:00.\n\n{where(done)}"
+    assert markdown(done, about(1)) == said
+
+
+def where(ended: ExecutionResult) -> str:
+    return (
+        "## Where to find it\n\n"
+        f"- job `{JOB}`, attempt 1\n"
+        f"- result `{ended.fingerprint}`\n"
+        "- job files: file\\:\\/\\/\\/store\n"
+        "- worker: editor\\@one process 17, run `run-1`\n"
+        "- began 2026\\-01\\-31T10\\:00\\:00Z, ended 2026\\-01\\-31T10\\:01\\:00Z\n"
+        "- the whole story: `proxx history 0123456789ab`\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a|b", r"a\|b"),
+        ("`rm`", r"\`rm\`"),
+        ("# no\nheading", r"\# no\\nheading"),
+        ("<img src=x>", r"\<img src\=x\>"),
+        ("[a](http://b)", r"\[a\]\(http\:\/\/b\)"),
+        ("\x1b[31mred", r"\\x1b\[31mred"),
+        ("\u202emov.exe", r"\\u202emov\.exe"),
+    ],
+)
+def test_a_hostile_name_is_shown_and_does_not_act(name: str, shown: str) -> None:
+    assert plain(name) == shown
+    said = headline(about(1, name))
+    assert said == f"{shown}: job `0123456789ab`, attempt 1, profile prores\\_proxy"
+
+
+def test_a_hostile_path_stays_in_its_cell_and_on_its_line() -> None:
+    hostile = "/media/a\n|`\x1b[2J.mov"
+    facts = ClipFacts(hostile, hostile, 25, "", DIGEST)
+    job = About(job_id=JOB, attempt=1, name="A001", profile="p", store="s", clips=(facts,))
+    ended = result(failed(0).model_copy(update={"source": hostile, "output": hostile}))
+    (row,) = table(ended, job)
+    assert row["source"] == row["output"] == "/media/a\\n|`\\x1b[2J.mov"
+    line = step_line(ClipStarted(0, 1, hostile, 25), job, ME)
+    assert line == Line(logging.INFO, f"clip.started: 1 of 1, a\\n|`\\x1b[2J.mov, 25 frames {WHO}")
+    assert "## Clip 1 of 1: a\\\\n\\|\\`\\\\x1b\\[2J\\.mov\n" in markdown(ended, job)

@@ -1,0 +1,142 @@
+"""What an operator sees of a job in Prefect, asked of a real server: log, progress, table, report, events, assets."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+from proxx_flows.job.events import job_payload
+from proxx_flows.job.registered_job import about
+from proxx_flows.proxy_job import proxy_job
+
+from proxx.contracts.event import this_worker
+from proxx.contracts.result import ExecutionResult
+from proxx.store.file import FileStore
+from tests.flows.runs import artifacts, codes, data_of, events, log_of, registered, run_here, run_id
+from tests.support.jobs import create, half_second, make_job
+
+pytestmark = pytest.mark.usefixtures("prefect")
+
+HOSTILE = "A`1`|<b>\n\x1b[31m.mov"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FileStore:
+    return FileStore(tmp_path / "store")
+
+
+@pytest.mark.clause("A7")
+def test_a_job_that_failed_is_told_as_its_ledger_has_it(store: FileStore, tmp_path: Path) -> None:
+    job = make_job(tmp_path / "proxies", "prores_proxy", 2, name="A001")
+    (tmp_path / "proxies").mkdir()
+    (tmp_path / "proxies" / "clip1.mov").write_bytes(b"somebody else's")
+    state = run_here(reference=registered(job, store))
+    which, me = run_id(state), this_worker()
+    result = ExecutionResult.model_validate_json(json.dumps(data_of(state)))
+
+    lines = log_of(which, "Finished in state Failed")
+    assert codes(lines) == [
+        "lock.acquired",
+        *("clip.started", "clip.publishing", "clip.completed"),
+        *("clip.started", "clip.failed"),
+        "lock.released",
+    ]
+    words = [(level, text) for level, text in lines if codes([(level, text)])]
+    assert all(text.endswith(f" [{me}]") for _, text in words)
+    assert [level for level, _ in words] == [logging.INFO] * 5 + [logging.ERROR] * 2
+    sha256 = result.clips[0].output_sha256
+    assert (
+        words[3][1] == f"clip.completed: 1 of 2, clip0.mov, 12 frames, {sha256}, {job.clips[0].outputs[0].uri} [{me}]"
+    )
+    assert not [text for _, text in lines if "could not be told" in text]
+    assert max(len(text) for _, text in lines) < 1000  # Prefect prints a failed state into the log, data and all
+
+    found = artifacts(which, 3)
+    short = job.job_id[:12]
+    assert {kind: one["key"] for kind, one in found.items()} == {
+        "progress": f"proxx-{short}-progress",
+        "table": f"proxx-{short}-clips",
+        "markdown": f"proxx-{short}-report",
+    }
+    assert {one["description"] for one in found.values()} == {
+        f"A001: job `{short}`, attempt 1, profile prores\\_proxy"
+    }
+    assert found["progress"]["data"] == 100
+    rows = json.loads(found["table"]["data"])
+    assert [(row["clip"], row["frames"], row["timecode"], row["verdict"]) for row in rows] == [
+        ("1", "12", "01:00:00:00", "COMPLETED"),
+        ("2", "", "01:00:01:00", "OUTPUT_EXISTS"),
+    ]
+    assert rows[0]["sha256"] == str(sha256).removeprefix("sha256:")
+    report = found["markdown"]["data"]
+    assert report.startswith("# FAILED: A001\n\n1 of 2 clips, 12 frames, ")
+    assert "## Clip 2 of 2: clip1\\.mov\n\n**OUTPUT\\_EXISTS**: " in report
+    assert "What to do: A file that is not this job\\'s is in the way\\: move it" in report
+
+    (event,) = events("proxx.job", f"proxx.job.{job.job_id}", 1)
+    facts = about(job, 1, store.uri)
+    assert (event["event"], event["payload"]) == ("proxx.job.failed", job_payload(result, facts))
+    assert [one["output"] for one in event["payload"]["outputs"]] == [job.clips[0].outputs[0].uri]
+    assert event["resource"]["prefect.resource.name"] == "A001"
+    assert f"prefect.flow-run.{which}" in {one["prefect.resource.id"] for one in event["related"]}
+
+    assets = events("prefect.asset.materialization", f"proxx://{job.job_id}", 2)
+    assert [(one["event"].rpartition(".")[2], one["resource"]["prefect.resource.id"][-4:]) for one in assets] == [
+        ("succeeded", "0000"),
+        ("failed", "0001"),
+    ]
+    digest = job.clips[0].source.files[0].digest.removeprefix("sha256:")
+    upstream = [one["prefect.resource.id"] for one in assets[0]["related"] if one["prefect.resource.role"] == "asset"]
+    assert upstream == [f"proxx://source/{digest}"]
+    assert assets[0]["payload"] == {
+        "job_id": job.job_id,
+        "attempt": 1,
+        "clip": 0,
+        "source": job.clips[0].source.files[0].uri,
+        "output": job.clips[0].outputs[0].uri,
+        "sha256": sha256,
+        "frames": 12,
+    }
+
+
+def test_a_completed_job_ends_at_a_hundred_and_starts_what_comes_next(store: FileStore, tmp_path: Path) -> None:
+    job = make_job(tmp_path / "proxies", "prores_proxy")
+    state = run_here(reference=registered(job, store))
+    assert artifacts(run_id(state), 3)["progress"]["data"] == 100
+    (event,) = events("proxx.job", f"proxx.job.{job.job_id}", 1)
+    assert (event["event"], event["payload"]["status"]) == ("proxx.job.completed", "COMPLETED")
+    assert [one["sha256"] for one in event["payload"]["outputs"]] == [data_of(state)["clips"][0]["output_sha256"]]
+
+
+def test_hostile_names_are_shown_and_break_nothing(store: FileStore, tmp_path: Path) -> None:
+    camera = tmp_path / "camera"
+    camera.mkdir()
+    source = Path(shutil.copy(half_second("clip0.mov"), camera / HOSTILE))
+    job = create((source,), tmp_path / "proxies", "prores_proxy", name="A|`\n<b>")
+    state = run_here(reference=registered(job, store))
+    assert state.is_completed(), state.message
+    found = artifacts(run_id(state), 3)
+    (row,) = json.loads(found["table"]["data"])
+    assert row["source"].endswith("/A`1`|<b>\\n\\x1b[31m.mov")
+    assert found["markdown"]["data"].startswith("# COMPLETED: A\\|\\`\\\\n\\<b\\>\n\n")
+    lines = log_of(run_id(state), "Finished in state Completed")
+    assert all("\x1b" not in text and "\n" not in text for _, text in lines if codes([(0, text)]))
+    assert len(events("prefect.asset.materialization", f"proxx://{job.job_id}", 1)) == 1
+
+
+def test_a_refusal_is_one_line(store: FileStore, tmp_path: Path) -> None:
+    job = make_job(tmp_path / "proxies", "prores_proxy")
+    reference = registered(job, store)
+    run_here(reference=reference)
+    again = run_here(reference=reference)
+    lines = log_of(run_id(again), "Finished in state Failed")
+    assert codes(lines) == ["refused"]
+    assert artifacts(run_id(again), 0) == {}
+
+
+def test_a_job_can_be_found_again() -> None:
+    said = proxy_job.description or ""
+    assert all(word in said for word in ("tag `job:", "first 12 digits", "`proxx status`", "`proxx history`"))

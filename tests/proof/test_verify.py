@@ -1,0 +1,219 @@
+"""Looking again at published proxies: there, the recorded bytes, and decodable from end to end."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from proxx.contracts.errors import DiskFull, Interrupted, StoreDamaged, VerifyMismatch, WorkUnusable
+from proxx.contracts.event import Worker
+from proxx.contracts.job import JobSpec, spec_bytes
+from proxx.engine.execute import Site, execute
+from proxx.ffmpeg.toolchain import find_toolchain
+from proxx.proof.verify import Reading, Rechecked, Record, recheck, records, verdict
+from proxx.s3.transport import Wire
+from proxx.store.base import MemoryStore, Store
+from proxx.store.keys import event_key
+from proxx.store.lock import unlock
+from tests.objects.fault import proxying
+from tests.objects.ground import Ground
+from tests.objects.rules import Answer
+from tests.support.jobs import make_job
+
+WORKER = Worker(host="here", pid=1, user="editor")
+
+
+def made(tmp_path: Path, clips: int = 2) -> tuple[JobSpec, MemoryStore]:
+    job, store = make_job(tmp_path / "out", "prores_proxy", clips), MemoryStore()
+    assert execute(spec_bytes(job), Site(store=store, worker=WORKER, run_id="run-1")).status == "COMPLETED"
+    return job, store
+
+
+def made_on(ground: Ground, clips: int) -> tuple[JobSpec, Store]:
+    job, store = ground.job("prores_proxy_half", clips), ground.store()
+    site = Site(store=store, worker=WORKER, run_id="run-1", places=ground.places())
+    assert execute(spec_bytes(job), site).status == "COMPLETED"
+    return job, store
+
+
+def look(job: JobSpec, known: Mapping[int, Record], tmp_path: Path) -> tuple[Rechecked, ...]:
+    return recheck(job, known, find_toolchain("static"), tmp_path)
+
+
+def codes(rechecked: tuple[Rechecked, ...]) -> list[str | None]:
+    return [one.problem.code if one.problem else None for one in rechecked]
+
+
+def place(job: JobSpec, index: int) -> Path:
+    return Path(job.clips[index].outputs[0].uri)
+
+
+def test_all_is_well(ground: Ground, tmp_path: Path) -> None:
+    job, store = made_on(ground, 2)
+    work = tmp_path / "work"
+    work.mkdir()
+    steps: list[Reading] = []
+    known = records(store, job.job_id)
+    rechecked = recheck(job, known, find_toolchain("static"), work, places=ground.places(), on_progress=steps.append)
+    assert codes(rechecked) == [None, None]
+    assert verdict(rechecked) is None
+    assert {(step.index, step.stage) for step in steps} == {(0, "hash"), (0, "decode"), (1, "hash"), (1, "decode")}
+    assert [one.record for one in rechecked] == [known[0], known[1]]
+    assert list(work.iterdir()) == []
+
+
+def test_each_thing_that_can_be_wrong(tmp_path: Path) -> None:
+    job, store = made(tmp_path, 4)
+    place(job, 0).unlink()
+    whole = place(job, 1).read_bytes()
+    place(job, 1).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    place(job, 2).unlink()
+    place(job, 2).mkdir()
+    rechecked = look(job, {n: r for n, r in records(store, job.job_id).items() if n != 3}, tmp_path)
+    assert codes(rechecked) == ["PROXY_MISSING", "PROXY_CHANGED", "PROXY_UNREADABLE", "NOT_MADE"]
+    mismatch = verdict(rechecked)
+    assert isinstance(mismatch, VerifyMismatch)
+    assert [problem.path for problem in mismatch.problems] == [f"clips[{n}] {place(job, n)}" for n in range(4)]
+
+
+@pytest.mark.parametrize("ground", ["moto", "rgw"], indirect=True)
+def test_each_thing_that_can_be_wrong_in_a_bucket(ground: Ground, tmp_path: Path) -> None:
+    job, store = made_on(ground, 3)
+    uris = [clip.outputs[0].uri for clip in job.clips]
+    ground.delete(uris[0])
+    whole = ground.get(uris[1]) or b""
+    ground.put(uris[1], whole[:-1] + bytes([whole[-1] ^ 1]))
+    work = tmp_path / "work"
+    work.mkdir()
+    with proxying(ground.endpoint.url) as way, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_S3", way.url)
+        way.on(Answer(403, "AccessDenied"), path=r"/proxies/clip2\.mov$", times=None)
+        places = ground.places(Wire())
+        rechecked = recheck(job, records(store, job.job_id), find_toolchain("static"), work, places=places)
+    assert codes(rechecked) == ["PROXY_MISSING", "PROXY_CHANGED", "PROXY_UNREADABLE"]
+    assert list(work.iterdir()) == []
+    ground.put(uris[0], b"no movie at all")
+    digest = f"sha256:{hashlib.sha256(b'no movie at all').hexdigest()}"
+    forged = {0: replace(records(store, job.job_id)[0], sha256=digest)}
+    rechecked = recheck(job, forged, find_toolchain("static"), work, places=ground.places())
+    assert codes(rechecked)[0] == "PROXY_UNDECODABLE"
+
+
+@pytest.mark.parametrize("ground", ["moto", "rgw"], indirect=True)
+def test_no_room_for_a_copy_says_nothing_of_the_proxy(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, store = made_on(ground, 1)
+    work, known = tmp_path / "work", records(store, job.job_id)
+    work.mkdir()
+    size = len(ground.get(job.clips[0].outputs[0].uri) or b"")
+
+    def verified() -> None:
+        recheck(job, known, find_toolchain("static"), work, places=ground.places())
+
+    with monkeypatch.context() as patch:
+        patch.setattr("proxx.proof.verify.free_bytes", lambda _: size + (64 << 20) - 1)
+        with pytest.raises(DiskFull, match=f"{size} bytes"):
+            verified()
+    for number in (errno.ENOSPC, errno.EDQUOT):  # somebody else took the room meanwhile
+
+        def full(_: object, __: bytes, number: int = number) -> None:
+            raise OSError(number, os.strerror(number))
+
+        with monkeypatch.context() as patch:
+            patch.setattr("proxx.files.download._Sink._take", full)
+            with pytest.raises(DiskFull):
+                verified()
+    assert list(work.iterdir()) == []
+    verified()
+
+
+def test_a_folder_that_went_away_says_nothing_of_the_proxy(tmp_path: Path) -> None:
+    job, store = made(tmp_path, 1)
+    with pytest.raises(WorkUnusable):
+        look(job, records(store, job.job_id), tmp_path / "gone")
+
+
+def test_a_proxy_that_a_link_leads_out_of_its_root_is_not_read(tmp_path: Path) -> None:
+    for name in ("media", "proxies", "store", "outside"):
+        (tmp_path / name).mkdir()
+    ground = Ground("file", tmp_path)
+    job, store = made_on(ground, 1)
+    (tmp_path / "proxies" / "clip0.mov").rename(tmp_path / "outside" / "clip0.mov")
+    (tmp_path / "proxies" / "clip0.mov").symlink_to(tmp_path / "outside" / "clip0.mov")
+    known = records(store, job.job_id)
+    rechecked = recheck(job, known, find_toolchain("static"), tmp_path, places=ground.places())
+    assert codes(rechecked) == ["PROXY_UNREADABLE"]
+
+
+def test_bytes_as_recorded_that_do_not_decode(tmp_path: Path) -> None:
+    """As a job would never record them; so storage that lies twice is found out too."""
+    job, store = made(tmp_path)
+    whole = bytearray(place(job, 0).read_bytes())
+    middle = whole.index(b"icpf", len(whole) // 2)
+    whole[middle + 40 : middle + 400] = b"\xff" * 360
+    place(job, 0).write_bytes(whole)
+    known = records(store, job.job_id)
+    forged = replace(known[0], sha256=f"sha256:{hashlib.sha256(whole).hexdigest()}")
+    short = replace(known[1], frames=known[1].frames + 1)
+    rechecked = look(job, {0: forged, 1: short}, tmp_path)
+    assert codes(rechecked) == ["PROXY_UNDECODABLE", "PROXY_UNDECODABLE"]
+    assert rechecked[1].problem is not None
+    assert "12 frames, the job recorded 13" in rechecked[1].problem.message
+
+
+def test_it_can_be_stopped(tmp_path: Path) -> None:
+    job, store = made(tmp_path)
+    with pytest.raises(Interrupted):
+        recheck(job, records(store, job.job_id), find_toolchain("static"), tmp_path, should_stop=lambda: True)
+
+
+# --- what was recorded -----------------------------------------------------------------------------------
+
+
+class DiesBeforeTheEnd(MemoryStore):
+    """Ends its worker, as kill -9 would, when the attempt is to be closed."""
+
+    def create(self, key: str, data: bytes) -> bytes | None:
+        if b'"type":"lock.released"' in data:
+            raise KeyboardInterrupt
+        return super().create(key, data)
+
+
+def test_what_a_killed_attempt_recorded_counts(tmp_path: Path) -> None:
+    job, store = make_job(tmp_path / "out", "prores_proxy", 2), DiesBeforeTheEnd()
+    with pytest.raises(KeyboardInterrupt):
+        execute(spec_bytes(job), Site(store=store, worker=WORKER, run_id="run-1"))
+    assert sorted(records(store, job.job_id)) == [0, 1]
+    unlock(store, job.job_id, "killed", WORKER)
+    assert codes(look(job, records(store, job.job_id), tmp_path)) == [None, None]
+
+
+def completed(store: Store, job_id: str, attempt: int, sha256: str) -> None:
+    from proxx.store.lock import acquire, release
+
+    ledger = acquire(store, job_id, attempt, WORKER, "run")
+    ledger.append("clip.completed", {"clip": 0, "sha256": sha256, "frames": 12})
+    release(ledger, {"status": "FAILED"})
+
+
+def test_attempts_that_recorded_other_bytes_are_told(tmp_path: Path) -> None:
+    job, store = made(tmp_path, 1)
+    completed(store, job.job_id, 2, "sha256:" + "0" * 64)
+    known = records(store, job.job_id)
+    assert known[0] == Record(attempt=2, sha256="sha256:" + "0" * 64, frames=12, differing=(1,))
+    assert codes(look(job, known, tmp_path)) == ["RECORDS_DIFFER"]
+
+
+def test_a_damaged_ledger_is_no_ground_to_judge_on(tmp_path: Path) -> None:
+    job, store = made(tmp_path, 1)
+    store.create(event_key(job.job_id, 2, 2), b"{}")
+    with pytest.raises(StoreDamaged):
+        records(store, job.job_id)
+    assert records(MemoryStore(), job.job_id) == {}

@@ -1,0 +1,47 @@
+"""ffmpeg's words in the store: whole where short, both ends where long, and a failing store fails the job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxx.contracts.errors import LedgerFailed, StoreUnavailable
+from proxx.contracts.event import this_worker
+from proxx.store.base import MemoryStore
+from proxx.store.clip_log import HALF, keep_log, read_ends
+from proxx.store.ledger import Ledger
+
+JOB = "a" * 64
+
+
+def test_a_short_log_is_kept_whole(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"what ffmpeg said\n")
+    store = MemoryStore()
+    name = keep_log(tmp_path / "log", 3, Ledger(store, JOB, 2, this_worker(), "run"))
+    assert name == "clips/003.log"
+    assert store.read(f"jobs/{JOB}/attempts/0002/clips/003.log") == b"what ffmpeg said\n"
+
+
+def test_a_long_log_keeps_both_ends(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"first" + b"." * (2 * HALF) + b"last")
+    kept = read_ends(tmp_path / "log")
+    assert kept.startswith(b"first")
+    assert kept.endswith(b"last")
+    assert b"[9 bytes left out]" in kept
+    assert len(kept) < 2 * HALF + 100
+
+
+def test_nothing_was_said(tmp_path: Path) -> None:
+    assert read_ends(tmp_path / "absent") == b""
+
+
+class Broken(MemoryStore):
+    def create(self, key: str, data: bytes) -> bytes | None:
+        raise StoreUnavailable(message="the store did not take an object", detail="disk on fire")
+
+
+def test_a_log_that_cannot_be_kept_fails_the_job(tmp_path: Path) -> None:
+    with pytest.raises(LedgerFailed) as caught:
+        keep_log(tmp_path / "log", 0, Ledger(Broken(), JOB, 1, this_worker(), "run"))
+    assert caught.value.detail == "disk on fire"

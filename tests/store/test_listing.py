@@ -1,0 +1,162 @@
+"""All jobs at a glance: the same states as the events tell, without reading what a listing tells already."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxx.contracts.errors import OutputClaimed
+from proxx.contracts.event import Worker, stamp
+from proxx.contracts.result import make_result
+from proxx.store.base import MemoryStore
+from proxx.store.file import FileStore
+from proxx.store.keys import ENDED, OPEN, parse
+from proxx.store.listing import glances
+from proxx.store.lock import acquire, release, retire, unlock
+from proxx.store.registration import record_refusal, register
+from proxx.store.status import JobStatus, State, all_jobs
+from tests.support.results import completed, envelope, failed
+
+WORKER = Worker(host="one", pid=7)
+ENDS = ("failed", "unlocked", "completed", "held", "retired")
+DAY = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+
+
+class Counting(MemoryStore):
+    """Counts what is asked of it, by kind of key."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: Counter[str] = Counter()
+
+    def read(self, key: str) -> bytes | None:
+        found = parse(key)
+        self.reads[found.kind if found else key] += 1
+        return super().read(key)
+
+
+def job_id(number: int) -> str:
+    return f"{number:064x}"
+
+
+def enter(store: MemoryStore | FileStore, number: int, at: datetime = DAY) -> str:
+    job = job_id(number)
+    register(store, b"{}", job, [f"/p/{number}.mov"], stamp(WORKER, "r", clock=lambda: at))
+    return job
+
+
+def run(store: MemoryStore | FileStore, job: str, attempt: int, end: str, at: datetime = DAY) -> None:
+    """One attempt that ends so: `completed`, `failed`, `unlocked`, or `held` for not at all."""
+    ledger = acquire(store, job, attempt, WORKER, f"run-{attempt}", clock=lambda: at)
+    if end == "unlocked":
+        unlock(store, job, "power cut", WORKER, clock=lambda: at)
+    elif end != "held":
+        clip = completed() if end == "completed" else failed()
+        release(ledger, make_result(job, attempt, (clip,), None, envelope()).to_json())
+
+
+def told(jobs: list[JobStatus]) -> dict[str, tuple[State, int, str | None]]:
+    return {job.job_id: (job.state, len(job.attempts), job.latest.code if job.latest else None) for job in jobs}
+
+
+@pytest.mark.clause("I6")
+@given(st.lists(st.lists(st.sampled_from(ENDS), max_size=4), max_size=6))
+def test_a_glance_and_the_events_tell_the_same(stories: list[list[str]]) -> None:
+    """Whatever happened to any number of jobs, listed or read, they stand as they stand."""
+    store = MemoryStore()
+    for number, story in enumerate(stories):
+        job = enter(store, number)
+        for attempt, end in enumerate(story, 1):
+            if end == "retired":
+                retire(store, job, "wrong card", WORKER)
+                break
+            run(store, job, attempt, end)
+            if end == "held":
+                break
+    whole = told(list(all_jobs(store)))
+    assert told(list(glances(store))) == whole
+    since = {job: (state, code) for job, (state, _, code) in told(list(glances(store, date(2020, 1, 1)))).items()}
+    assert since == {job: (state, code) for job, (state, _, code) in whole.items()}
+
+
+@pytest.mark.clause("I7")
+@given(st.sets(st.integers(0, 30)))
+def test_the_index_decides_nothing(lost: set[int]) -> None:
+    """A store that lost any part of its index says the same of every job."""
+    store = MemoryStore()
+    for number, end in enumerate(("completed", "failed", "held", "unlocked")):
+        run(store, enter(store, number), 1, end)
+    enter(store, 9)
+    whole = told(list(all_jobs(store)))
+    poor = MemoryStore()
+    index = [key for key in store.list("") if key.startswith((OPEN, ENDED))]
+    gone = {index[place] for place in lost if place < len(index)}
+    for key in store.list(""):
+        if key not in gone:
+            poor.create(key, store.read(key) or b"")
+    assert told(list(glances(poor))) == whole
+
+
+def test_what_a_listing_tells_is_not_read() -> None:
+    store = Counting()
+    for number in range(200):
+        run(store, enter(store, number), 1, "completed" if number % 2 else "failed")
+    for number in range(200, 300):
+        enter(store, number)  # waiting
+    run(store, enter(store, 300), 1, "held")
+    store.reads.clear()
+    found = list(glances(store))
+    assert Counter(job.state for job in found) == {"COMPLETED": 100, "FAILED": 100, "REGISTERED": 100, "HELD": 1}
+    assert store.reads["spec"] <= 1 and store.reads["event"] <= 3 and store.reads.total() < 12  # the one that is open
+    store.reads.clear()
+    assert len(list(glances(store, date(2026, 1, 31)))) == 301
+    assert store.reads.total() < 12
+
+
+def test_since_has_all_that_something_happened_to_and_nothing_else() -> None:
+    store, earlier = MemoryStore(), DAY - timedelta(days=3)
+    old, begun, ended = (enter(store, number, earlier) for number in range(3))
+    run(store, old, 1, "completed", earlier)
+    run(store, begun, 1, "held")  # registered long ago, taken since
+    ledger = acquire(store, ended, 1, WORKER, "r", clock=lambda: earlier)
+    ledger._clock = lambda: DAY  # taken long ago, ended since
+    release(ledger, make_result(ended, 1, (completed(),), None, envelope()).to_json())
+    new = enter(store, 7)
+    assert {job.job_id: job.state for job in glances(store, DAY.date())} == {
+        begun: State.HELD,
+        ended: State.COMPLETED,
+        new: State.REGISTERED,
+    }
+    assert old in {job.job_id for job in glances(store)}
+
+
+def test_since_is_not_misled_by_a_clock_that_is_behind() -> None:
+    """A job registered early in the day, made by a machine on which it was the day before."""
+    store, behind = MemoryStore(), DAY - timedelta(hours=14)
+    assert behind.date() < DAY.date()
+    job, waiting = enter(store, 1), enter(store, 2)
+    run(store, job, 1, "completed", behind)
+    found = {one.job_id: one.state for one in glances(store, DAY.date())}
+    assert found == {job: State.COMPLETED, waiting: State.REGISTERED}
+    assert found == {one.job_id: one.state for one in glances(store)}
+
+
+@pytest.mark.clause("V3")
+def test_what_is_not_whole_is_read(tmp_path: Path) -> None:
+    """A registration cut short, a refusal, a missing event: none is passed over, none is taken for well."""
+    store = FileStore(tmp_path)
+    run(store, enter(store, 1), 1, "completed")
+    (tmp_path / f"jobs/{job_id(1)}/attempts/0001/events/00001.json").unlink()
+    store.create(f"jobs/{job_id(2)}/spec.json", b"{}")
+    refusal = OutputClaimed(message="it belongs to another", owner=job_id(1))
+    record_refusal(store, enter(store, 3), refusal, stamp(WORKER, "r"))
+    store.create(f"jobs/{job_id(4)}/nonsense", b"")
+    found = {job.job_id: job for job in glances(store)}
+    assert [found[job_id(n)].state for n in (1, 2, 3)] == [State.DAMAGED, State.UNREGISTERED, State.REGISTERED]
+    assert found[job_id(3)].refusals[0].code == "OUTPUT_CLAIMED"
+    assert job_id(4) not in found

@@ -1,0 +1,113 @@
+"""Which store: opened by its URL, known by its record, and made once."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from proxx.contracts.errors import StoreDamaged, StoreMismatch, StoreRefused
+from proxx.store.opening import admit, identity, init, open_store
+from tests.objects.kinds import Kind
+
+
+def test_open_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_store("memory:").uri == "memory:"
+    for url in (str(tmp_path / "my store"), (tmp_path / "my store").as_uri(), "my store", "./my store"):
+        opened = open_store(url)
+        assert opened.uri == (tmp_path / "my store").as_uri()
+        assert open_store(opened.uri).uri == opened.uri
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("s3://bucket/With Space", "a store in object storage is written"),
+        ("s3://key:secret@bucket/x", "a store in object storage is written"),
+        ("gs://bucket/x", "a store of kind gs: is not supported by this version"),
+        ("https://host/x", "a store of kind https: is not supported by this version"),
+        ("file://host/x", "file:///absolute/path"),
+        ("file:x", "file:///absolute/path"),
+        ("", "the store's name is empty"),
+    ],
+)
+def test_other_stores_are_refused_by_name(url: str, said: str) -> None:
+    with pytest.raises(StoreRefused) as caught:
+        open_store(url)
+    assert said in caught.value.message
+
+
+def test_identity_is_made_once_by_a_writer_and_never_by_a_reader(kind: Kind) -> None:
+    store = kind.bare()
+    assert identity(store) is None
+    with pytest.raises(StoreMismatch) as caught:
+        admit(store, "1")
+    assert (caught.value.code, caught.value.status) == ("STORE_MISMATCH", 6)
+    assert store.list("") == ()
+    made = init(store)
+    assert (made.layout, made.resends) == (1, 5)
+    assert init(kind.again(store)) == made
+    assert init(store) == identity(store) == admit(store, made.uuid) == made
+    assert json.loads(store.read("store.json") or b"") == {
+        "schema": "proxx.store/1",
+        "uuid": made.uuid,
+        "layout": 1,
+        "resends": 5,
+    }
+    with pytest.raises(StoreMismatch):
+        admit(store, "another")
+
+
+def test_the_number_of_resends_is_the_first_makers_for_good(kind: Kind) -> None:
+    store = kind.bare()
+    assert init(store, resends=0).resends == 0
+    assert init(kind.again(store), resends=7).resends == 0
+    assert json.loads(store.read("store.json") or b"")["resends"] == 0
+
+
+def test_writers_racing_to_make_a_store_agree(kind: Kind) -> None:
+    store = kind.bare()
+    found: list[str] = []
+    barrier = threading.Barrier(8)
+
+    def make() -> None:
+        barrier.wait()
+        found.append(init(kind.again(store)).uuid)
+
+    threads = [threading.Thread(target=make) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8 and len(set(found)) == 1
+
+
+@pytest.mark.parametrize(
+    ("record", "error"),
+    [
+        ({"schema": "proxx.store/1", "uuid": "x", "layout": 2, "resends": 0}, StoreRefused),
+        ({"schema": "proxx.store/2", "anything": 1}, StoreRefused),
+        ({"schema": "proxx.store/1"}, StoreDamaged),
+        ([], StoreDamaged),
+    ],
+)
+def test_a_store_of_another_kind_is_refused(kind: Kind, record: object, error: type[Exception]) -> None:
+    store = kind.bare()
+    store.create("store.json", json.dumps(record).encode())
+    for call in (identity, init):
+        with pytest.raises(error):
+            call(store)
+
+
+def test_a_torn_store_json_and_a_store_without_one_are_damaged(kind: Kind) -> None:
+    torn, headless = kind.bare(), kind.bare()
+    kind.put(torn, "store.json", b"{")
+    kind.put(headless, "jobs/a/spec.json", b"{}")
+    for store in (torn, headless):
+        with pytest.raises(StoreDamaged) as caught:
+            init(store)
+        assert (caught.value.code, caught.value.status) == ("STORE_DAMAGED", 6)

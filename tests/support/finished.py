@@ -1,0 +1,46 @@
+"""Finished jobs in a store of a test's own: made by any worker, and one event forged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from proxx.contracts.event import Worker, event_bytes, parse_event
+from proxx.contracts.job import JobSpec, spec_bytes
+from proxx.engine.execute import Site, execute
+from proxx.store.base import MemoryStore, Store
+from proxx.store.keys import parse
+from tests.support.jobs import make_job
+
+HERE: Final = Worker(host="here", pid=1, user="editor")
+THERE: Final = Worker(host="there", pid=2, user="editor")
+FORGED: Final = "sha256:" + "0" * 64
+
+
+def finish(
+    store: Store, output: Path, clips: int = 1, *, profile: str = "prores_proxy", worker: Worker = HERE
+) -> JobSpec:
+    """A job of half-second clips, run to its end by `worker`."""
+    job = make_job(output, profile, clips, name=output.name)
+    run(store, job, worker=worker)
+    return job
+
+
+def run(store: Store, job: JobSpec, *, worker: Worker = HERE) -> None:
+    result = execute(spec_bytes(job), Site(store=store, worker=worker, run_id="run-1"))
+    assert result.status == "COMPLETED", result
+
+
+def forged(store: Store, job: JobSpec, clip: int) -> MemoryStore:
+    """A copy of the store in which the job recorded other bytes for one clip."""
+    copy, changed = MemoryStore(), 0
+    for key in store.list(""):
+        data, found = store.read(key) or b"", parse(key)
+        if found is not None and found.kind == "event" and found.job_id == job.job_id:
+            event = parse_event(data)
+            if event.type == "clip.completed" and event.data["clip"] == clip:
+                data = event_bytes(event.model_copy(update={"data": {**event.data, "sha256": FORGED}}))
+                changed += 1
+        copy.create(key, data)
+    assert changed == 1
+    return copy
