@@ -11,7 +11,7 @@ from prefect import flow, get_run_logger, runtime, tags
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from proxx.console.wording import many, name_of, safe
+from proxx.console.wording import last_part, plural, safe
 from proxx.contracts.error_bases import Problem, ProxxError
 from proxx.contracts.errors import PreflightRefused
 from proxx.contracts.event import this_worker
@@ -19,34 +19,41 @@ from proxx.contracts.job import JobSpec, spec_bytes
 from proxx.contracts.naming import DEFAULT_TEMPLATE
 from proxx.contracts.profile import find_profile
 from proxx.contracts.uri import without_secrets
-from proxx.create.jobs import Created, Looking, create_jobs
+from proxx.create.jobs import Created, ExamineProgress, create_jobs
 from proxx.create.request import CreateRequest
 from proxx.engine.execute import register_job
 from proxx.ffmpeg.probe import decoders
 from proxx.ffmpeg.toolchain import find_toolchain
 from proxx.store.base import Store
-from proxx.store.opening import init
+from proxx.store.opening import initialize_store
 from proxx_flows.common import api, connection
 from proxx_flows.common.form import (
-    Attempt,
+    AttemptField,
     Build,
     ClipsPerJob,
     Damage,
-    Deployment,
+    DeploymentField,
     JobName,
     LeaveOut,
-    Output,
+    OutputField,
     Profile,
     Sources,
     StorePlace,
     Template,
-    Toolchain,
+    ToolchainField,
 )
 from proxx_flows.common.reference import SHORT, JobReference, run_tags
 from proxx_flows.common.shared_store import places_here, shared_store
 from proxx_flows.proxy_job import proxy_job
-from proxx_flows.submission.dispatch import follow, hand_over
-from proxx_flows.submission.outcome import Asked, RunEnd, asked_before, came_of, ended_before, refused
+from proxx_flows.submission.dispatch import dispatch_job, follow
+from proxx_flows.submission.outcome import (
+    RequestedAttempt,
+    RunEnd,
+    asked_before,
+    ended_before,
+    outcome_of_attempt,
+    refused_summary,
+)
 from proxx_flows.submission.summary import JobSummary, Summary, failures_in_words, in_words, nothing_made, summarize
 
 _WHOLE: Final = ("/", "~", "s3://", "file:/")
@@ -57,7 +64,7 @@ def _run_name() -> str:
     """For Prefect, which asks before it has checked the parameters."""
     asked = runtime.flow_run.parameters
     sources = asked.get("sources")
-    first = name_of(str(sources[0])).rstrip(":") if isinstance(sources, list) and sources else ""
+    first = last_part(str(sources[0])).rstrip(":") if isinstance(sources, list) and sources else ""
     return safe(f"{asked.get('name') or first or 'proxies'} · {asked.get('profile')}")[:200]
 
 
@@ -73,7 +80,7 @@ def _run_name() -> str:
 def make_proxies(
     sources: Sources,
     profile: Profile,
-    output: Output,
+    output: OutputField,
     store: StorePlace = None,
     name: JobName = None,
     clips_per_job: ClipsPerJob = None,
@@ -81,8 +88,8 @@ def make_proxies(
     toolchain: Build = "static",
     leave_out_refused: LeaveOut = False,
     accept_damage: Damage = [],  # noqa: B006  (validated into a list of its own, and shown in the form as empty)
-    attempt: Attempt = 1,
-    deployment: Deployment = None,
+    attempt: AttemptField = 1,
+    deployment: DeploymentField = None,
 ) -> State[dict[str, object]]:
     """Make editing proxies of camera files. The state's data is a Summary in plain JSON: `summary_of` reads it."""
     try:
@@ -121,13 +128,13 @@ def _answer(summary: Summary) -> State[dict[str, object]]:
 # --- deciding --------------------------------------------------------------------------------------------
 
 
-def _look(request: CreateRequest, toolchain: Toolchain) -> Created:
+def _look(request: CreateRequest, toolchain: ToolchainField) -> Created:
     """Creation as `proxx create` does it, told in the run's log. Raises PreflightRefused with every problem."""
     _require_absolute(request)
     logger = get_run_logger()
     told: set[int] = set()
 
-    def tell(step: Looking) -> None:
+    def tell(step: ExamineProgress) -> None:
         if step.index not in told:
             told.add(step.index)
             logger.info("reading %d of %d: %s", step.index + 1, step.count, safe(step.path))
@@ -158,24 +165,26 @@ def _require_absolute(request: CreateRequest) -> None:
 # --- executing -------------------------------------------------------------------------------------------
 
 
-def _known(store: Store, job: JobSpec, asked: Asked) -> JobSummary | None:
+def _known(store: Store, job: JobSpec, asked: RequestedAttempt) -> JobSummary | None:
     """Put the job into the store, its outputs its own. A summary where there is nothing to be run for it."""
     try:
         register_job(job, spec_bytes(job), store, this_worker(), str(runtime.flow_run.id))
         return ended_before(store, asked)
     except ProxxError as why:  # another job has an output, or the store is not well
-        return refused(asked, why)
+        return refused_summary(asked, why)
 
 
 def _run_here(store: Store, job: JobSpec, attempt: int) -> JobSummary:
     """One job as a subflow, or what is known of it where there is nothing to run."""
-    asked = Asked.of(job, attempt)
+    asked = RequestedAttempt.of(job, attempt)
     if (known := _known(store, job, asked)) is not None:
         return known
     with tags(*run_tags(asked.name, asked.profile, asked.job_id)):
         state = proxy_job(reference=_reference(store, asked), return_state=True)
     run_id = str(state.state_details.flow_run_id)
-    return came_of(store, asked, RunEnd(run_id=run_id, state=state.name or "", message=state.message or ""))
+    return outcome_of_attempt(
+        store, asked, RunEnd(run_id=run_id, state=state.name or "", message=state.message or "")
+    )
 
 
 def _run_there(store: Store, jobs: Sequence[JobSpec], attempt: int, pool: api.Deployment) -> tuple[JobSummary, ...]:
@@ -184,35 +193,39 @@ def _run_there(store: Store, jobs: Sequence[JobSpec], attempt: int, pool: api.De
     if not pool.ready:
         logger.warning("no worker polls for %s now: the jobs wait for one", pool.name)
     ends: dict[str, JobSummary] = {}
-    runs: dict[str, Asked] = {}
+    runs: dict[str, RequestedAttempt] = {}
     in_vain: set[str] = set()
     try:
         with connection.connected():
             for job in jobs:
-                asked = Asked.of(job, attempt)
+                asked = RequestedAttempt.of(job, attempt)
                 known = _known(store, job, asked)
                 try:
                     if known is None:
-                        handed = hand_over(pool, _reference(store, asked), asked)
+                        handed = dispatch_job(pool, _reference(store, asked), asked)
                         runs[handed.run_id] = asked
                         in_vain |= {handed.run_id} if handed.ended else set()
                 except ProxxError as why:
-                    known = refused(asked, why)
+                    known = refused_summary(asked, why)
                 if known is not None:
                     ends[asked.job_id] = _tell(known)
-        logger.info("%s with %s", many(len(runs), "job is", "jobs are"), pool.name)
+        logger.info("%s with %s", plural(len(runs), "job is", "jobs are"), pool.name)
         for end in follow(list(runs), logger.warning):
-            came = came_of(store, runs[end.run_id], end)
+            came = outcome_of_attempt(store, runs[end.run_id], end)
             ends[came.job_id] = _tell(asked_before(store, came) if end.run_id in in_vain else came)
     except BaseException:  # cancelled, most likely
         left = [safe(asked.name) for asked in runs.values() if asked.job_id not in ends]
-        logger.warning("this run ends; %s on without it: %s", many(len(left), "job goes", "jobs go"), ", ".join(left))
+        logger.warning(
+            "this run ends; %s on without it: %s", plural(len(left), "job goes", "jobs go"), ", ".join(left)
+        )
         raise
     return tuple(ends[job.job_id] for job in jobs)
 
 
-def _reference(store: Store, asked: Asked) -> JobReference:
-    return JobReference(store=store.uri, job_id=asked.job_id, attempt=asked.attempt, store_uuid=init(store).uuid)
+def _reference(store: Store, asked: RequestedAttempt) -> JobReference:
+    return JobReference(
+        store=store.uri, job_id=asked.job_id, attempt=asked.attempt, store_uuid=initialize_store(store).uuid
+    )
 
 
 def _tell(job: JobSummary) -> JobSummary:
@@ -239,7 +252,7 @@ def proxies(
     name: str | None = None,
     clips_per_job: int | None = None,
     template: str = DEFAULT_TEMPLATE,
-    toolchain: Toolchain = "static",
+    toolchain: ToolchainField = "static",
     leave_out_refused: bool = False,
     accept_damage: Sequence[str] = (),
     attempt: int = 1,

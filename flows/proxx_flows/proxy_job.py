@@ -15,18 +15,18 @@ from pydantic import Field
 from proxx.contracts.error_bases import ProxxError, Refusal
 from proxx.contracts.errors import AttemptClosed, Locked
 from proxx.contracts.event import this_worker
-from proxx.engine.execute import Site, execute
+from proxx.engine.execute import RunEnvironment, execute
 from proxx_flows.common.errors import AskedWrongly
 from proxx_flows.common.form import shown
 from proxx_flows.common.reference import JobReference
 from proxx_flows.common.shared_store import places_here
-from proxx_flows.job.cancellation import attend
+from proxx_flows.job.cancellation import cancellable_execution
 from proxx_flows.job.duplicate_run import ended_since, is_own
-from proxx_flows.job.final_state import Answer, answer_again, answer_of, refused
+from proxx_flows.job.final_state import FinalState, final_state_of, refused_state, repeat_final_state
 from proxx_flows.job.inline_spec import InlineSpec, register_inline
-from proxx_flows.job.registered_job import ready
+from proxx_flows.job.registered_job import load_registered_job
 from proxx_flows.job.report import refused_line
-from proxx_flows.job.reporter import Telling
+from proxx_flows.job.reporter import RunReporter
 from proxx_flows.job.run_name import name_of_run, tag_run
 
 RESULT_KEY: Final = "proxx/{parameters[reference].job_id}/{parameters[reference].attempt:04d}/{flow_run.id}.json"
@@ -77,17 +77,17 @@ Attempt = Annotated[
 def execute_job(reference: JobReference) -> State[dict[str, Any]]:
     """One attempt of one job."""
     run_id = str(runtime.flow_run.id)  # asked here: the engine's thread is not Prefect's
-    answer = attend(lambda should_stop: _execute(reference, run_id, should_stop))
+    answer = cancellable_execution(lambda should_stop: _execute(reference, run_id, should_stop))
     return _state(answer)
 
 
-def _execute(reference: JobReference, run_id: str, should_stop: Callable[[], bool]) -> Answer:
+def _execute(reference: JobReference, run_id: str, should_stop: Callable[[], bool]) -> FinalState:
     worker = this_worker(os.environ.get(WORKER))
     try:
-        job = ready(reference)
+        job = load_registered_job(reference)
         tag_run(job.about)
-        with Telling.of(job.about, worker) as telling:
-            site = Site(
+        with RunReporter.of(job.about, worker) as telling:
+            site = RunEnvironment(
                 store=job.store,
                 worker=worker,
                 run_id=run_id,
@@ -104,21 +104,21 @@ def _execute(reference: JobReference, run_id: str, should_stop: Callable[[], boo
                     telling.broken(job.store)
                 raise
             telling.ended(result)
-            return answer_of(result)
+            return final_state_of(result)
     except Refusal as why:
         return _refused(why, run_id)
 
 
-def _refused(why: Refusal, run_id: str) -> Answer:
+def _refused(why: Refusal, run_id: str) -> FinalState:
     """Nothing was begun by this process. The very run may have been handed out twice: then it speaks for itself."""
     line = refused_line(why, this_worker(os.environ.get(WORKER)))
     get_run_logger().log(line.level, "%s", line.text)
     if not is_own(why, run_id):
-        return refused(why)
+        return refused_state(why)
     if isinstance(why, AttemptClosed):
-        return answer_again(why) or refused(why)
+        return repeat_final_state(why) or refused_state(why)
     if isinstance(why, Locked) and ended_since(run_id, why.since):
-        return refused(why)
+        return refused_state(why)
     raise Abort("another process executes this very run; this one does nothing and reports nothing")
 
 
@@ -141,7 +141,7 @@ def proxy_job(
     except ProxxError as why:
         line = refused_line(why, this_worker(os.environ.get(WORKER)))
         get_run_logger().log(line.level, "%s", line.text)
-        return _state(refused(why))
+        return _state(refused_state(why))
     done = execute_job(asked)  # the state it returned; a bug or a signal leaves here as the exception it is
     kind = Completed if done.is_completed() else Failed
     return kind(message=done.message, data=done.data)
@@ -161,6 +161,6 @@ def _asked(
     return reference
 
 
-def _state(answer: Answer) -> State[dict[str, Any]]:
+def _state(answer: FinalState) -> State[dict[str, Any]]:
     kind = Completed if answer.completed else Failed
     return kind(message=answer.message, data=answer.data)

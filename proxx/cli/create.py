@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proxx.console.settings import current, json_option, roots_option, the_places
-from proxx.console.wording import many, name_of, out, out_json, safe, size
+from proxx.console.settings import current_settings, json_option, places_from_options, roots_option
+from proxx.console.wording import last_part, out, out_json, plural, safe, size
 from proxx.contracts.naming import DEFAULT_TEMPLATE
 
 if TYPE_CHECKING:
     from proxx.contracts.canonical import Json
     from proxx.create.jobs import Created
     from proxx.create.request import CreateRequest
-    from proxx.ffmpeg.toolchain import Installed
+    from proxx.ffmpeg.toolchain import InstalledToolchain
 
 SHOWN = 20
 """Lines of one kind that are printed before the rest is only counted; --json has all."""
@@ -94,12 +94,14 @@ def create(
     Every source is read to its end once. All that is wrong is said at once, and then nothing is written. The
     tokens of a template are {source_name} {source_ext} {source_dir} {index} {profile} {job_name} {date}.
     """
-    from proxx.cli.spec_files import Place
+    from proxx.cli.spec_files import SpecDestination
     from proxx.contracts.profile import find_profile
     from proxx.create.request import CreateRequest
     from proxx.ffmpeg.toolchain import NAMES, find_toolchain
 
-    target = Place.of(place, several=clips_per_job is not None)  # refused before hours of reading, not after
+    target = SpecDestination.of(
+        place, several=clips_per_job is not None
+    )  # refused before hours of reading, not after
     rules = find_profile(profile)
     installed = find_toolchain(next(known for known in NAMES if known == toolchain))
     request = CreateRequest(
@@ -113,39 +115,39 @@ def create(
         leave_out_refused=leave_out_refused,
         accept_damage=accept_damage,
         date=datetime.date.today().isoformat(),
-        places=the_places(),
+        places=places_from_options(),
         work=work,
     )
     created = _look(request, installed)
     written = target.write(created.jobs)
     free = _free(request)
-    if current().json:
+    if current_settings().json:
         out_json(_data(created, written, free))
     else:
         _say(created, written, free)
     return 0
 
 
-def _look(request: CreateRequest, installed: Installed) -> Created:
+def _look(request: CreateRequest, installed: InstalledToolchain) -> Created:
     from proxx.cli.single_bar import gauge
-    from proxx.create.jobs import Looking, create_jobs
+    from proxx.create.jobs import ExamineProgress, create_jobs
     from proxx.ffmpeg.probe import decoders
 
     with gauge() as show:
 
-        def tell(step: Looking) -> None:
-            show(f"reading [{step.index + 1}/{step.count}] {name_of(step.path)}", step.done, step.size)
+        def tell(step: ExamineProgress) -> None:
+            show(f"reading [{step.index + 1}/{step.count}] {last_part(step.path)}", step.done, step.size)
 
         return create_jobs(request, ffprobe=installed.ffprobe, decoders=decoders(installed.ffmpeg), on_progress=tell)
 
 
 def _free(request: CreateRequest) -> int | None:
     """Bytes; None where object storage does not tell, and where the run will say what is wrong with the folder."""
-    from proxx.create.discover import given_spot
+    from proxx.create.discover import locate_argument
     from proxx.files.roots import OnDisk
     from proxx.files.workdir import free_bytes
 
-    spot = given_spot(request.output, request.places)
+    spot = locate_argument(request.output, request.places)
     try:
         return free_bytes(spot.path) if isinstance(spot, OnDisk) else None
     except OSError:
@@ -158,10 +160,10 @@ def _say(created: Created, written: tuple[Path, ...], free: int | None) -> None:
     clips = sum(len(job.clips) for job in created.jobs)
     _some("Noted", _notes(created, clips))
     for job, path in zip(created.jobs, written, strict=True):
-        out(f"{safe(path)}: job {job.job_id}, {many(len(job.clips), 'clip')}")
+        out(f"{safe(path)}: job {job.job_id}, {plural(len(job.clips), 'clip')}")
     need = f"{size(created.space.low)} to {size(created.space.high)}"
     room = f"; {size(free)} are free there" if free is not None else ""
-    out(f"{many(clips, 'proxy', 'proxies')}, about {need}{room}.")
+    out(f"{plural(clips, 'proxy', 'proxies')}, about {need}{room}.")
     if free is not None and free < created.space.high:
         out("WARNING: they may not fit.")
     out(f"Next: proxx run {safe(written[0])}")
@@ -171,7 +173,7 @@ def _notes(created: Created, clips: int) -> list[str]:
     """One line for each thing said, with the clips it was said of: a card's clips are mostly alike."""
     of: dict[str, list[str]] = {}
     for one in created.said:
-        of.setdefault(one.text, []).append(name_of(one.path))
+        of.setdefault(one.text, []).append(last_part(one.path))
     return [
         f"{safe(text)}: " + (f"all {clips} clips" if len(names) == clips > 1 else _names(names))
         for text, names in of.items()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from proxx.console.settings import current, json_option, store_option, the_store, which_job
-from proxx.console.wording import out, out_json, short
+from proxx.console.settings import current_settings, json_option, resolve_job_id, store_from_options, store_option
+from proxx.console.wording import out, out_json, short_id
 
 
 def _reason(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -41,13 +41,15 @@ def unlock(job: str, reason: str, worker_is_dead: bool) -> int:
             "--worker-is-dead. Should it live after all, it loses the lock and ends LOCK_LOST; it publishes nothing "
             "more, save one verified proxy that it is giving its name at that moment."
         )
-    store = the_store()
-    job_id = which_job(job, store)
+    store = store_from_options()
+    job_id = resolve_job_id(job, store)
     attempt = close(store, job_id, reason, this_worker())
-    if current().json:
+    if current_settings().json:
         out_json({"job_id": job_id, "attempt": attempt, "state": "UNLOCKED", "next_attempt": attempt + 1})
     else:
-        out(f"Attempt {attempt} of job {short(job_id)} is closed. To go on: proxx run SPEC --attempt {attempt + 1}")
+        out(
+            f"Attempt {attempt} of job {short_id(job_id)} is closed. To go on: proxx run SPEC --attempt {attempt + 1}"
+        )
     return 0
 
 
@@ -64,11 +66,11 @@ def retire(job: str, reason: str) -> int:
     from proxx.contracts.event import this_worker
     from proxx.store.lock import retire as end
 
-    store = the_store()
-    job_id = which_job(job, store)
+    store = store_from_options()
+    job_id = resolve_job_id(job, store)
     attempt = end(store, job_id, reason, this_worker())
-    if current().json:
+    if current_settings().json:
         out_json({"job_id": job_id, "attempt": attempt, "state": "RETIRED"})
     else:
-        out(f"Job {short(job_id)} is retired: it is never run again, and its outputs may be claimed by another job.")
+        out(f"Job {short_id(job_id)} is retired: it never runs again, and another job may claim its outputs.")
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from proxx.console.settings import current
+from proxx.console.settings import current_settings
 from proxx.console.wording import err, out, safe
 
 PROFILE = "prores_proxy_half"
@@ -37,7 +37,7 @@ def demo(folder: Path) -> int:
         raise click.UsageError(
             f"{folder} is there already and is not touched: remove it, or name another with --folder."
         ) from why
-    card, spec, store = folder / "card", folder / "day1.json", current().store or folder / "store"
+    card, spec, store = folder / "card", folder / "day1.json", current_settings().store or folder / "store"
     out(f"A card with three clips, made just now in {safe(card)}:")
     for path, what in make_card(card, installed):
         out(f"  {safe(path.relative_to(card.absolute()))}: {what}")

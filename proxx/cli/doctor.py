@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from proxx.console.settings import current, json_option, roots_option, store_option, the_places, the_store
+from proxx.console.settings import (
+    current_settings,
+    json_option,
+    places_from_options,
+    roots_option,
+    store_from_options,
+    store_option,
+)
 from proxx.console.wording import err, out, out_json, safe
 
 ENVIRONMENT = 6
@@ -43,20 +50,20 @@ def doctor(work: Path | None, outputs: tuple[str, ...], make_store: bool, resend
     """
     if resends is not None and not make_store:
         raise click.UsageError("--resends goes with --make-store: the record of a store is never changed.")
-    places = the_places()
+    places = places_from_options()
     if make_store:
         from proxx.s3.transport import RESENDS
-        from proxx.store.opening import init
+        from proxx.store.opening import initialize_store
 
-        init(the_store(make=True), resends=RESENDS if resends is None else resends)
+        initialize_store(store_from_options(make=True), resends=RESENDS if resends is None else resends)
     from proxx.cli.progress_lines import on_a_terminal
-    from proxx.doctor.machine import examine, healthy
+    from proxx.doctor.machine import examine_machine, healthy
 
     if on_a_terminal():
         err("Looking, and encoding a little with every profile ...")
-    findings = examine(the_store, work=work, outputs=outputs, places=places)
+    findings = examine_machine(store_from_options, work=work, outputs=outputs, places=places)
     well = healthy(findings)
-    if current().json:
+    if current_settings().json:
         out_json(
             {
                 "healthy": well,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from proxx.cli.status import moment
-from proxx.console.settings import current, json_option, store_option, the_store, which_job
-from proxx.console.wording import duration, many, name_of, out, out_json, safe, short, table
+from proxx.console.settings import current_settings, json_option, resolve_job_id, store_from_options, store_option
+from proxx.console.wording import duration, last_part, out, out_json, plural, safe, short_id, table
 
 if TYPE_CHECKING:
     from proxx.contracts.canonical import Json
@@ -45,14 +45,14 @@ def history(job: str | None, everything: bool, since: str) -> int:
         raise click.UsageError("Name a job, or say --all; not both.")
     if since and not everything:
         raise click.UsageError("--since belongs to --all.")
-    store = the_store()
+    store = store_from_options()
     if job is None:
         _all(store, since)
         return 0
-    from proxx.store.status import history as read_history
+    from proxx.store.status import job_history as read_history
 
-    told = read_history(store, which_job(job, store))
-    if current().json:
+    told = read_history(store, resolve_job_id(job, store))
+    if current_settings().json:
         out_json(told.to_json())
     else:
         _tell(told)
@@ -76,16 +76,16 @@ def _tell(told: History) -> None:
 
 
 def _all(store: Store, since: str) -> None:
-    from proxx.store.replay import lines, stories
+    from proxx.store.replay import job_timeline, stories
 
-    if current().json:
+    if current_settings().json:
         _all_as_json(store, since)
         return
     rows: list[tuple[tuple[str, str, int, int], tuple[str, ...]]] = []
     notes: list[str] = []
     for job in stories(store):  # of thousands of jobs only the words are kept
-        called = short(job.job_id)
-        for line, (entry, what) in zip(lines(job), _told(job.entries), strict=True):
+        called = short_id(job.job_id)
+        for line, (entry, what) in zip(job_timeline(job), _told(job.entries), strict=True):
             if line.at >= since:
                 by = safe(entry.worker)
                 rows.append((line.order, (moment(entry.time), f"{called} {entry.attempt}", entry.type, by, what)))
@@ -148,11 +148,11 @@ def _what(entry: Entry, names: dict[int, str]) -> str:
     data = entry.data
     clip = data.get("clip")
     if isinstance(clip, int) and isinstance(source := data.get("source"), str):
-        names[clip] = name_of(source)
+        names[clip] = last_part(source)
     which = f"clip {clip + 1} {names.get(clip, '')}".rstrip() if isinstance(clip, int) else ""
     match entry.type:
         case "lock.acquired":
-            return f"job {short(str(data.get('job_id', '')))}"
+            return f"job {short_id(str(data.get('job_id', '')))}"
         case "clip.started":
             return which
         case "clip.publishing":
@@ -178,7 +178,7 @@ def _result(result: object, envelope: object) -> str:
         return ""
     clips = [clip for clip in result.get("clips", []) if isinstance(clip, dict)]
     made = sum(clip.get("status") == "COMPLETED" for clip in clips)
-    words = f"{safe(result.get('status'))}: {made} of {many(len(clips), 'clip')}"
+    words = f"{safe(result.get('status'))}: {made} of {plural(len(clips), 'clip')}"
     if result.get("stopped"):
         words += f"; stopped: {_failure(result.get('stopped'))}"
     if isinstance(envelope, dict) and isinstance(took := envelope.get("elapsed_ms"), int):

@@ -17,11 +17,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from proxx.cli.progress_lines import ending
-from proxx.console.wording import duration, many, name_of, thousandths
+from proxx.console.wording import duration, last_part, plural, thousandths
 from proxx.engine.steps import ClipEnded, ClipProgress, ClipStage, ClipStarted, Step
 
 
-class Bars:
+class JobBars:
     """frames: what each clip's proxy will have, by its index.
 
     Never raises: a terminal that went away must not fail a job.
@@ -78,7 +78,7 @@ class Bars:
         match step:
             case ClipStarted(index=index, clips=clips, source=source, frames=frames):
                 self._clips, self._clip_began = clips, time.monotonic_ns()
-                label = f"[{index + 1}/{clips}] {name_of(source)}"
+                label = f"[{index + 1}/{clips}] {last_part(source)}"
                 self._clip = self._progress.add_task("", total=frames, label=label, count="", pace="", left="")
                 if self._total is not None:  # drawn in the order of their making: the whole goes below
                     self._progress.remove_task(self._total)
@@ -90,7 +90,7 @@ class Bars:
                 self._progress.update(self._clip, pace=f"{stage} ...", left="")
             case ClipEnded(index=index, result=result):
                 took = duration((time.monotonic_ns() - self._clip_began) // 1_000_000)
-                line = f"[{index + 1}/{self._clips}] {name_of(result.source)}: {ending(result)} in {took}"
+                line = f"[{index + 1}/{self._clips}] {last_part(result.source)}: {ending(result)} in {took}"
                 style = "green" if result.status == "COMPLETED" else "bold red"
                 self._progress.console.print(Text(line, style=style), soft_wrap=True)
                 if self._clip is not None:
@@ -119,7 +119,7 @@ class Bars:
 
     def _whole(self, frame: int) -> None:
         if self._total is None:
-            label = f"all {many(len(self._frames), 'clip')}"
+            label = f"all {plural(len(self._frames), 'clip')}"
             self._total = self._progress.add_task("", total=self._sum, label=label, count="", pace="", left="")
         done, total = self._done + frame, self._sum
         spent = (time.monotonic_ns() - self._began) // 1_000_000

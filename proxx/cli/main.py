@@ -100,11 +100,11 @@ def _usage(why: click.ClickException) -> int:
 
 
 def _failed(why: Exception, settings: Settings) -> int:
-    from proxx.console.failures import report, report_bug, report_os_error
+    from proxx.console.failures import report_bug, report_failure, report_os_error
     from proxx.contracts.error_bases import ProxxError
 
     if isinstance(why, ProxxError):
-        return report(why, as_json=settings.json)
+        return report_failure(why, as_json=settings.json)
     if isinstance(why, OSError) and _is_the_machines(why):
         return report_os_error(why, as_json=settings.json)
     report_bug(why, as_json=settings.json)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proxx.console.settings import current, json_option
+from proxx.console.settings import current_settings, json_option
 from proxx.console.wording import out, out_json, safe, table
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def _one(name: str) -> int:
     from proxx.contracts.profile import find_profile
 
     profile = find_profile(name)  # first, so that what is printed is known to be whole
-    if current().json:
+    if current_settings().json:
         out_json(_data(profile))
         return 0
     own = "/" in name or name.endswith(".toml")
@@ -47,7 +47,7 @@ def _all() -> int:
     from proxx.contracts.profile import catalogue, find_profile
 
     found = [find_profile(name) for name in catalogue()]
-    if current().json:
+    if current_settings().json:
         out_json({"profiles": [_data(profile) for profile in found]})
         return 0
     head = ("NAME", "FILE", "SIZE", "Mb/s at 1080p25", "TOOLCHAINS", "WHAT IT IS")

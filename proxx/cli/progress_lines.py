@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TypeAlias
 
-from proxx.console.wording import duration, many, name_of, out, safe, size
+from proxx.console.wording import duration, last_part, out, plural, safe, size
 from proxx.contracts.result import ClipResult
 from proxx.engine.steps import ClipEnded, ClipStarted, Step
 
@@ -24,7 +24,7 @@ def on_a_terminal() -> bool:
     return seen and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
-class Lines:
+class ProgressLines:
     """Says start and end of each clip. Like every watcher it never raises: watching must not fail a job."""
 
     def __init__(self) -> None:
@@ -35,10 +35,10 @@ class Lines:
         match step:
             case ClipStarted(index=index, clips=clips, source=source, frames=frames):
                 self._clips, self._since = clips, time.monotonic_ns()
-                out(f"[{index + 1}/{clips}] {name_of(source)}: started, {many(frames, 'frame')}")
+                out(f"[{index + 1}/{clips}] {last_part(source)}: started, {plural(frames, 'frame')}")
             case ClipEnded(index=index, result=result):
                 took = duration((time.monotonic_ns() - self._since) // 1_000_000)
-                out(f"[{index + 1}/{self._clips}] {name_of(result.source)}: {ending(result)} in {took}")
+                out(f"[{index + 1}/{self._clips}] {last_part(result.source)}: {ending(result)} in {took}")
             case _:
                 pass
 
@@ -47,6 +47,6 @@ def ending(result: ClipResult) -> str:
     """`COMPLETED, 75 frames, 1.2 MB, /proxies/A001.mov`, or how it failed."""
     if result.status == "COMPLETED":
         space = size(result.output_size)
-        return f"COMPLETED, {many(result.frames, 'frame')}, {space}, {safe(result.output)}"
+        return f"COMPLETED, {plural(result.frames, 'frame')}, {space}, {safe(result.output)}"
     code = result.failure.code if result.failure else ""
     return f"{result.status} {code}".rstrip()

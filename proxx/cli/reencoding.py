@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from proxx.cli.single_bar import gauge
-from proxx.console.settings import the_places, the_store
-from proxx.console.wording import name_of, short
+from proxx.console.settings import places_from_options, store_from_options
+from proxx.console.wording import last_part, short_id
 
 if TYPE_CHECKING:
     from proxx.contracts.canonical import Json
     from proxx.contracts.error_bases import Problem
     from proxx.engine.steps import Step
-    from proxx.proof.compare import Yard
-    from proxx.proof.sample import Found, Tally
+    from proxx.proof.compare import ReencodeSession
+    from proxx.proof.sample import SampleItem, SampleTally
 
 T = TypeVar("T")
 
@@ -35,28 +35,28 @@ def second_encodes(work: Path | None) -> Path:
 
 
 @contextmanager
-def the_yard(work: Path | None) -> Iterator[Yard]:
+def the_yard(work: Path | None) -> Iterator[ReencodeSession]:
     """Where clips are encoded again while requests to stop are heard. Its folder stays where something was kept."""
     from proxx.cli.stop_requests import stop_requests
     from proxx.contracts.event import this_worker
-    from proxx.proof.compare import Yard
+    from proxx.proof.compare import ReencodeSession
 
-    places = the_places(the_store())
+    places = places_from_options(store_from_options())
     folder = second_encodes(work)
     try:
         with stop_requests() as asked:
-            yield Yard(folder=folder, worker=this_worker(), places=places, should_stop=asked)
+            yield ReencodeSession(folder=folder, worker=this_worker(), places=places, should_stop=asked)
     finally:
         with suppress(OSError):  # not empty
             folder.rmdir()
 
 
-def watched(work: Callable[[Found, Yard], T], found: Found, yard: Yard) -> T:
+def watched(work: Callable[[SampleItem, ReencodeSession], T], found: SampleItem, yard: ReencodeSession) -> T:
     """Do `work` on one clip under a bar. It is gone before anything is printed."""
     from proxx.engine.steps import ClipProgress, ClipStage
-    from proxx.proof.sample import Pick
+    from proxx.proof.sample import SampledClip
 
-    if not isinstance(found, Pick):
+    if not isinstance(found, SampledClip):
         return work(found, yard)
     label = which(found)
     frames = found.spec.clips[found.index].expect.output_frames
@@ -77,21 +77,21 @@ def watched(work: Callable[[Found, Yard], T], found: Found, yard: Yard) -> T:
         return work(found, yard)
 
 
-def which(found: Found) -> str:
+def which(found: SampleItem) -> str:
     """`1ca667af0663 clip 3 A001C003.mov`, or the job alone."""
-    from proxx.proof.sample import Pick
+    from proxx.proof.sample import SampledClip
 
-    if not isinstance(found, Pick):
-        return f"{short(found.job_id)} (whole job)"
+    if not isinstance(found, SampledClip):
+        return f"{short_id(found.job_id)} (whole job)"
     source = found.spec.clips[found.index].source.files[0].uri
-    return f"{short(found.spec.job_id)} clip {found.index + 1} {name_of(source)}"
+    return f"{short_id(found.spec.job_id)} clip {found.index + 1} {last_part(source)}"
 
 
-def place_of(found: Found) -> dict[str, Json]:
+def place_of(found: SampleItem) -> dict[str, Json]:
     """Which clip a row of JSON is about, and by whom it was made; of a job that cannot be read only its id."""
-    from proxx.proof.sample import Pick
+    from proxx.proof.sample import SampledClip
 
-    if not isinstance(found, Pick):
+    if not isinstance(found, SampledClip):
         return {"job_id": found.job_id, "index": None}
     clip = found.spec.clips[found.index]
     return {
@@ -109,7 +109,7 @@ def problem_of(problem: Problem | None) -> Json:
     return {"code": problem.code, "message": problem.message} if problem else None
 
 
-def tally_of(tally: Tally) -> dict[str, Json]:
+def tally_of(tally: SampleTally) -> dict[str, Json]:
     return {
         "jobs": tally.jobs,
         "of_clips": tally.clips,
@@ -119,13 +119,13 @@ def tally_of(tally: Tally) -> dict[str, Json]:
     }
 
 
-def left_out(tally: Tally, host: str) -> list[str]:
+def left_out(tally: SampleTally, host: str) -> list[str]:
     """Which jobs no clip was chosen of, in words."""
-    from proxx.console.wording import many, safe
+    from proxx.console.wording import plural, safe
 
     unfinished = ", ".join(f"{count} {state}" for state, count in sorted(tally.passed_over.items()))
     return [
-        *([f"{many(tally.made_here, 'job')} made on this machine ({safe(host)})"] if tally.made_here else []),
-        *([f"{many(tally.other_profile, 'job')} of other profiles"] if tally.other_profile else []),
+        *([f"{plural(tally.made_here, 'job')} made on this machine ({safe(host)})"] if tally.made_here else []),
+        *([f"{plural(tally.other_profile, 'job')} of other profiles"] if tally.other_profile else []),
         *([f"not finished: {unfinished}"] if unfinished else []),
     ]

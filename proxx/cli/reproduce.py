@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import click
 
 from proxx.console.settings import (
-    current,
+    current_settings,
     json_option,
+    places_from_options,
+    read_spec_file,
     roots_option,
     since_option,
-    spec_data,
+    store_from_options,
     store_option,
-    the_places,
-    the_store,
 )
-from proxx.console.wording import many, name_of, out, out_json, safe, short
+from proxx.console.wording import last_part, out, out_json, plural, safe, short_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from proxx.cli.progress_lines import Watch
     from proxx.contracts.canonical import Json
     from proxx.contracts.job import JobSpec
-    from proxx.proof.reproduce import Again
+    from proxx.proof.reproduce import ReencodedClip
 
 
 OF_ALL = Fraction(5, 100)
@@ -120,14 +120,14 @@ def reproduce(
 def _one_job(spec: Path, sample: Fraction, work: Path | None) -> int:
     from proxx.cli.reencoding import second_encodes
     from proxx.contracts.job import read_spec
-    from proxx.proof.reproduce import verdict
+    from proxx.proof.reproduce import reproduction_failure
 
-    job = read_spec(spec_data(spec))
+    job = read_spec(read_spec_file(spec))
     folder = second_encodes(work)
     keep = False
     try:
         again = _encode(job, sample, folder)
-        mismatch = verdict(again)
+        mismatch = reproduction_failure(again)
         keep = mismatch is not None and any(one.path for one in again if one.problem)
         for one in again:
             if one.path is not None and one.problem is None:
@@ -135,46 +135,46 @@ def _one_job(spec: Path, sample: Fraction, work: Path | None) -> int:
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
-    if current().json:
+    if current_settings().json:
         data: dict[str, Json] = {"job_id": job.job_id, "reproduced": mismatch is None, "of_clips": len(job.clips)}
         if mismatch is not None:
-            from proxx.console.failures import as_data
+            from proxx.console.failures import failure_data
 
-            data["error"] = as_data(mismatch)
+            data["error"] = failure_data(mismatch)
         data["clips"] = [_data(one, job) for one in again]
         out_json(data)
         return mismatch.status if mismatch else 0
     for one in again:
         said = "same      " if one.problem is None else "DIFFERS   " if one.differs else "NOT JUDGED"
         kept = f" (kept: {safe(one.path)})" if keep and one.path and one.problem else ""
-        out(f"{said}  {one.expected}  {name_of(job.clips[one.index].outputs[0].uri)}{kept}")
+        out(f"{said}  {one.expected}  {last_part(job.clips[one.index].outputs[0].uri)}{kept}")
     if mismatch is not None:
         raise mismatch
-    chosen = f"{len(again)} of {many(len(job.clips), 'clip')}"
-    out(f"Reproduced: {chosen} of job {short(job.job_id)} encoded again, every byte the same.")
+    chosen = f"{len(again)} of {plural(len(job.clips), 'clip')}"
+    out(f"Reproduced: {chosen} of job {short_id(job.job_id)} encoded again, every byte the same.")
     return 0
 
 
-def _encode(job: JobSpec, sample: Fraction, folder: Path) -> tuple[Again, ...]:
+def _encode(job: JobSpec, sample: Fraction, folder: Path) -> tuple[ReencodedClip, ...]:
     from proxx.cli.stop_requests import stop_requests
     from proxx.contracts.event import this_worker
-    from proxx.ffmpeg.toolchain import admit
-    from proxx.proof.reproduce import Workshop, choose, expected_bytes, recorded_differently
+    from proxx.ffmpeg.toolchain import require_toolchain
+    from proxx.proof.reproduce import EncodeSite, choose_clips, expected_bytes, recorded_differently
     from proxx.proof.reproduce import reproduce as encode_again
     from proxx.proof.verify import records
 
-    chosen = choose(job.clips, sample)
-    store = the_store()
-    places = the_places(store)
+    chosen = choose_clips(job.clips, sample)
+    store = store_from_options()
+    places = places_from_options(store)
     known = records(store, job.job_id)
     expected = expected_bytes(job, chosen, known, places)
-    installed = admit(job.toolchain, job.profile.cpu_flags)
-    if not current().json:
+    installed = require_toolchain(job.toolchain, job.profile.cpu_flags)
+    if not current_settings().json:
         numbers = ", ".join(str(index + 1) for index in chosen[:20]) + (" ..." if len(chosen) > 20 else "")
-        of = f"{len(chosen)} of {many(len(job.clips), 'clip')}"
+        of = f"{len(chosen)} of {plural(len(job.clips), 'clip')}"
         out(f"Encoding {of} again, those whose fingerprints come first: {numbers}")
     with stop_requests() as asked, _watch(job, chosen) as watch:
-        shop = Workshop(
+        shop = EncodeSite(
             installed=installed,
             folder=folder,
             worker=this_worker(),
@@ -197,15 +197,15 @@ def _watch(job: JobSpec, chosen: tuple[int, ...]) -> AbstractContextManager[Watc
         if not on_a_terminal():
             yield lambda _: None
             return
-        from proxx.cli.job_bars import Bars
+        from proxx.cli.job_bars import JobBars
 
-        with Bars({index: job.clips[index].expect.output_frames for index in chosen}) as bars:
+        with JobBars({index: job.clips[index].expect.output_frames for index in chosen}) as bars:
             yield bars
 
     return watch()
 
 
-def _data(one: Again, job: JobSpec) -> dict[str, Json]:
+def _data(one: ReencodedClip, job: JobSpec) -> dict[str, Json]:
     return {
         "index": one.index,
         "output": job.clips[one.index].outputs[0].uri,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from proxx.cli.json_stream import Streamed
 from proxx.cli.reencoding import left_out, place_of, problem_of, tally_of, the_yard, watched, which
-from proxx.console.settings import current, spec_data, the_places, the_store
-from proxx.console.wording import many, out, safe, table
+from proxx.console.settings import current_settings, places_from_options, read_spec_file, store_from_options
+from proxx.console.wording import out, plural, safe, table
 
 if TYPE_CHECKING:
     from datetime import date
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from proxx.contracts.canonical import Json
     from proxx.contracts.error_bases import ProxxError
     from proxx.decide.relink import Difference
-    from proxx.proof.compare import Yard
-    from proxx.proof.sample import Found, Tally, Wanted
-    from proxx.proof.upgrade import Change, Foreseen, Outlook
+    from proxx.proof.compare import ReencodeSession
+    from proxx.proof.sample import SampleItem, SampleScope, SampleTally
+    from proxx.proof.upgrade import ClipPrediction, PredictedOutcome, UpgradeChange
 
 SHOWN: Final = 6
 """Clips of each kind that are named on the screen; --json has all."""
@@ -32,15 +32,15 @@ WIDEST: Final = 60
 
 
 @dataclass(kw_only=True)
-class Summary:
+class UpgradeTotals:
     """What is kept of all clips: counts, one example of each difference, the first clips that would be others."""
 
-    outlooks: Counter[Outlook] = field(default_factory=Counter)
+    outlooks: Counter[PredictedOutcome] = field(default_factory=Counter)
     differing: Counter[str] = field(default_factory=Counter)
     examples: dict[str, Difference] = field(default_factory=dict)
-    named: dict[Outlook, list[str]] = field(default_factory=dict)
+    named: dict[PredictedOutcome, list[str]] = field(default_factory=dict)
 
-    def add(self, one: Foreseen) -> None:
+    def add(self, one: ClipPrediction) -> None:
         self.outlooks[one.outlook] += 1
         for each in one.differences:
             self.differing[each.name] += 1
@@ -62,28 +62,28 @@ def upgrade_report(
     from proxx.contracts.error_bases import ProxxError
     from proxx.contracts.profile import find_profile
     from proxx.ffmpeg.toolchain import NAMES, find_toolchain
-    from proxx.proof.sample import Tally, Wanted
-    from proxx.proof.upgrade import Change, Outlook, foresee
+    from proxx.proof.sample import SampleScope, SampleTally
+    from proxx.proof.upgrade import PredictedOutcome, UpgradeChange, predict_clip
 
-    change = Change(
+    change = UpgradeChange(
         profile=find_profile(profile) if profile else None,
         toolchain=find_toolchain(next(name for name in NAMES if name == toolchain)) if toolchain else None,
     )
-    tally, summary, failure = Tally(), Summary(), None
+    tally, summary, failure = SampleTally(), UpgradeTotals(), None
     with the_yard(work) as yard:
-        wanted = Wanted(
+        wanted = SampleScope(
             share=share,
             since=since,
             not_made_on=yard.worker.host if elsewhere else None,
             profile=change.profile.name if change.profile else None,
         )
         clips = _of_all(wanted, tally, yard) if spec is None else _of_one(spec, share, tally)
-        stream = Streamed("clips", _head(change)) if current().json else None
+        stream = Streamed("clips", _head(change)) if current_settings().json else None
         if stream is None:
             out(f"Deciding and encoding again with {_words(change)}. Nothing is published.")
         try:
             for found in clips:
-                foreseen = watched(lambda one, at: foresee(one, change, at), found, yard)
+                foreseen = watched(lambda one, at: predict_clip(one, change, at), found, yard)
                 summary.add(foreseen)
                 if stream is not None:
                     stream.row(_data(foreseen))
@@ -91,11 +91,11 @@ def upgrade_report(
             failure = why
     failure = failure or _verdict(summary.outlooks)
     if stream is not None:
-        from proxx.console.failures import as_data
+        from proxx.console.failures import failure_data
 
-        said: dict[str, Json] = {"counts": {each.value: summary.outlooks[each] for each in Outlook}}
+        said: dict[str, Json] = {"counts": {each.value: summary.outlooks[each] for each in PredictedOutcome}}
         said |= {**tally_of(tally), "relinks": failure is None}
-        stream.end({**said, "error": as_data(failure)} if failure else said)
+        stream.end({**said, "error": failure_data(failure)} if failure else said)
         return failure.status if failure else 0
     _say(summary, tally, yard.worker.host)
     if failure is not None:
@@ -103,25 +103,25 @@ def upgrade_report(
     return 0
 
 
-def _of_all(wanted: Wanted, tally: Tally, yard: Yard) -> Iterator[Found]:
+def _of_all(wanted: SampleScope, tally: SampleTally, yard: ReencodeSession) -> Iterator[SampleItem]:
     from proxx.proof.sample import sample
 
-    return sample(the_store(), wanted, tally, yard.should_stop)
+    return sample(store_from_options(), wanted, tally, yard.should_stop)
 
 
-def _of_one(spec: Path, share: Fraction, tally: Tally) -> Iterator[Found]:
+def _of_one(spec: Path, share: Fraction, tally: SampleTally) -> Iterator[SampleItem]:
     from proxx.contracts.job import read_spec
-    from proxx.proof.reproduce import choose, expected_bytes
-    from proxx.proof.sample import Pick
+    from proxx.proof.reproduce import choose_clips, expected_bytes
+    from proxx.proof.sample import SampledClip
     from proxx.proof.verify import records
 
-    job = read_spec(spec_data(spec))
-    store = the_store()
+    job = read_spec(read_spec_file(spec))
+    store = store_from_options()
     known = records(store, job.job_id)
-    expected = expected_bytes(job, choose(job.clips, share), known, the_places(store))
+    expected = expected_bytes(job, choose_clips(job.clips, share), known, places_from_options(store))
     tally.jobs, tally.clips = 1, len(job.clips)
     return (
-        Pick(
+        SampledClip(
             spec=job,
             index=index,
             expected=sha256,
@@ -132,12 +132,15 @@ def _of_one(spec: Path, share: Fraction, tally: Tally) -> Iterator[Found]:
     )
 
 
-def _verdict(outlooks: Counter[Outlook]) -> ProxxError | None:
+def _verdict(outlooks: Counter[PredictedOutcome]) -> ProxxError | None:
     from proxx.contracts.errors import ReproduceIncomplete, WouldNotRelink
-    from proxx.proof.upgrade import Outlook
+    from proxx.proof.upgrade import PredictedOutcome
 
-    broken, unjudged = outlooks[Outlook.BREAKS] + outlooks[Outlook.REFUSED], outlooks[Outlook.NOT_JUDGED]
-    of = many(outlooks.total(), "clip")
+    broken, unjudged = (
+        outlooks[PredictedOutcome.BREAKS] + outlooks[PredictedOutcome.REFUSED],
+        outlooks[PredictedOutcome.NOT_JUDGED],
+    )
+    of = plural(outlooks.total(), "clip")
     if broken:
         return WouldNotRelink(message=f"{broken} of {of} would not relink, or would not be made.")
     if unjudged:
@@ -148,7 +151,7 @@ def _verdict(outlooks: Counter[Outlook]) -> ProxxError | None:
 # --- in words --------------------------------------------------------------------------------------------
 
 
-def _words(change: Change) -> str:
+def _words(change: UpgradeChange) -> str:
     profile, toolchain = change.profile, change.toolchain
     parts = [
         *([f"profile {profile.name} version {profile.version}"] if profile else []),
@@ -157,12 +160,12 @@ def _words(change: Change) -> str:
     return " and ".join(parts)
 
 
-def _build(change: Change) -> str:
+def _build(change: UpgradeChange) -> str:
     identity = change.toolchain.identity if change.toolchain else None
     return f"{identity.name} (ffmpeg {safe(identity.ffmpeg_version)})" if identity else ""
 
 
-def _why(one: Foreseen) -> str:
+def _why(one: ClipPrediction) -> str:
     """Why there would be none, by what it would not be found, or what else of it would be another."""
     if one.problem is not None:
         return f"{one.problem.code}: {safe(one.problem.message)}"
@@ -178,17 +181,17 @@ def _short(text: str) -> str:
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 3]}..."
 
 
-def _say(summary: Summary, tally: Tally, host: str) -> None:
-    from proxx.proof.upgrade import Outlook
+def _say(summary: UpgradeTotals, tally: SampleTally, host: str) -> None:
+    from proxx.proof.upgrade import PredictedOutcome
 
-    for outlook in reversed(Outlook):
-        if outlook != Outlook.SAME and (named := summary.named.get(outlook)):
+    for outlook in reversed(PredictedOutcome):
+        if outlook != PredictedOutcome.SAME and (named := summary.named.get(outlook)):
             for line in named:
                 out(line)
             if more := summary.outlooks[outlook] - len(named):
                 out(f"{'':<16}  ... and {more:,} more: --json lists all")
             out()
-    table(("WHAT WOULD BECOME", "CLIPS"), [(each, f"{summary.outlooks[each]:,}") for each in Outlook])
+    table(("WHAT WOULD BECOME", "CLIPS"), [(each, f"{summary.outlooks[each]:,}") for each in PredictedOutcome])
     if summary.differing:
         out()
         rows = [
@@ -203,7 +206,7 @@ def _say(summary: Summary, tally: Tally, host: str) -> None:
             )
         ]
         table(("WHAT DIFFERS", "CLIPS", "RELINKS", "FOR INSTANCE"), rows)
-    of = f"{summary.outlooks.total():,} of {many(tally.clips, 'clip')} of {many(tally.jobs, 'job')}"
+    of = f"{summary.outlooks.total():,} of {plural(tally.clips, 'clip')} of {plural(tally.jobs, 'job')}"
     out(f"\nLooked at: {of}.")
     if told := left_out(tally, host):
         out(f"Left out: {'; '.join(told)}.")
@@ -212,7 +215,7 @@ def _say(summary: Summary, tally: Tally, host: str) -> None:
 # --- as JSON ---------------------------------------------------------------------------------------------
 
 
-def _head(change: Change) -> dict[str, Json]:
+def _head(change: UpgradeChange) -> dict[str, Json]:
     profile, toolchain = change.profile, change.toolchain
     return {
         "profile": {"name": profile.name, "version": profile.version, "fingerprint": profile.fingerprint}
@@ -222,7 +225,7 @@ def _head(change: Change) -> dict[str, Json]:
     }
 
 
-def _data(one: Foreseen) -> dict[str, Json]:
+def _data(one: ClipPrediction) -> dict[str, Json]:
     return {
         **place_of(one.of),
         "outlook": one.outlook.value,

@@ -12,8 +12,16 @@ from typing import TYPE_CHECKING
 import click
 
 from proxx.cli.stop_requests import stop_requests
-from proxx.console.settings import current, json_option, roots_option, spec_data, store_option, the_places, the_store
-from proxx.console.wording import duration, err, many, name_of, out, out_json, safe, short, size
+from proxx.console.settings import (
+    current_settings,
+    json_option,
+    places_from_options,
+    read_spec_file,
+    roots_option,
+    store_from_options,
+    store_option,
+)
+from proxx.console.wording import duration, err, last_part, out, out_json, plural, safe, short_id, size
 
 if TYPE_CHECKING:
     from proxx.cli.progress_lines import Watch
@@ -52,14 +60,14 @@ def run(spec: Path, attempt: int, work: Path | None) -> int:
     from proxx.contracts.errors import AttemptClosed
     from proxx.contracts.event import this_worker
     from proxx.contracts.job import read_spec
-    from proxx.engine.execute import Site, execute
+    from proxx.engine.execute import RunEnvironment, execute
 
-    data = spec_data(spec)
-    about = About.of(read_spec(data))
-    store, places = the_store(make=True), the_places()
+    data = read_spec_file(spec)
+    about = JobOutline.of(read_spec(data))
+    store, places = store_from_options(make=True), places_from_options()
     try:
         with stop_requests() as asked, watcher(about, attempt) as watch:
-            site = Site(
+            site = RunEnvironment(
                 store=store,
                 worker=this_worker(),
                 run_id=str(uuid.uuid4()),
@@ -75,7 +83,7 @@ def run(spec: Path, attempt: int, work: Path | None) -> int:
         raise
     except OSError as bug:  # whatever the system refuses a job has a name of its own, so this needs its traceback
         raise RuntimeError("the engine did not expect what the system said") from bug
-    if current().json:
+    if current_settings().json:
         out_json(result.to_json())
     else:
         summary(result, spec)
@@ -83,7 +91,7 @@ def run(spec: Path, attempt: int, work: Path | None) -> int:
 
 
 @dataclass(frozen=True)
-class About:
+class JobOutline:
     """What is shown of a job while it runs. The engine reads the spec itself; a second one is not kept."""
 
     job_id: str
@@ -92,28 +100,28 @@ class About:
     frames: tuple[int, ...]
 
     @classmethod
-    def of(cls, job: JobSpec) -> About:
+    def of(cls, job: JobSpec) -> JobOutline:
         frames = tuple(clip.expect.output_frames for clip in job.clips)
         return cls(job_id=job.job_id, name=job.name, profile=job.profile.name, frames=frames)
 
 
 @contextmanager
-def watcher(job: About, attempt: int) -> Iterator[Watch]:
+def watcher(job: JobOutline, attempt: int) -> Iterator[Watch]:
     """Bars where standard error is a terminal, else lines; with --json and no terminal, nothing."""
-    from proxx.cli.progress_lines import Lines, on_a_terminal
+    from proxx.cli.progress_lines import ProgressLines, on_a_terminal
 
     frames = job.frames
     if on_a_terminal():
-        from proxx.cli.job_bars import Bars
+        from proxx.cli.job_bars import JobBars
 
-        with Bars(dict(enumerate(frames))) as bars:
+        with JobBars(dict(enumerate(frames))) as bars:
             yield bars
-    elif current().json:
+    elif current_settings().json:
         yield lambda _: None
     else:
-        clips, total = many(len(frames), "clip"), many(sum(frames), "frame")
-        out(f"{safe(job.name)}: job {short(job.job_id)}, attempt {attempt}, {clips}, {total}, {job.profile}")
-        yield Lines()
+        clips, total = plural(len(frames), "clip"), plural(sum(frames), "frame")
+        out(f"{safe(job.name)}: job {short_id(job.job_id)}, attempt {attempt}, {clips}, {total}, {job.profile}")
+        yield ProgressLines()
 
 
 def status_of(result: ExecutionResult) -> int:
@@ -132,10 +140,10 @@ def summary(result: ExecutionResult, spec: Path) -> None:
     frames = sum(clip.frames or 0 for clip in made)
     space = size(sum(clip.output_size or 0 for clip in made))
     took = duration(result.envelope.elapsed_ms)
-    of = f"{len(made)} of {many(len(result.clips), 'clip')}"
+    of = f"{len(made)} of {plural(len(result.clips), 'clip')}"
     out(
-        f"\n{result.status}: {of}, {many(frames, 'frame')}, {space} in {took}. "
-        f"Job {short(result.job_id)}, attempt {result.attempt}."
+        f"\n{result.status}: {of}, {plural(frames, 'frame')}, {space} in {took}. "
+        f"Job {short_id(result.job_id)}, attempt {result.attempt}."
     )
     if result.status == "COMPLETED":
         out(f"  result {result.fingerprint}")
@@ -148,7 +156,7 @@ def summary(result: ExecutionResult, spec: Path) -> None:
         out(f"    {safe(result.stopped.remedy)}")
     rest = sum(clip.status == "NOT_RUN" for clip in result.clips)
     if rest:
-        out(f"  {many(rest, 'clip')} not begun.")
+        out(f"  {plural(rest, 'clip')} not begun.")
     out(f"  When that is mended: proxx run {safe(spec)} --attempt {result.attempt + 1}")
 
 
@@ -156,7 +164,7 @@ def say_failure(clip: ClipResult, clips: int, result: ExecutionResult) -> None:
     failure = clip.failure
     if failure is None:
         return
-    out(f"  [{clip.index + 1}/{clips}] {name_of(clip.source)}: {failure.code}: {safe(failure.message)}")
+    out(f"  [{clip.index + 1}/{clips}] {last_part(clip.source)}: {failure.code}: {safe(failure.message)}")
     if failure != result.stopped:
         out(f"    {safe(failure.remedy)}")
     for check in clip.checks:
@@ -168,7 +176,7 @@ def say_failure(clip: ClipResult, clips: int, result: ExecutionResult) -> None:
 
 def say_closed(closed: AttemptClosed, store: Store, job_id: str, spec: Path) -> None:
     """What the attempt that was asked for again had come to, and which one is next; the refusal itself follows."""
-    if current().json:
+    if current_settings().json:
         return
     from proxx.contracts.error_bases import ProxxError
     from proxx.store.status import job_status

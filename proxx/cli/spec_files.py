@@ -17,7 +17,7 @@ _LONGEST: Final = 200  # bytes of a file name without its ending
 
 
 @dataclass(frozen=True)
-class Place:
+class SpecDestination:
     """path: the spec file, or with `folder` the folder that gets one file a job."""
 
     path: Path

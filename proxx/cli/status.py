@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proxx.console.settings import current, json_option, since_option, store_option, the_store, which_job
-from proxx.console.wording import facts, many, out, out_json, safe, short, table
+from proxx.console.settings import (
+    current_settings,
+    json_option,
+    resolve_job_id,
+    since_option,
+    store_from_options,
+    store_option,
+)
+from proxx.console.wording import facts, out, out_json, plural, safe, short_id, table
 
 if TYPE_CHECKING:
     from proxx.store.status import AttemptStatus, JobStatus
@@ -25,19 +32,19 @@ def status(job: str | None, since: date | None) -> int:
     HELD means that an attempt is open: its worker runs, or died. Nothing in the store can tell which, so it is
     shown who it is and since when.
     """
-    from proxx.store.listing import glances
+    from proxx.store.listing import list_jobs
     from proxx.store.status import job_status
 
-    store = the_store()
+    store = store_from_options()
     if job is not None:
-        found = job_status(store, which_job(job, store))
-        if current().json:
+        found = job_status(store, resolve_job_id(job, store))
+        if current_settings().json:
             out_json(found.to_json())
         else:
             _one(found)
         return 0
-    jobs = tuple(glances(store, since))
-    if current().json:
+    jobs = tuple(list_jobs(store, since))
+    if current_settings().json:
         out_json({"store": store.uri, "jobs": [each.to_json() for each in jobs]})
     elif not jobs:
         out(f"No jobs in {safe(store.uri)}" + (f" since {since}" if since else ""))
@@ -50,7 +57,7 @@ def _row(job: JobStatus) -> tuple[str, ...]:
     latest = job.latest
     since = (latest.ended or latest.since) if latest else (job.registered_at or "")
     return (
-        short(job.job_id),
+        short_id(job.job_id),
         job.state,
         str(latest.attempt) if latest else "-",
         moment(since),
@@ -122,7 +129,7 @@ def next_step(job: JobStatus) -> str:
         case "HELD":
             return (
                 "It is being run, or its worker died. In the second case, and only then: "
-                f"proxx unlock {short(job.job_id)} --reason TEXT --worker-is-dead"
+                f"proxx unlock {short_id(job.job_id)} --reason TEXT --worker-is-dead"
             )
         case "REGISTERED":
             return "Nobody has begun: proxx run SPEC"
@@ -131,8 +138,8 @@ def next_step(job: JobStatus) -> str:
         case "COMPLETED":
             return "proxx verify SPEC checks the files; proxx history tells how they came to be."
         case "FAILED" | "UNLOCKED":
-            return f"proxx history {short(job.job_id)} tells why; then: proxx run SPEC --attempt {following}"
+            return f"proxx history {short_id(job.job_id)} tells why; then: proxx run SPEC --attempt {following}"
         case "RETIRED":
             return "It is never run again."
         case _:
-            return f"{many(len(job.problems), 'problem')}: restore what is missing from a copy of the store."
+            return f"{plural(len(job.problems), 'problem')}: restore what is missing from a copy of the store."

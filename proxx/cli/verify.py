@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proxx.console.settings import current, json_option, roots_option, spec_data, store_option, the_places, the_store
-from proxx.console.wording import many, name_of, out, out_json, safe, short
+from proxx.console.settings import (
+    current_settings,
+    json_option,
+    places_from_options,
+    read_spec_file,
+    roots_option,
+    store_from_options,
+    store_option,
+)
+from proxx.console.wording import last_part, out, out_json, plural, safe, short_id
 
 if TYPE_CHECKING:
     from proxx.contracts.canonical import Json
-    from proxx.proof.verify import Rechecked
+    from proxx.proof.verify import VerifiedProxy
 
 
 @click.command()
@@ -35,31 +43,33 @@ def verify(spec: Path, work: Path | None) -> int:
     from proxx.cli.single_bar import gauge
     from proxx.cli.stop_requests import stop_requests
     from proxx.contracts.job import read_spec
-    from proxx.ffmpeg.toolchain import admit
-    from proxx.proof.verify import Reading, recheck, records, verdict
+    from proxx.ffmpeg.toolchain import require_toolchain
+    from proxx.proof.verify import VerifyProgress, records, verification_failure, verify_proxies
     from proxx.store.status import job_status
 
-    job = read_spec(spec_data(spec))
-    store = the_store()
-    places = the_places(store)
+    job = read_spec(read_spec_file(spec))
+    store = store_from_options()
+    places = places_from_options(store)
     job_status(store, job.job_id)  # raises JobUnknown
     known = records(store, job.job_id)
-    installed = admit(job.toolchain, ())
+    installed = require_toolchain(job.toolchain, ())
     clips = len(job.clips)
     with stop_requests() as asked, gauge() as show, _folder(work) as own:
 
-        def tell(step: Reading) -> None:
-            name = name_of(job.clips[step.index].outputs[0].uri)
+        def tell(step: VerifyProgress) -> None:
+            name = last_part(job.clips[step.index].outputs[0].uri)
             show(f"[{step.index + 1}/{clips}] {name}: {step.stage}", step.done, step.size)
 
-        rechecked = recheck(job, known, installed, Path(own), places=places, should_stop=asked, on_progress=tell)
-    mismatch = verdict(rechecked)
-    if current().json:
+        rechecked = verify_proxies(
+            job, known, installed, Path(own), places=places, should_stop=asked, on_progress=tell
+        )
+    mismatch = verification_failure(rechecked)
+    if current_settings().json:
         data: dict[str, Json] = {"job_id": job.job_id, "verified": mismatch is None}
         if mismatch is not None:
-            from proxx.console.failures import as_data
+            from proxx.console.failures import failure_data
 
-            data["error"] = as_data(mismatch)
+            data["error"] = failure_data(mismatch)
         data["clips"] = [_data(one) for one in rechecked]
         out_json(data)
         return mismatch.status if mismatch else 0
@@ -67,7 +77,7 @@ def verify(spec: Path, work: Path | None) -> int:
         raise mismatch
     for one in rechecked:
         out(f"ok  {one.record.sha256 if one.record else ''}  {safe(one.output)}")
-    out(f"Verified: {many(clips, 'proxy', 'proxies')} of job {short(job.job_id)}, bytes and decoding.")
+    out(f"Verified: {plural(clips, 'proxy', 'proxies')} of job {short_id(job.job_id)}, bytes and decoding.")
     return 0
 
 
@@ -81,7 +91,7 @@ def _folder(work: Path | None) -> tempfile.TemporaryDirectory[str]:
         raise unusable(why, "No folder can be made for the verification.") from why
 
 
-def _data(one: Rechecked) -> dict[str, Json]:
+def _data(one: VerifiedProxy) -> dict[str, Json]:
     return {
         "index": one.index,
         "output": one.output,

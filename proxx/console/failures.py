@@ -14,10 +14,10 @@ ENVIRONMENT: Final = 6
 ISSUES: Final = "with this text and the output of `proxx doctor`"
 
 
-def report(error: ProxxError, *, as_json: bool) -> int:
+def report_failure(error: ProxxError, *, as_json: bool) -> int:
     """Show a domain failure; the exit status it asks for."""
     if as_json:
-        out_json({"error": as_data(error)})
+        out_json({"error": failure_data(error)})
         return error.status
     where = f"clips[{error.clip}]: " if error.clip is not None else ""
     err(f"proxx: {error.code}: {where}{safe(error.message)}")
@@ -25,7 +25,7 @@ def report(error: ProxxError, *, as_json: bool) -> int:
         err(f"  ({safe(error.detail)})")
     if isinstance(error, InvalidInput):
         for problem in error.problems:
-            err(f"  {line(problem)}")
+            err(f"  {problem_line(problem)}")
     if error.log:
         err(f"  Log: {safe(error.log)}")
     err(f"  {safe(error.remedy)}")
@@ -34,12 +34,12 @@ def report(error: ProxxError, *, as_json: bool) -> int:
     return error.status
 
 
-def line(problem: Problem) -> str:
+def problem_line(problem: Problem) -> str:
     said = f"{safe(problem.path)}: {problem.code}: {safe(problem.message)}"
     return f"{said} {safe(problem.remedy)}" if problem.remedy else said
 
 
-def as_data(error: ProxxError) -> dict[str, Json]:
+def failure_data(error: ProxxError) -> dict[str, Json]:
     """What programs get. Only keys that say something beside code, message and remedy."""
     data: dict[str, Json] = {"code": error.code, "message": error.message, "remedy": error.remedy}
     named: dict[str, Json] = {

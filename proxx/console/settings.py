@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_STORE: Final = "~/.proxx/store"
-VARIABLE: Final = "PROXX_STORE"
-ROOTS: Final = "PROXX_ROOTS"
+STORE_VARIABLE: Final = "PROXX_STORE"
+ROOTS_VARIABLE: Final = "PROXX_ROOTS"
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Settings:
     roots: tuple[str, ...] = ()
 
 
-def current() -> Settings:
+def current_settings() -> Settings:
     return click.get_current_context().ensure_object(Settings)
 
 
@@ -52,7 +52,7 @@ def store_option(verb: F) -> F:
         expose_value=False,
         callback=_keep_store,
         help="Where job files are: a folder, file:///folder or s3://bucket/prefix. "
-        f"Else ${VARIABLE}, else {DEFAULT_STORE}.",
+        f"Else ${STORE_VARIABLE}, else {DEFAULT_STORE}.",
     )(verb)
 
 
@@ -71,25 +71,25 @@ def roots_option(verb: F) -> F:
         expose_value=False,
         callback=_keep_roots,
         help="What this machine calls a folder or s3://bucket/prefix, for places such as media:/A001/clip.mov. "
-        f"With roots, nothing outside them is read or written. Else ${ROOTS}, with `;` between them.",
+        f"With roots, nothing outside them is read or written. Else ${ROOTS_VARIABLE}, with `;` between them.",
     )(verb)
 
 
-def the_places(store: Store | None = None) -> Places:
+def places_from_options(store: Store | None = None) -> Places:
     """This machine's roots, and its way to object storage. Raises RootsInvalid.
 
     store: the one the verb works on; requests are sent again as often as its record allows.
     """
     from proxx.files.places import Places, require_apart
     from proxx.files.roots import make_roots, parse_roots
-    from proxx.s3.transport import Wire
-    from proxx.store.opening import identity
+    from proxx.s3.transport import Transport
+    from proxx.store.opening import store_identity
 
-    said = current().roots
-    roots = make_roots(said) if said else parse_roots(os.environ.get(ROOTS, ""))
+    said = current_settings().roots
+    roots = make_roots(said) if said else parse_roots(os.environ.get(ROOTS_VARIABLE, ""))
     require_apart(roots)
-    known = identity(store) if store is not None else None
-    return Places(roots=roots, wire=Wire(resends=known.resends) if known else Wire())
+    known = store_identity(store) if store is not None else None
+    return Places(roots=roots, wire=Transport(resends=known.resends) if known else Transport())
 
 
 def json_option(verb: F) -> F:
@@ -118,14 +118,14 @@ def since_option(verb: F) -> F:
     )(verb)
 
 
-def the_store(*, make: bool = False) -> Store:
+def store_from_options(*, make: bool = False) -> Store:
     """The store meant. make: the verb will write, so the default's own folder may be made; no other ever is."""
     from proxx.contracts.errors import StoreRefused, StoreUnavailable
     from proxx.store.opening import open_store
 
-    said = current().store
+    said = current_settings().store
     if said is None:
-        said = os.environ.get(VARIABLE)
+        said = os.environ.get(STORE_VARIABLE)
     if said is not None:
         return open_store(said)
     try:
@@ -142,7 +142,7 @@ def the_store(*, make: bool = False) -> Store:
     return open_store(str(default))
 
 
-def spec_data(path: Path) -> bytes:
+def read_spec_file(path: Path) -> bytes:
     """The bytes of a spec file. Raises SpecInvalid where they cannot be had."""
     from proxx.contracts.error_bases import Problem
     from proxx.contracts.errors import SpecInvalid
@@ -154,7 +154,7 @@ def spec_data(path: Path) -> bytes:
         raise SpecInvalid(message="The spec file cannot be read.", problems=(problem,)) from why
 
 
-def which_job(said: str, store: Store) -> str:
+def resolve_job_id(said: str, store: Store) -> str:
     """The id meant by a whole id, the beginning of one that no other job of the store shares, or a spec file."""
     from proxx.contracts.errors import JobUnknown
     from proxx.contracts.job import read_spec
@@ -173,7 +173,7 @@ def which_job(said: str, store: Store) -> str:
                 detail=", ".join(job_id[: len(said) + 8] for job_id in meant[:5]),
             )
     if Path(said).is_file():
-        return read_spec(spec_data(Path(said))).job_id
+        return read_spec(read_spec_file(Path(said))).job_id
     raise JobUnknown(
         message="This is neither a job of the store, nor the beginning of one's id, nor a spec file.",
         detail=f"{said} in {store.uri}",

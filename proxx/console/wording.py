@@ -81,7 +81,7 @@ def facts(pairs: Mapping[str, str]) -> None:
         out(f"{name.ljust(width)}  {value}")
 
 
-def many(count: int, one: str, more: str = "") -> str:
+def plural(count: int, one: str, more: str = "") -> str:
     """`1 clip`, `3 clips`, `1,000 frames`."""
     return f"{count:,} {one if count == 1 else more or one + 's'}"
 
@@ -90,7 +90,7 @@ def size(count: int) -> str:
     """Bytes as people say them: `734 kB`, `12.3 GB`, powers of 1000."""
     unit, per = next(((u, p) for u, p in _UNITS if count >= p), ("bytes", 1))
     if per == 1:
-        return many(count, "byte")
+        return plural(count, "byte")
     tenths = (count * 10 + per // 2) // per
     return f"{tenths // 10}.{tenths % 10} {unit}" if tenths < 1000 else f"{(tenths + 5) // 10:,} {unit}"
 
@@ -112,11 +112,11 @@ def thousandths(value: int | None) -> str:
     return "" if value is None else f"{value // 1000}.{value % 1000 // 100}"
 
 
-def name_of(uri: str) -> str:
+def last_part(uri: str) -> str:
     """The last part of a place, safe to print."""
     return safe(uri.rstrip("/").rpartition("/")[2])
 
 
-def short(job_id: str) -> str:
+def short_id(job_id: str) -> str:
     """How a job is called among others: enough of its id to be the only one in any store."""
     return job_id[:12]

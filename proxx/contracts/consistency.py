@@ -12,7 +12,9 @@ from proxx.contracts.profile import ProfileSpec, pinned_threads
 from proxx.contracts.recipe import Expect, Output, Recipe
 
 
-def misfits(profile: ProfileSpec, recipe: Recipe, expect: Expect, output: Output) -> Iterator[tuple[str, str]]:
+def inconsistencies(
+    profile: ProfileSpec, recipe: Recipe, expect: Expect, output: Output
+) -> Iterator[tuple[str, str]]:
     """Each contradiction: its field below the clip (`recipe.audio[1].codec`), and what is wrong with it."""
     yield from _sound(profile, recipe, output)
     yield from _threads(profile, recipe)

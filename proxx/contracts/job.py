@@ -11,12 +11,12 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from proxx.contracts.canonical import pretty_bytes
-from proxx.contracts.consistency import misfits
+from proxx.contracts.consistency import inconsistencies
 from proxx.contracts.error_bases import Problem
 from proxx.contracts.errors import SpecAltered, SpecInvalid
 from proxx.contracts.fingerprint import fingerprint
 from proxx.contracts.model import Contract, Digest, Hex64, Name, load_contract
-from proxx.contracts.naming import collisions, normalized
+from proxx.contracts.naming import colliding_uris, normalized_name
 from proxx.contracts.profile import ProfileSpec
 from proxx.contracts.recipe import Expect, Output, Recipe, Source
 
@@ -103,12 +103,12 @@ class JobContent(Contract):
 
     @model_validator(mode="after")
     def _one_file_one_clip(self) -> Self:
-        clash = collisions([output.uri for clip in self.clips for output in clip.outputs])
+        clash = colliding_uris([output.uri for clip in self.clips for output in clip.outputs])
         if clash:
             raise ValueError(f"clips: two outputs would be one file: {', '.join(clash)}")
-        sources = {normalized(file.uri) for clip in self.clips for file in clip.source.files}
+        sources = {normalized_name(file.uri) for clip in self.clips for file in clip.source.files}
         outputs = (output.uri for clip in self.clips for output in clip.outputs)
-        both = [uri for uri in outputs if normalized(uri) in sources]
+        both = [uri for uri in outputs if normalized_name(uri) in sources]
         if both:
             raise ValueError(f"clips: an output would replace a source: {', '.join(both)}")
         if self.toolchain.name not in self.profile.toolchains:
@@ -173,7 +173,7 @@ def read_spec(data: bytes) -> JobSpec:
     unfit = tuple(  # it is as it was sealed, but no version of `proxx create` sealed that
         Problem(f"clips[{index}].{field}", SpecInvalid.code, f"{why}.")
         for index, clip in enumerate(loaded.clips)
-        for field, why in misfits(loaded.profile, clip.recipe, clip.expect, clip.outputs[0])
+        for field, why in inconsistencies(loaded.profile, clip.recipe, clip.expect, clip.outputs[0])
     )
     if unfit:
         raise SpecInvalid(message="The spec contradicts itself.", problems=unfit)

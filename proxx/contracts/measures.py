@@ -97,7 +97,7 @@ SNAP: Final = Fraction(2, 10_000)
 """A measured rate within 0.02 % of a standard one is that one: NTSC's 0.1 % stays five times further away."""
 
 
-def snap(value: Fraction) -> Rate | None:
+def nearest_standard_rate(value: Fraction) -> Rate | None:
     """The standard rate that `value` (frames a second) is within 0.02 % of, or None."""
     for rate in STANDARD_RATES:
         if abs(value / rate.fraction - 1) <= SNAP:
@@ -136,12 +136,12 @@ def parse_timecode(label: str, rate: Rate) -> tuple[int, bool]:
         raise IllegalTimecode(f"{label!r} does not exist at {rate} frames a second")
     plain = f"{match[1]}:{match[2]}:{match[3]}{';' if drop else ':'}{frames:02d}"
     number = int(Timecode(_counter(rate, drop), plain).frames) - 1
-    if label_of(number, rate, drop) != plain:
+    if timecode_label(number, rate, drop) != plain:
         raise IllegalTimecode(f"{label!r} is a label that drop-frame counting leaves out")
     return number, drop
 
 
-def label_of(start_frame: int, rate: Rate, drop: bool) -> str:
+def timecode_label(start_frame: int, rate: Rate, drop: bool) -> str:
     """The label of a frame number since midnight; past 24 hours it starts again at 00:00:00:00."""
     hours, minutes, seconds, frames = Timecode(_counter(rate, drop), frames=start_frame + 1).frames_to_tc(
         start_frame + 1

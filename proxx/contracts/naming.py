@@ -25,13 +25,13 @@ class BadTemplate(ValueError):
     """The template names an unknown token, a place outside the output folder, or nothing."""
 
 
-def normalized(uri: str) -> str:
+def normalized_name(uri: str) -> str:
     """The form in which outputs are compared and claimed. Stable: normalized twice is normalized once."""
     once = unicodedata.normalize("NFC", unicodedata.normalize("NFD", uri).casefold())
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", once).casefold())
 
 
-def place_fault(uri: str) -> str | None:
+def uri_problem(uri: str) -> str | None:
     """Why `uri` is not the one full name of a file, or None.
 
     Full names are `/path`, `root:/path` and `s3://bucket/key`; a `file:` URI is written as its path.
@@ -54,19 +54,19 @@ _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _ADDRESS: Final = re.compile(r"\d+(\.\d+){3}")
 
 
-def bucket_fault(name: str) -> str | None:
+def bucket_name_problem(name: str) -> str | None:
     """Why `name` is no bucket's (Amazon S3, "General purpose bucket naming rules"), or None."""
     if not _BUCKET.fullmatch(name) or ".." in name or _ADDRESS.fullmatch(name):
         return "a bucket's name has 3 to 63 small letters, digits, `-` and `.`"
     return None
 
 
-def collisions(uris: Iterable[str]) -> tuple[str, ...]:
+def colliding_uris(uris: Iterable[str]) -> tuple[str, ...]:
     """The uris that stand for the same file as an earlier one, in order."""
     seen: set[str] = set()
     clash = []
     for uri in uris:
-        key = normalized(uri)
+        key = normalized_name(uri)
         if key in seen:
             clash.append(uri)
         seen.add(key)
@@ -86,7 +86,7 @@ def check_template(template: str) -> None:
         raise BadTemplate("without {source_name} or {index} all clips would have one name")
 
 
-def expand(template: str, values: Mapping[str, str], suffix: str) -> str:
+def expand_template(template: str, values: Mapping[str, str], suffix: str) -> str:
     """The relative output path of one clip, `/` between its parts, `suffix` (`.mov`) added.
 
     A token is replaced once: a source called `{index}` stays that; what would make the path absolute falls away.

@@ -75,7 +75,7 @@ class Option(Contract):
         return self
 
 
-def misplaced(options: Iterable[Option], allowed: frozenset[str], kind: str) -> str | None:
+def option_problem(options: Iterable[Option], allowed: frozenset[str], kind: str) -> str | None:
     """Why these cannot be the options of one encoder or container, or None. kind: `v`, `a` or `` (a container)."""
     seen: set[str] = set()
     for option in options:

@@ -18,7 +18,7 @@ from proxx.contracts.error_bases import Problem
 from proxx.contracts.errors import ProfileInvalid
 from proxx.contracts.fingerprint import fingerprint
 from proxx.contracts.model import Contract, problems_of
-from proxx.contracts.options import CONTAINER_OPTIONS, ENCODER_OPTIONS, Option, misplaced
+from proxx.contracts.options import CONTAINER_OPTIONS, ENCODER_OPTIONS, Option, option_problem
 
 PROFILE_SCHEMA: Final = "proxx.profile/1"
 
@@ -66,7 +66,7 @@ class VideoRule(Contract):
         stated = [option.value for option in self.options if option.stem == "x264-params"]
         if self.encoder == "libx264" and not any("asm=avx2" in value.split(":") for value in stated):
             raise ValueError("options: libx264 needs `asm=avx2` in x264-params, else the bytes depend on the CPU")
-        if fault := misplaced(self.options, ENCODER_OPTIONS[self.encoder], "v"):
+        if fault := option_problem(self.options, ENCODER_OPTIONS[self.encoder], "v"):
             raise ValueError(f"options: {self.encoder}: {fault}")
         return self
 
@@ -121,7 +121,7 @@ class AudioRule(Contract):
             raise ValueError("`encoder` and `codec` name the same thing here")
         if self.bits != BITS_OF.get(self.encoder, self.bits):
             raise ValueError(f"bits: {self.encoder} has {BITS_OF[self.encoder]}")
-        if fault := misplaced(self.options, ENCODER_OPTIONS[self.encoder], "a"):
+        if fault := option_problem(self.options, ENCODER_OPTIONS[self.encoder], "a"):
             raise ValueError(f"options: {self.encoder}: {fault}")
         return self
 
@@ -206,7 +206,7 @@ class ProfileSpec(Contract):
             raise ValueError("fields: only ProRes keeps fields; use `deinterlace` or `refuse`")
         if self.fields == "keep" and self.size.mode != "same":
             raise ValueError("fields: every reduction deinterlaces")
-        if fault := misplaced(self.container_options, CONTAINER_OPTIONS[self.container], ""):
+        if fault := option_problem(self.container_options, CONTAINER_OPTIONS[self.container], ""):
             raise ValueError(f"container_options: {self.container}: {fault}")
         return self
 

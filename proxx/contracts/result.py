@@ -128,12 +128,12 @@ class ExecutionResult(Contract):
         done = self.stopped is None and all(clip.status == "COMPLETED" for clip in self.clips)
         if done != (self.status == "COMPLETED"):
             raise ValueError("status: COMPLETED is every clip completed, and only that")
-        if self.fingerprint != result_fingerprint(core_of(self)):
+        if self.fingerprint != result_fingerprint(result_core(self)):
             raise ValueError("fingerprint: is not that of the core")
         return self
 
 
-def core_of(result: ExecutionResult) -> dict[str, Json]:
+def result_core(result: ExecutionResult) -> dict[str, Json]:
     """The part that is equal wherever and whenever the job runs."""
     plain = result.to_json()
     return {key: plain[key] for key in ("schema", "job_id", "status", "clips", "stopped")}

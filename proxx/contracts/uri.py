@@ -11,7 +11,7 @@ _QUERY: Final = re.compile(r"(https?://[^?]*)\?.*", re.DOTALL | re.IGNORECASE)  
 _ENCODED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 
-class NoFile(ValueError):
+class InvalidFileUri(ValueError):
     """A `file:` URI that names no file of this machine. Its text is a sentence for people."""
 
 
@@ -24,19 +24,21 @@ def file_path(uri: str) -> str:
     """The full path that a `file:` URI stands for (RFC 8089), its `%20` and so on decoded. Raises NoFile."""
     rest, shown = uri.partition(":")[2], without_secrets(uri)
     if "?" in rest or "#" in rest:
-        raise NoFile(f"{shown!r} has a query or a fragment: in the name of a file `?` is written %3F, `#` is %23")
+        raise InvalidFileUri(
+            f"{shown!r} has a query or a fragment: in the name of a file `?` is written %3F, `#` is %23"
+        )
     host = ""
     if rest.startswith("//"):
         host, mark, path = rest[2:].partition("/")
         rest = mark + path
     if host.lower() not in ("", "localhost"):
-        raise NoFile(f"{shown!r} names another machine: a file of this one is written file:///path")
+        raise InvalidFileUri(f"{shown!r} names another machine: a file of this one is written file:///path")
     try:
         whole = _ENCODED.sub(lambda match: bytes.fromhex(match[1].decode()), rest.encode()).decode()
     except UnicodeError as why:
-        raise NoFile(f"{shown!r} is not UTF-8 when decoded") from why
+        raise InvalidFileUri(f"{shown!r} is not UTF-8 when decoded") from why
     if not whole.startswith("/") or "\0" in whole:
-        raise NoFile(f"{shown!r} is no full path: it is written file:///path")
+        raise InvalidFileUri(f"{shown!r} is no full path: it is written file:///path")
     return whole
 
 

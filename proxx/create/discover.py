@@ -23,8 +23,8 @@ from natsort import natsort_keygen, ns
 
 from proxx.contracts.error_bases import Problem
 from proxx.contracts.errors import PlaceUnreachable, SourceMissing, SourceUnreadable, SourceUnsupported
-from proxx.contracts.naming import place_fault
-from proxx.contracts.uri import NoFile, file_path, is_file_uri, without_secrets
+from proxx.contracts.naming import uri_problem
+from proxx.contracts.uri import InvalidFileUri, file_path, is_file_uri, without_secrets
 from proxx.create.filenames import own_proxy, proxy_folder, stem_key, why_not
 from proxx.files.places import Places
 from proxx.files.roots import InBucket, OnDisk, OutOfReach, Spot, in_bucket
@@ -59,7 +59,7 @@ class PassedOver:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class Discovery:
     """What the sources given hold. problems: what could not be looked at, all of it."""
 
     candidates: tuple[Candidate, ...]
@@ -67,7 +67,7 @@ class Found:
     problems: tuple[Problem, ...]
 
 
-def discover(sources: Sequence[Path | str], keep_out: Spot | None = None, places: Places | None = None) -> Found:
+def discover(sources: Sequence[Path | str], keep_out: Spot | None = None, places: Places | None = None) -> Discovery:
     """Look through files, folders and prefixes in the order given, each folder in natural order.
 
     keep_out: the output folder, passed over where it stands inside a source folder. A file that several sources
@@ -79,7 +79,7 @@ def discover(sources: Sequence[Path | str], keep_out: Spot | None = None, places
     return state.found()
 
 
-def given_spot(text: str, places: Places) -> Spot:
+def locate_argument(text: str, places: Places) -> Spot:
     """The place that a person means: a path, `file:///path`, `s3://bucket/key`, or a name below a root.
 
     Raises OutOfReach, also where roots are set and it is below none: there nothing is even looked at.
@@ -93,20 +93,20 @@ def _spot(text: str, places: Places) -> Spot:
     if text.startswith("s3://") or places.roots.is_below_a_root(text):
         whole = text.rstrip("/")
         bare = whole.count("/") < 3 if whole.startswith("s3://") else whole.endswith(":")
-        if not bare and (fault := place_fault(whole)):
+        if not bare and (fault := uri_problem(whole)):
             raise OutOfReach(fault)
         return in_bucket(whole) if whole.startswith("s3://") else places.spot(whole)
     if is_file_uri(text):
         try:
-            return OnDisk(absolute(Path(file_path(text))))
-        except NoFile as why:
+            return OnDisk(absolute_path(Path(file_path(text))))
+        except InvalidFileUri as why:
             raise OutOfReach(str(why)) from why
     if _URL.match(text):  # as a path it would stand below the folder one happens to be in
         raise OutOfReach(f"{without_secrets(text)!r} is of a kind that is not supported, only paths and s3:// are")
-    return OnDisk(absolute(Path(text)))
+    return OnDisk(absolute_path(Path(text)))
 
 
-def absolute(path: Path) -> Path:
+def absolute_path(path: Path) -> Path:
     """The absolute form of a path, symbolic links kept. What stands before a `..` is resolved, as the system does."""
     whole = Path.cwd() / path
     parts = whole.parts
@@ -134,14 +134,16 @@ class _Walk:
         self.problems: list[Problem] = []
         self.seen: set[Spot] = set()
 
-    def found(self) -> Found:
-        return Found(candidates=tuple(self.candidates), passed_over=tuple(self.passed), problems=tuple(self.problems))
+    def found(self) -> Discovery:
+        return Discovery(
+            candidates=tuple(self.candidates), passed_over=tuple(self.passed), problems=tuple(self.problems)
+        )
 
     def look_at(self, given: str) -> None:
         if self._unnameable(given):
             return
         try:
-            spot = given_spot(given, self.places)
+            spot = locate_argument(given, self.places)
         except OutOfReach as why:
             self._problem(given, PlaceUnreachable.code, f"{why}.", "Name a place of this machine.")
             return
@@ -205,7 +207,7 @@ class _Walk:
             reason = _HIDDEN
         for place, part in enumerate(parts[:-1]):
             reason = reason or proxy_folder(part, "/".join(parts[:place]))
-        if place_fault(f"s3://{spot.bucket}/{spot.key}"):
+        if uri_problem(f"s3://{spot.bucket}/{spot.key}"):
             reason = "its key has an empty part, `.` or `..`"
         if reason:
             self.passed.append(PassedOver(path=_printable(f"{given.rstrip('/')}/{name}"), reason=reason))

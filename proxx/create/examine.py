@@ -10,7 +10,7 @@ from pathlib import Path
 
 from proxx.contracts.errors import SourceChanged, SourceMissing, SourceUnreadable, SourceUnsupported
 from proxx.contracts.fingerprint import digest_stream
-from proxx.decide.clip import Facts
+from proxx.decide.clip import SourceFacts
 from proxx.decide.picture import decide_pick, pick_video
 from proxx.ffmpeg.probe import first_frame, packet_tables, probe
 from proxx.ffmpeg.process import lines
@@ -24,7 +24,7 @@ _RGB = frozenset({"exr", "png", "apng"})  # whose pixel format only a decoder co
 _DECODE_SECONDS = 86_400  # a whole decode of a long clip on a slow machine ends within a day
 
 
-def examine(
+def examine_source(
     path: Path,
     ffprobe: Path,
     decoders: frozenset[str],
@@ -33,7 +33,7 @@ def examine(
     accept_damage: bool,
     sound: bool,
     on_read: Callable[[int, int], None],
-) -> Facts:
+) -> SourceFacts:
     """The facts of one file. Raises the ClipFailure that says why not.
 
     uri: its full place, where that is not its path. on_read is told (bytes hashed, size).
@@ -54,7 +54,7 @@ def examine(
     after = _stat(path)
     if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
         raise SourceChanged(message="It changed while it was read: is it still being copied?", stage="examine")
-    return Facts(
+    return SourceFacts(
         uri=uri or str(path),
         size=before.st_size,
         digest=digest,

@@ -12,20 +12,20 @@ from pathlib import Path
 from proxx.contracts.error_bases import ClipFailure, Problem
 from proxx.contracts.errors import OutputClaimed, PreflightRefused, StorageRefused
 from proxx.contracts.job import JobContent, JobSpec, LeftOut, seal
-from proxx.contracts.naming import normalized
+from proxx.contracts.naming import normalized_name
 from proxx.contracts.uri import without_secrets
-from proxx.create.discover import Candidate, Found, PassedOver, discover
-from proxx.create.examine import examine
-from proxx.create.local_copy import at_hand
+from proxx.create.discover import Candidate, Discovery, PassedOver, discover
+from proxx.create.examine import examine_source
+from proxx.create.local_copy import local_file
 from proxx.create.request import CreateRequest, base_name, called, is_called, named, output_of, require_sensible
-from proxx.decide.clip import Decided, decide_clip
-from proxx.decide.space import NOTHING, Space, estimate
-from proxx.files.preflight import problem
-from proxx.s3.faults import WireFault
+from proxx.decide.clip import ClipDecision, decide_clip
+from proxx.decide.space import NOTHING, SpaceEstimate, estimate_space
+from proxx.files.preflight import storage_problem
+from proxx.s3.faults import StorageFault
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looking:
+class ExamineProgress:
     """Progress: `done` of `size` bytes read of a clip, from 0, of `count`."""
 
     index: int
@@ -36,7 +36,7 @@ class Looking:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
+class Notice:
     """Something a person should know about one source: what was assumed, applied, conformed or left out."""
 
     path: str
@@ -51,8 +51,8 @@ class Created:
     passed_over: tuple[PassedOver, ...]
     left_out: tuple[Problem, ...]
     conformed: tuple[str, ...]
-    said: tuple[Said, ...]
-    space: Space
+    said: tuple[Notice, ...]
+    space: SpaceEstimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class _Made:
 
     candidate: Candidate
     uri: str
-    decided: Decided
+    decided: ClipDecision
 
     @property
     def output(self) -> str:
@@ -73,42 +73,42 @@ def create_jobs(
     *,
     ffprobe: Path,
     decoders: frozenset[str],
-    on_progress: Callable[[Looking], None] = lambda _: None,
+    on_progress: Callable[[ExamineProgress], None] = lambda _: None,
 ) -> Created:
     """The jobs asked for. Raises PreflightRefused with every problem, one a file, before anything is written."""
     folder = require_sensible(request)
     try:
         found = discover(request.sources, request.places.spot(folder), request.places)
-    except WireFault as fault:
+    except StorageFault as fault:
         raise StorageRefused(
-            message="The sources cannot be listed.", problems=(problem(fault.place, fault),)
+            message="The sources cannot be listed.", problems=(storage_problem(fault.place, fault),)
         ) from fault
     _require_candidates(request, found)
     made, refused = _look_at_all(request, folder, found.candidates, ffprobe, decoders, on_progress)
     problems = [*found.problems, *_clashes(request, made)]
     left_out = [LeftOut(source=called(request, c), code=p.code, message=p.message) for c, p in refused]
     if not request.leave_out_refused:
-        problems += [problem for _, problem in refused]
+        problems += [storage_problem for _, storage_problem in refused]
     if problems or not made:
         raise PreflightRefused(
             message="No job was made." if made else "There is nothing to make a job of.",
-            problems=tuple(problems) or tuple(problem for _, problem in refused),
+            problems=tuple(problems) or tuple(storage_problem for _, storage_problem in refused),
         )
     jobs = _jobs(request, made, left_out)
     return Created(
         jobs=jobs,
         passed_over=found.passed_over,
-        left_out=tuple(problem for _, problem in refused),
+        left_out=tuple(storage_problem for _, storage_problem in refused),
         conformed=tuple(one.candidate.given for one in made if one.decided.conformed),
-        said=tuple(Said(path=one.candidate.given, text=text) for one in made for text in one.decided.said),
-        space=sum((estimate(request.profile, one.decided.clip) for one in made), NOTHING),
+        said=tuple(Notice(path=one.candidate.given, text=text) for one in made for text in one.decided.said),
+        space=sum((estimate_space(request.profile, one.decided.clip) for one in made), NOTHING),
     )
 
 
 # --- before any file is looked at ------------------------------------------------------------------------
 
 
-def _require_candidates(request: CreateRequest, found: Found) -> None:
+def _require_candidates(request: CreateRequest, found: Discovery) -> None:
     problems = list(found.problems)
     for name in request.accept_damage:
         if not any(is_called(candidate, name) for candidate in found.candidates):
@@ -136,22 +136,24 @@ def _look_at_all(
     candidates: Sequence[Candidate],
     ffprobe: Path,
     decoders: frozenset[str],
-    on_progress: Callable[[Looking], None],
+    on_progress: Callable[[ExamineProgress], None],
 ) -> tuple[list[_Made], list[tuple[Candidate, Problem]]]:
     made: list[_Made] = []
     refused: list[tuple[Candidate, Problem]] = []
     for index, candidate in enumerate(candidates):
 
         def report(done: int, size: int, index: int = index, given: str = candidate.given) -> None:
-            on_progress(Looking(index=index, count=len(candidates), path=given, done=done, size=size))
+            on_progress(ExamineProgress(index=index, count=len(candidates), path=given, done=done, size=size))
 
         accepted = any(is_called(candidate, name) for name in request.accept_damage)
         try:
             output = output_of(request, folder, candidate, index)
             uri = named(request, candidate)
             sound = request.profile.audio.mode != "none"
-            with at_hand(candidate, request.places, request.work, report) as path:
-                facts = examine(path, ffprobe, decoders, uri=uri, accept_damage=accepted, sound=sound, on_read=report)
+            with local_file(candidate, request.places, request.work, report) as path:
+                facts = examine_source(
+                    path, ffprobe, decoders, uri=uri, accept_damage=accepted, sound=sound, on_read=report
+                )
             decided = decide_clip(request.profile, facts, output, decoders, accepted)
         except ClipFailure as why:
             decided = why
@@ -173,10 +175,10 @@ def _problem(candidate: Candidate, failure: ClipFailure) -> Problem:
 def _clashes(request: CreateRequest, made: Sequence[_Made]) -> list[Problem]:
     """Outputs that would be one file, across all jobs of this creation, or would replace a source."""
     problems = []
-    sources = {normalized(one.uri): one.candidate.given for one in made}
+    sources = {normalized_name(one.uri): one.candidate.given for one in made}
     taken: dict[str, _Made] = {}
     for one in made:
-        key = normalized(one.output)
+        key = normalized_name(one.output)
         if key in sources:
             message = f"its proxy would replace the source {sources[key]}."
             problems.append(Problem(one.candidate.given, OutputClaimed.code, message, "Choose another --output."))

@@ -13,12 +13,12 @@ from proxx.files.download import SPARE, bring, copy_name
 from proxx.files.places import Places
 from proxx.files.roots import OnDisk
 from proxx.files.workdir import default_parent, free_bytes
-from proxx.s3.faults import WireFault
+from proxx.s3.faults import StorageFault
 from proxx.s3.transport import never
 
 
 @contextmanager
-def at_hand(
+def local_file(
     candidate: Candidate, places: Places, work: Path | None, on_read: Callable[[int, int], None]
 ) -> Iterator[Path]:
     """A file of the candidate's bytes and ending. work: the folder for copies. on_read: told (bytes come, size).
@@ -32,7 +32,7 @@ def at_hand(
     folder = work or default_parent()
     try:
         found = places.bucket(spot).head(spot.key)
-    except WireFault as fault:
+    except StorageFault as fault:
         raise SourceUnreadable(message=f"It cannot be looked at: {fault.sentence}.", stage="examine") from fault
     if found is None:
         raise SourceMissing(message="There is no such object.", stage="examine")

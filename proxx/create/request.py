@@ -8,9 +8,9 @@ from pathlib import Path
 from proxx.contracts.error_bases import Problem
 from proxx.contracts.errors import OutputUnwritable, PreflightRefused, SourceUnreadable
 from proxx.contracts.job import Toolchain
-from proxx.contracts.naming import BadTemplate, check_template, expand, place_fault
+from proxx.contracts.naming import BadTemplate, check_template, expand_template, uri_problem
 from proxx.contracts.profile import ProfileSpec
-from proxx.create.discover import Candidate, given_spot
+from proxx.create.discover import Candidate, locate_argument
 from proxx.files.places import Places, leads_out
 from proxx.files.roots import InBucket, OnDisk, OutOfReach
 
@@ -54,8 +54,8 @@ def require_sensible(request: CreateRequest) -> str:
         problems.append(Problem("--name", PreflightRefused.code, "a name of 1 to 190 characters is needed."))
     folder = ""
     try:
-        folder = request.places.roots.name(given_spot(request.output, request.places)).rstrip("/") or "/"
-        fault = place_fault(f"{folder.rstrip('/')}/x") or _way_out(request, folder)
+        folder = request.places.roots.name(locate_argument(request.output, request.places)).rstrip("/") or "/"
+        fault = uri_problem(f"{folder.rstrip('/')}/x") or _way_out(request, folder)
     except OutOfReach as why:
         fault = str(why)
     if fault is not None:
@@ -76,7 +76,7 @@ def base_name(request: CreateRequest) -> str:
     if not request.sources:
         return "root"
     try:
-        first = given_spot(str(request.sources[0]), request.places)
+        first = locate_argument(str(request.sources[0]), request.places)
     except OutOfReach:
         return "root"  # it is refused where the sources are looked at
     match first:
@@ -121,7 +121,7 @@ def output_of(request: CreateRequest, folder: str, candidate: Candidate, index: 
         "date": request.date,
     }
     try:
-        output = f"{folder.rstrip('/')}/{expand(request.template, values, '.' + request.profile.container)}"
+        output = f"{folder.rstrip('/')}/{expand_template(request.template, values, '.' + request.profile.container)}"
     except BadTemplate as why:
         raise OutputUnwritable(message=f"It gives no name for a proxy: {why}.", stage="decide") from why
     if fault := _way_out(request, output):

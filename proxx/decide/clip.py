@@ -18,13 +18,21 @@ from proxx.decide.colour import ColourDecision, decide_colour
 from proxx.decide.names import NamesDecision, decide_names
 from proxx.decide.picture import NO_CROP, PictureDecision, decide_pick, decide_picture
 from proxx.decide.rate import RateDecision, decide_rate
-from proxx.decide.sound import SoundDecision, Span, decide_sound
+from proxx.decide.sound import PictureSpan, SoundDecision, decide_sound
 from proxx.ffmpeg.packets import is_truncated, missing_seconds
-from proxx.ffmpeg.streams import AudioPackets, AudioStream, FirstFrame, OtherStream, Probed, VideoPackets, VideoStream
+from proxx.ffmpeg.streams import (
+    AudioPackets,
+    AudioStream,
+    FirstFrame,
+    OtherStream,
+    ProbeResult,
+    VideoPackets,
+    VideoStream,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class SourceFacts:
     """What was found out about one source. uri: its full place. pictures: of the picked stream; sounds: by stream.
 
     Where damage is accepted, `pictures` holds the frames that one thread really decoded.
@@ -33,7 +41,7 @@ class Facts:
     uri: str
     size: int
     digest: str
-    probed: Probed
+    probed: ProbeResult
     stream: VideoStream
     frame: FirstFrame
     pictures: VideoPackets
@@ -41,7 +49,7 @@ class Facts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decided:
+class ClipDecision:
     """A clip, and what a person should be told about it."""
 
     clip: Clip
@@ -53,8 +61,8 @@ class Decided:
 
 
 def decide_clip(
-    profile: ProfileSpec, facts: Facts, output: str, decoders: frozenset[str], accept_damage: bool
-) -> Decided | ClipFailure:
+    profile: ProfileSpec, facts: SourceFacts, output: str, decoders: frozenset[str], accept_damage: bool
+) -> ClipDecision | ClipFailure:
     """The whole clip, or why there can be none. decoders: codecs the toolchain decodes, by ffmpeg's codec names."""
     try:
         pick = decide_pick(facts.stream, decoders)
@@ -68,7 +76,7 @@ def decide_clip(
             )
         colour = decide_colour(profile, facts.stream, facts.frame)
         names = decide_names(profile, facts.probed, facts.stream, rate.conform.rate)
-        span = Span(frames=rate.output_frames, rate=rate.conform.rate)
+        span = PictureSpan(frames=rate.output_frames, rate=rate.conform.rate)
         sound = decide_sound(profile, facts.probed, facts.pictures, facts.sounds, span, decoders)
     except ClipFailure as why:
         return why
@@ -87,10 +95,10 @@ def decide_clip(
         *sound.said,
         *_said_of(excluded),
     )
-    return Decided(clip=clip, said=(*said, *_said_of_damage(facts, rate)) if accept_damage else said)
+    return ClipDecision(clip=clip, said=(*said, *_said_of_damage(facts, rate)) if accept_damage else said)
 
 
-def _require_whole(facts: Facts, accept_damage: bool) -> None:
+def _require_whole(facts: SourceFacts, accept_damage: bool) -> None:
     """Raises what is wrong with the source; with damage accepted only where its count could not be trusted."""
     table = facts.pictures
     if table.frames == 0:
@@ -110,7 +118,7 @@ def _require_whole(facts: Facts, accept_damage: bool) -> None:
     _require_length(facts)
 
 
-def _require_length(facts: Facts) -> None:
+def _require_length(facts: SourceFacts) -> None:
     declared, table = facts.stream.declared_packets, facts.pictures
     if declared is not None and table.packets < declared:
         raise SourceTruncated(message=f"It declares {declared} frames and holds {table.packets}.", stage="decide")
@@ -132,7 +140,7 @@ def _require_length(facts: Facts) -> None:
 # --- the parts of a clip ---------------------------------------------------------------------------------
 
 
-def _source(facts: Facts) -> Source:
+def _source(facts: SourceFacts) -> Source:
     file = SourceFile(uri=facts.uri, size=facts.size, digest=facts.digest, role="picture")
     return Source(kind="file", files=(file,), sequence=None, range=None)
 
@@ -176,7 +184,7 @@ def _recipe(
 
 
 def _expect(
-    facts: Facts,
+    facts: SourceFacts,
     rate: RateDecision,
     picture: PictureDecision,
     colour: ColourDecision,
@@ -202,7 +210,7 @@ def _expect(
     )
 
 
-def _excluded(facts: Facts, sound: SoundDecision) -> tuple[Excluded, ...]:
+def _excluded(facts: SourceFacts, sound: SoundDecision) -> tuple[Excluded, ...]:
     """Every stream that is not in the proxy, in the source's order."""
     reasons = {item.index: item for item in sound.excluded}
     for stream in facts.probed.streams:
@@ -224,7 +232,7 @@ def _reason_for(stream: OtherStream) -> str:
     return f"{stream.kind} is not carried over"
 
 
-def _said_of_damage(facts: Facts, rate: RateDecision) -> tuple[str, ...]:
+def _said_of_damage(facts: SourceFacts, rate: RateDecision) -> tuple[str, ...]:
     """The length is held where frames are lost: the rule for uneven frames repeats the one before."""
     made = f"{facts.pictures.packets} packets give {facts.pictures.frames} frames, of which the proxy makes"
     return (f"damage accepted: decoded by one thread, {made} {rate.output_frames} at {rate.conform.rate} a second",)

@@ -11,10 +11,10 @@ from fractions import Fraction
 from typing import Final
 
 from proxx.contracts.errors import TimecodeMismatch
-from proxx.contracts.measures import DROP_FRAME_RATES, IllegalTimecode, Rate, parse_timecode, snap
+from proxx.contracts.measures import DROP_FRAME_RATES, IllegalTimecode, Rate, nearest_standard_rate, parse_timecode
 from proxx.contracts.profile import ProfileSpec
 from proxx.contracts.recipe import NamedValue, Names, TimecodeDecision
-from proxx.ffmpeg.streams import OtherStream, Probed, VideoStream
+from proxx.ffmpeg.streams import OtherStream, ProbeResult, VideoStream
 
 ABSENT: Final = TimecodeDecision(
     state="absent", start_frame=None, nominal_fps=None, drop=None, rate=None, origin=None
@@ -39,7 +39,7 @@ class NamesDecision:
     said: tuple[str, ...]
 
 
-def decide_names(profile: ProfileSpec, probed: Probed, stream: VideoStream, rate: Rate) -> NamesDecision:
+def decide_names(profile: ProfileSpec, probed: ProbeResult, stream: VideoStream, rate: Rate) -> NamesDecision:
     """rate: the proxy's. Raises TimecodeMismatch where the source's label cannot exist."""
     timecode, number, said = _timecode(profile, probed, stream, rate)
     names = Names(
@@ -62,7 +62,7 @@ def decide_names(profile: ProfileSpec, probed: Probed, stream: VideoStream, rate
 
 
 def _timecode(
-    profile: ProfileSpec, probed: Probed, stream: VideoStream, rate: Rate
+    profile: ProfileSpec, probed: ProbeResult, stream: VideoStream, rate: Rate
 ) -> tuple[TimecodeDecision, int | None, tuple[str, ...]]:
     found = read_label(probed, stream)
     if found is None:
@@ -80,7 +80,7 @@ def _timecode(
     return _recounted(label, number, drop, count, rate, origin)
 
 
-def read_label(probed: Probed, stream: VideoStream) -> tuple[str, str, Fraction | None] | None:
+def read_label(probed: ProbeResult, stream: VideoStream) -> tuple[str, str, Fraction | None] | None:
     """(label, where it was read, what it counts by if the file says) of the picked picture; None if none.
 
     The picture's own tag, which in MOV is its tmcd track's; a tmcd track that is the only one; the container's.
@@ -107,7 +107,7 @@ def _labels_a_second(clock: OtherStream | None) -> Fraction | None:
 
 def _count_rate(counted: Fraction | None, rate: Rate) -> Rate:
     """What labels count by: the picture's rate where both count alike (24 and 24000/1001), else the clock's own."""
-    own = snap(counted) if counted is not None else None
+    own = nearest_standard_rate(counted) if counted is not None else None
     return rate if own is None or own.nominal == rate.nominal else own
 
 
@@ -145,7 +145,7 @@ def _present(number: int, rate: Rate, drop: bool, origin: str) -> TimecodeDecisi
 # --- names -----------------------------------------------------------------------------------------------
 
 
-def _name(probed: Probed, stream: VideoStream, words: tuple[str, ...]) -> NamedValue:
+def _name(probed: ProbeResult, stream: VideoStream, words: tuple[str, ...]) -> NamedValue:
     """The picture's tag, then its clock's and the container's; never another picture's or a sound's."""
     label = stream.tagged("timecode")
     clocks = [

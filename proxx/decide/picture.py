@@ -16,7 +16,7 @@ from proxx.contracts.errors import NoVideo, SourceUnsupported
 from proxx.contracts.measures import Ratio, Size
 from proxx.contracts.profile import ProfileSpec, SizeRule
 from proxx.contracts.recipe import Crop, VideoPick
-from proxx.ffmpeg.streams import FirstFrame, Probed, VideoStream
+from proxx.ffmpeg.streams import FirstFrame, ProbeResult, VideoStream
 
 Rotation: TypeAlias = Literal[0, 90, 180, 270]
 FieldOrder: TypeAlias = Literal["tt", "bb"]
@@ -49,7 +49,7 @@ class PictureDecision:
         return self.field_order is not None and not self.deinterlace
 
 
-def pick_video(probed: Probed) -> VideoStream:
+def pick_video(probed: ProbeResult) -> VideoStream:
     """The picture: the first track marked `default`, else the first; cover art and thumbnails are none.
 
     Raises NoVideo where there is none.

@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from proxx.contracts.errors import SourceUnsupported
-from proxx.contracts.measures import STANDARD_RATES, Rate, snap
+from proxx.contracts.measures import STANDARD_RATES, Rate, nearest_standard_rate
 from proxx.contracts.profile import ProfileSpec
 from proxx.contracts.recipe import Conform
 from proxx.ffmpeg.packets import largest_deviation, repeated_pts
@@ -82,7 +82,7 @@ def _steady_rate(stream: VideoStream, table: VideoPackets) -> Rate | None:
     if stream.interlaced or len(table.pts) == 1:  # one frame fits every grid: the average speaks of frames
         measured[:2] = measured[1::-1]
     for value in measured:
-        rate = snap(value) if value is not None else None
+        rate = nearest_standard_rate(value) if value is not None else None
         if rate is None:
             continue
         if table.without_pts or (repeated_pts(table) == 0 and largest_deviation(table, rate.fraction) * 2 < 1):
@@ -97,7 +97,7 @@ def _nominal_rate(profile: ProfileSpec, stream: VideoStream, table: VideoPackets
     the lower one of two: time bases of 600 or 57600 are named by phones and screen recorders, and mean nothing.
     """
     median = _median_rate(table)
-    named = snap(stream.nominal_rate) if stream.nominal_rate is not None else None
+    named = nearest_standard_rate(stream.nominal_rate) if stream.nominal_rate is not None else None
     if named is not None and named.fraction <= 2 * median:
         return named
     writable = [rate for rate in STANDARD_RATES if not profile.rates or str(rate) in profile.rates]

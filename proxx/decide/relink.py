@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxx.contracts.job import Clip
-from proxx.contracts.measures import IllegalTimecode, label_of
+from proxx.contracts.measures import IllegalTimecode, timecode_label
 from proxx.contracts.recipe import AudioTrack, Colour
 
 NONE: Final = "none"
@@ -87,7 +87,7 @@ def _label(clip: Clip) -> str:
     if number is None:
         return NONE
     try:
-        return label_of(number, clip.expect.rate, drop)
+        return timecode_label(number, clip.expect.rate, drop)
     except IllegalTimecode:  # such a clip is never made, but it can be asked about
         return f"{number} drop-frame"
 

@@ -16,7 +16,7 @@ from proxx.contracts.measures import Rate
 from proxx.contracts.profile import ProfileSpec
 from proxx.contracts.recipe import AudioDecoder, AudioTrack, ChannelPick, Excluded
 from proxx.ffmpeg.packets import audio_offset
-from proxx.ffmpeg.streams import AudioPackets, AudioStream, Probed, VideoPackets
+from proxx.ffmpeg.streams import AudioPackets, AudioStream, ProbeResult, VideoPackets
 
 FIXED_POINT: Final = {"aac": "aac_fixed", "ac3": "ac3_fixed"}
 """Decoders that give the same samples on every CPU. PCM, FLAC, ALAC, MP2 and ffmpeg's `mp3` do so by themselves;
@@ -43,7 +43,7 @@ class SoundDecision:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Span:
+class PictureSpan:
     """How long the proxy's picture is."""
 
     frames: int
@@ -51,15 +51,15 @@ class Span:
 
     def samples(self, rate: int) -> int:
         """Samples a channel that last as long, halves upward: what ffmpeg's MXF writer makes of any length."""
-        return nearest(Fraction(self.frames * rate) / self.rate.fraction)
+        return nearest_integer(Fraction(self.frames * rate) / self.rate.fraction)
 
 
 def decide_sound(
     profile: ProfileSpec,
-    probed: Probed,
+    probed: ProbeResult,
     picture: VideoPackets,
     sounds: Mapping[int, AudioPackets],
-    span: Span,
+    span: PictureSpan,
     decoders: frozenset[str],
 ) -> SoundDecision:
     """Every track that can be decoded, in the source's order; the others with the reason. sounds: by stream."""
@@ -77,7 +77,7 @@ def decide_sound(
         offset = audio_offset(picture, table) or Fraction(0)
         for track in _tracks(profile, stream):
             tracks.append(track)
-            offsets.append(nearest(offset * track.rate / stream.rate))
+            offsets.append(nearest_integer(offset * track.rate / stream.rate))
         said += _said(stream.index, offset, table, span)
     return SoundDecision(
         tracks=tuple(tracks),
@@ -89,7 +89,7 @@ def decide_sound(
     )
 
 
-def _said(index: int, offset: Fraction, table: AudioPackets, span: Span) -> Iterator[str]:
+def _said(index: int, offset: Fraction, table: AudioPackets, span: PictureSpan) -> Iterator[str]:
     """What a person should know: sound that is not there under more than a frame of the picture is silence."""
     if table.gaps:
         yield f"sound of stream {index}: {table.gaps} gaps in its time stamps are closed up"
@@ -99,7 +99,7 @@ def _said(index: int, offset: Fraction, table: AudioPackets, span: Span) -> Iter
     frame = table.rate / span.rate.fraction
     for missing, where in ((late, "begins {} after"), (short, "ends {} before")):
         if missing > frame:
-            length = f"{nearest(missing)} samples ({nearest(missing / frame)} frames)"
+            length = f"{nearest_integer(missing)} samples ({nearest_integer(missing / frame)} frames)"
             yield f"sound of stream {index} {where.format(length)} the picture: silence is put there"
 
 
@@ -169,6 +169,6 @@ def _language(stream: AudioStream) -> str | None:
     return text if _LANGUAGE.fullmatch(text) and text != "und" else None
 
 
-def nearest(value: Fraction) -> int:
+def nearest_integer(value: Fraction) -> int:
     """To the nearest whole number, halves upward, below zero too."""
     return (2 * value.numerator + value.denominator) // (2 * value.denominator)

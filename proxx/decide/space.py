@@ -23,20 +23,20 @@ _AAC_FRAME: Final = (6144, 1024)  # the most bits a channel for so many samples 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Space:
+class SpaceEstimate:
     """Bytes, the least and the most."""
 
     low: int
     high: int
 
-    def __add__(self, other: Space) -> Space:
-        return Space(low=self.low + other.low, high=self.high + other.high)
+    def __add__(self, other: SpaceEstimate) -> SpaceEstimate:
+        return SpaceEstimate(low=self.low + other.low, high=self.high + other.high)
 
 
-NOTHING: Final = Space(low=0, high=0)
+NOTHING: Final = SpaceEstimate(low=0, high=0)
 
 
-def estimate(profile: ProfileSpec, clip: Clip) -> Space:
+def estimate_space(profile: ProfileSpec, clip: Clip) -> SpaceEstimate:
     """The space one clip's proxy takes."""
     size, frames = clip.recipe.size, clip.expect.output_frames
     pixels = size.width * size.height * frames
@@ -44,7 +44,7 @@ def estimate(profile: ProfileSpec, clip: Clip) -> Space:
     sound = sum(_track_bytes(profile, track, samples) for track, samples in tracks)
     elements = 1 + len(clip.recipe.audio)
     a_frame = _MXF_GRID * (elements + 1) if profile.container == "mxf" else _MOV_SAMPLE * elements
-    return Space(
+    return SpaceEstimate(
         low=_picture_bytes(profile.measured.low_kbps, pixels) + (sound if _is_pcm(profile) else 0),
         high=_picture_bytes(profile.measured.high_kbps, pixels) + sound + _HEADERS + a_frame * frames,
     )

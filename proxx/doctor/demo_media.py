@@ -8,7 +8,7 @@ from typing import Final
 
 from proxx.contracts.errors import EncodeFailed
 from proxx.ffmpeg.process import capture
-from proxx.ffmpeg.toolchain import Installed
+from proxx.ffmpeg.toolchain import InstalledToolchain
 
 _SECONDS: Final = 120  # for three seconds of picture on a slow, busy machine
 
@@ -72,7 +72,7 @@ CLIPS: Final = (
 )
 
 
-def make_card(folder: Path, installed: Installed) -> tuple[tuple[Path, str], ...]:
+def make_card(folder: Path, installed: InstalledToolchain) -> tuple[tuple[Path, str], ...]:
     """The clips in `folder`, each with its description. Raises EncodeFailed."""
     made = []
     for clip in CLIPS:
@@ -87,7 +87,7 @@ def make_card(folder: Path, installed: Installed) -> tuple[tuple[Path, str], ...
     return tuple(made)
 
 
-def _run(installed: Installed, arguments: tuple[str, ...]) -> None:
+def _run(installed: InstalledToolchain, arguments: tuple[str, ...]) -> None:
     """Bit-exact, so that the card is the same everywhere and two machines can compare what they made of it."""
     *before, target = arguments
     argv = (*installed.ffmpeg_argv, "-nostdin", "-hide_banner", "-loglevel", "error", *before)

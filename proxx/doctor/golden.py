@@ -41,9 +41,9 @@ from proxx.contracts.recipe import (
     VideoPick,
 )
 from proxx.decide.picture import decide_size
-from proxx.ffmpeg.command import bind, plan
+from proxx.ffmpeg.command import bind_paths, plan_command
 from proxx.ffmpeg.process import capture, decode_signal
-from proxx.ffmpeg.toolchain import AVX2, NAMES, Installed, find_toolchain, require_cpu
+from proxx.ffmpeg.toolchain import AVX2, NAMES, InstalledToolchain, find_toolchain, require_cpu
 
 GOLDEN_SCHEMA: Final = "proxx.golden/1"
 _FILE: Final = "golden.json"
@@ -60,7 +60,7 @@ _SOUND: Final = (
 
 
 @dataclass(frozen=True)
-class Proof:
+class GoldenResult:
     """One golden clip. expected: None where none is known for this build. found: None where none was made."""
 
     profile: str
@@ -73,19 +73,19 @@ class Proof:
         return self.expected is not None and self.expected == self.found
 
 
-def prove(installed: Installed, folder: Path) -> Iterator[Proof]:
+def check_golden_clips(installed: InstalledToolchain, folder: Path) -> Iterator[GoldenResult]:
     """A proof for each catalogue profile of this toolchain, sorted by name. folder: an empty place to work in."""
     known = _known(installed)
     source = make_source(installed, folder)
     for profile in _profiles(installed):
         expected = known.get(profile.name, {}).get(profile.fingerprint)
         try:
-            yield Proof(profile.name, expected, make_golden(installed, profile, source, folder))
+            yield GoldenResult(profile.name, expected, make_golden(installed, profile, source, folder))
         except ProxxError as why:
-            yield Proof(profile.name, expected, None, str(why))
+            yield GoldenResult(profile.name, expected, None, str(why))
 
 
-def make_source(installed: Installed, folder: Path) -> Path:
+def make_source(installed: InstalledToolchain, folder: Path) -> Path:
     """Half a second of moving bars and two tones as a camera would write them: H.264 and AAC."""
     path = folder / "golden-source.mov"
     argv = (*installed.ffmpeg_argv, "-nostdin", "-nostats", "-hide_banner", "-loglevel", "error")
@@ -99,12 +99,12 @@ def make_source(installed: Installed, folder: Path) -> Path:
     return path
 
 
-def make_golden(installed: Installed, profile: ProfileSpec, source: Path, folder: Path) -> str:
+def make_golden(installed: InstalledToolchain, profile: ProfileSpec, source: Path, folder: Path) -> str:
     """Encode the source with the very command of a job; the sha256 of the bytes."""
     output = folder / f"golden-{profile.name}.{profile.container}"
-    todo = plan(profile, golden_clip(profile, source, output))
+    todo = plan_command(profile, golden_clip(profile, source, output))
     try:
-        _run((*installed.launcher, *bind(todo.argv, installed.ffmpeg, source, output)))
+        _run((*installed.launcher, *bind_paths(todo.argv, installed.ffmpeg, source, output)))
         return digest_bytes(output.read_bytes())
     finally:
         output.unlink(missing_ok=True)
@@ -212,7 +212,7 @@ def remake(path: Path) -> None:
     path.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
-def _known(installed: Installed) -> dict[str, dict[str, str]]:
+def _known(installed: InstalledToolchain) -> dict[str, dict[str, str]]:
     """By profile name, then profile fingerprint, for exactly this build; libc is part of what is proven."""
     record = json.loads(resources.files("proxx.doctor").joinpath(_FILE).read_text("utf-8"))
     build = record["builds"].get(f"{installed.identity.platform} {installed.identity.name}", {})
@@ -220,7 +220,7 @@ def _known(installed: Installed) -> dict[str, dict[str, str]]:
     return dict(build["profiles"]) if same else {}
 
 
-def _profiles(installed: Installed) -> Iterator[ProfileSpec]:
+def _profiles(installed: InstalledToolchain) -> Iterator[ProfileSpec]:
     for name in catalogue():
         profile = find_profile(name)
         if installed.identity.name in profile.toolchains:

@@ -19,7 +19,7 @@ from proxx.contracts.error_bases import ProxxError
 from proxx.doctor import golden
 from proxx.doctor.finding import Finding, failed, size_words
 from proxx.doctor.storage import output, roots, store
-from proxx.ffmpeg.toolchain import AVX2, NAMES, Installed, Name, find_toolchain, require_cpu, this_platform
+from proxx.ffmpeg.toolchain import AVX2, NAMES, InstalledToolchain, Name, find_toolchain, require_cpu, this_platform
 from proxx.files import workdir
 from proxx.files.places import Places
 
@@ -31,7 +31,7 @@ _PIN: Final = re.compile(r"([A-Za-z0-9._-]+)==([^;\s]+)(?!.*extra ==)")
 _INSTALL: Final = "Install proxx again with its pinned requirements."
 
 
-def examine(
+def examine_machine(
     open_store: Callable[[], Store] | None = None,
     *,
     work: Path | None = None,
@@ -101,13 +101,13 @@ def toolchain(name: Name, launcher: tuple[str, ...] = ()) -> Iterator[Finding]:
     yield from goldens(installed)
 
 
-def goldens(installed: Installed) -> Iterator[Finding]:
+def goldens(installed: InstalledToolchain) -> Iterator[Finding]:
     """One finding where all is well, else one for each profile that is not."""
     name, libc = installed.identity.name, installed.identity.libc
     area = f"golden clips {name}"
     try:
         with tempfile.TemporaryDirectory(prefix="proxx-doctor-") as folder:
-            proofs = tuple(golden.prove(installed, Path(folder)))
+            proofs = tuple(golden.check_golden_clips(installed, Path(folder)))
     except (ProxxError, OSError) as why:
         yield failed(area, why)
         return
@@ -149,7 +149,7 @@ def working(parent: Path | None = None) -> Iterator[Finding]:
     yield Finding(
         "work", free >= ROOM, f"{place} is writable, {size_words(free)} are free.", "" if free >= ROOM else more
     )
-    for left in workdir.leftovers(place):
+    for left in workdir.abandoned_directories(place):
         yield Finding(
             "leftovers",
             True,

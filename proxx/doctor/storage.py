@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from proxx.contracts.error_bases import ProxxError
-from proxx.create.discover import given_spot
+from proxx.create.discover import locate_argument
 from proxx.doctor.finding import Finding, failed, size_words
 from proxx.files import publish, workdir
 from proxx.files.places import Places
 from proxx.files.preflight import TRIAL, try_writing
 from proxx.files.roots import InBucket, OnDisk, OutOfReach
-from proxx.s3.faults import WireFault
+from proxx.s3.faults import StorageFault
 from proxx.s3.multipart import unfinished
 from proxx.store.base import Store
-from proxx.store.opening import identity
+from proxx.store.opening import store_identity
 
 
 def roots(places: Places) -> Iterator[Finding]:
@@ -34,7 +34,7 @@ def roots(places: Places) -> Iterator[Finding]:
                 next(places.bucket(spot).pages(spot.prefix))
         except OSError as why:
             yield Finding(area, False, f"{root.target}: {why.strerror}.", "Mount it, or correct the root.")
-        except WireFault as fault:
+        except StorageFault as fault:
             yield Finding(area, False, f"{root.target}: {fault.detail}.", fault.remedy)
         else:
             yield Finding(area, True, f"{root.target} can be listed.")
@@ -43,7 +43,7 @@ def roots(places: Places) -> Iterator[Finding]:
 def output(said: str, places: Places) -> Iterator[Finding]:
     """Publish there as a job does, twice; the second must be told that the name is taken."""
     try:
-        spot = given_spot(said, places)
+        spot = locate_argument(said, places)
     except OutOfReach as why:
         yield Finding("output", False, f"{why}.", "Name a place of this machine.")
         return
@@ -75,7 +75,7 @@ def _bucket_output(spot: InBucket, places: Places) -> Iterator[Finding]:
                 f"one that uploads just now (upload {left.upload_id}).",
                 "The job's next attempt aborts it. Else abort it when no job publishes there.",
             )
-    except WireFault as fault:
+    except StorageFault as fault:
         yield Finding(
             "leftovers",
             True,
@@ -108,7 +108,7 @@ def folder_output(folder: Path) -> Iterator[Finding]:
         yield Finding("output", False, f"{folder} lets a file be replaced.", "Publish on another file system.")
         return
     yield Finding("output", True, f"{folder}: proxies can be published, {size_words(free)} are free.")
-    for left in publish.leftovers(folder):
+    for left in publish.abandoned_stages(folder):
         yield Finding(
             "leftovers",
             True,
@@ -121,7 +121,7 @@ def store(open_store: Callable[[], Store]) -> Iterator[Finding]:
     """Whether it can be reached, and whether of two who create one object only one does."""
     try:
         chosen = open_store()
-        known = identity(chosen)
+        known = store_identity(chosen)
         if known is None:
             yield Finding("store", True, f"{chosen.uri}: no store yet; the first job registered there makes it.")
             return

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Beside(Generic[T]):
+class BackgroundWork(Generic[T]):
     """Work that has begun; `result` waits for it."""
 
     def __init__(self, work: Callable[[], T]) -> None:
@@ -41,9 +41,9 @@ class Beside(Generic[T]):
 
 
 @contextmanager
-def beside(work: Callable[[], T]) -> Iterator[Beside[T]]:
+def in_background(work: Callable[[], T]) -> Iterator[BackgroundWork[T]]:
     """`work` while the block runs. The block is not left before the work has ended."""
-    running = Beside(work)
+    running = BackgroundWork(work)
     try:
         yield running
     finally:

@@ -15,9 +15,9 @@ from proxx.contracts.profile import ProfileSpec
 from proxx.contracts.recipe import AudioTrack
 from proxx.contracts.result import Check
 from proxx.ffmpeg.command import proxy_label
-from proxx.ffmpeg.encode_log import Encoded
+from proxx.ffmpeg.encode_log import EncodeEvidence
 from proxx.ffmpeg.languages import carried_language
-from proxx.ffmpeg.proxy_probe import Found, FoundPicture, FoundSound
+from proxx.ffmpeg.proxy_probe import ProxyContents, ProxyPicture, ProxySound
 
 NONE: Final = "none"
 CONTAINERS: Final = {"mov": "mov", "mp4": "mov", "mxf": "mxf"}  # ffprobe reads MOV and MP4 with one demuxer
@@ -34,7 +34,9 @@ FAILURES: Final[tuple[tuple[str, type[ClipFailure]], ...]] = (
 )
 
 
-def checks(profile: ProfileSpec, clip: Clip, encoded: Encoded, found: Found) -> tuple[Check, ...]:
+def compare_with_expectation(
+    profile: ProfileSpec, clip: Clip, encoded: EncodeEvidence, found: ProxyContents
+) -> tuple[Check, ...]:
     """Every comparison, equal or not, in a fixed order."""
     return tuple(
         # interned: the clips of a job say the same words a thousand times
@@ -43,7 +45,7 @@ def checks(profile: ProfileSpec, clip: Clip, encoded: Encoded, found: Found) -> 
     )
 
 
-def verdict(made: tuple[Check, ...]) -> ClipFailure | None:
+def failure_of_checks(made: tuple[Check, ...]) -> ClipFailure | None:
     """The failure, or None where everything is equal. Its message names each difference of its kind."""
     for kind, failure in FAILURES:
         wrong = [check for check in made if not check.equal and check.name.split(".")[0] == kind]
@@ -56,7 +58,7 @@ def verdict(made: tuple[Check, ...]) -> ClipFailure | None:
 Comparison = tuple[str, object, object]
 
 
-def _all(profile: ProfileSpec, clip: Clip, encoded: Encoded, found: Found) -> Iterator[Comparison]:
+def _all(profile: ProfileSpec, clip: Clip, encoded: EncodeEvidence, found: ProxyContents) -> Iterator[Comparison]:
     yield from _decoding(clip, encoded)
     yield from _frames(clip, encoded, found)
     yield from _audio(profile, clip, encoded, found)
@@ -64,7 +66,7 @@ def _all(profile: ProfileSpec, clip: Clip, encoded: Encoded, found: Found) -> It
     yield from _format(profile, clip, found)
 
 
-def _decoding(clip: Clip, encoded: Encoded) -> Iterator[Comparison]:
+def _decoding(clip: Clip, encoded: EncodeEvidence) -> Iterator[Comparison]:
     """Accepted damage is what the exact frame count of the expectation is for; anything else is none."""
     if clip.recipe.decode_errors == "refuse":
         yield "decode.errors", 0, sum(read.errors for read in encoded.read.values())
@@ -72,7 +74,7 @@ def _decoding(clip: Clip, encoded: Encoded) -> Iterator[Comparison]:
         yield "decode.corrupt_frames", 0, encoded.corrupt_frames
 
 
-def _frames(clip: Clip, encoded: Encoded, found: Found) -> Iterator[Comparison]:
+def _frames(clip: Clip, encoded: EncodeEvidence, found: ProxyContents) -> Iterator[Comparison]:
     expect, read, written = clip.expect, encoded.read.get(clip.recipe.video.stream), encoded.written.get(0)
     yield "frames.source_packets", expect.packets, read.packets if read else NONE
     yield "frames.source_decoded", expect.frames, read.frames if read else NONE
@@ -84,7 +86,7 @@ def _frames(clip: Clip, encoded: Encoded, found: Found) -> Iterator[Comparison]:
     yield "frames.even", "yes", "yes" if picture and picture.even else "no"
 
 
-def _audio(profile: ProfileSpec, clip: Clip, encoded: Encoded, found: Found) -> Iterator[Comparison]:
+def _audio(profile: ProfileSpec, clip: Clip, encoded: EncodeEvidence, found: ProxyContents) -> Iterator[Comparison]:
     tracks = clip.outputs[0].tracks
     yield "audio.tracks", len(tracks), len(found.sound)
     for place, index in enumerate(tracks):
@@ -102,7 +104,7 @@ def _audio(profile: ProfileSpec, clip: Clip, encoded: Encoded, found: Found) -> 
             yield f"{name}.language", _or_none(carried_language(profile.container, track.language)), _language(sound)
 
 
-def _timecode(clip: Clip, found: Found) -> Iterator[Comparison]:
+def _timecode(clip: Clip, found: ProxyContents) -> Iterator[Comparison]:
     decided = proxy_label(clip.recipe.timecode, clip.recipe.conform.rate)
     drop = bool(decided and clip.recipe.timecode.drop)
     number = clip.expect.timecode
@@ -112,7 +114,7 @@ def _timecode(clip: Clip, found: Found) -> Iterator[Comparison]:
     yield "timecode.reel", _or_none(clip.expect.reel), _or_none(found.reel)
 
 
-def _format(profile: ProfileSpec, clip: Clip, found: Found) -> Iterator[Comparison]:
+def _format(profile: ProfileSpec, clip: Clip, found: ProxyContents) -> Iterator[Comparison]:
     expect, picture = clip.expect, found.picture
     yield "format.container", CONTAINERS[profile.container], found.container.split(",")[0]
     yield "format.other_streams", NONE, ", ".join(found.others) or NONE
@@ -136,7 +138,7 @@ def _format(profile: ProfileSpec, clip: Clip, found: Found) -> Iterator[Comparis
     yield "format.side_data", ", ".join(sorted(expect.side_data)) or NONE, ", ".join(side_data) or NONE
 
 
-def _scan(profile: ProfileSpec, clip: Clip, picture: FoundPicture) -> Iterator[Comparison]:
+def _scan(profile: ProfileSpec, clip: Clip, picture: ProxyPicture) -> Iterator[Comparison]:
     """The frame's own header and the container say the same."""
     expect = clip.expect
     if expect.scan == "interlaced":
@@ -161,12 +163,12 @@ def _layout(track: AudioTrack) -> str:
     return NONE if track.layout == "discrete" else track.layout
 
 
-def _language(sound: FoundSound | None) -> str:
+def _language(sound: ProxySound | None) -> str:
     """`und` is how MP4 says nothing."""
     return sound.language if sound and sound.language and sound.language != "und" else NONE
 
 
-def _start(found: Found) -> str:
+def _start(found: ProxyContents) -> str:
     if found.timecode is None or found.timecode_rate is None:
         return NONE
     try:

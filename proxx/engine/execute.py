@@ -34,12 +34,12 @@ from proxx.contracts.result import (
     Failure,
     make_result,
 )
-from proxx.engine.clip import Bench, make_clip
+from proxx.engine.clip import ClipContext, make_clip
 from proxx.engine.steps import ClipEnded, ClipStarted, Stopwatch, Watcher, now, silent
-from proxx.ffmpeg.toolchain import Installed, admit
+from proxx.ffmpeg.toolchain import InstalledToolchain, require_toolchain
 from proxx.files.places import Places
-from proxx.files.preflight import admit_storage
-from proxx.files.roots import require_reachable
+from proxx.files.preflight import require_storage
+from proxx.files.roots import require_places_here
 from proxx.files.workdir import work_directory
 from proxx.store import opening as stores
 from proxx.store.base import Store
@@ -52,7 +52,7 @@ Systemic: TypeAlias = JobStopped | ToolchainMismatch | ToolchainMissing
 
 
 @dataclass(frozen=True, kw_only=True)
-class Site:
+class RunEnvironment:
     """Where a job runs: what may differ from machine to machine and changes nothing of what is made.
 
     store_uuid: the store the job was dispatched from, or None where a person names the store. places: this machine's
@@ -72,7 +72,7 @@ class Site:
     launcher: tuple[str, ...] = ()
 
 
-def execute(data: bytes, site: Site) -> ExecutionResult:
+def execute(data: bytes, site: RunEnvironment) -> ExecutionResult:
     """Run the job whose spec file is `data`. Gives a result for every ending after the lock was taken.
 
     Raises a Refusal where nothing was begun. Any other exception is a bug: it is recorded, then raised on.
@@ -85,7 +85,7 @@ def execute(data: bytes, site: Site) -> ExecutionResult:
     bug: BaseException | None = None
     try:
         with work_directory(site.work, spec.job_id, site.attempt) as work:
-            bench = Bench(installed, work, ledger, site.places, site.should_stop, site.watch)
+            bench = ClipContext(installed, work, ledger, site.places, site.should_stop, site.watch)
             for index in range(len(spec.clips)):
                 stopped = one_clip(spec, index, bench, made)
                 if stopped is not None:
@@ -94,7 +94,7 @@ def execute(data: bytes, site: Site) -> ExecutionResult:
         stopped = why
     except BaseException as why:
         bug, stopped = why, as_stop(why)
-    made += [not_run(spec, index) for index in range(len(made), len(spec.clips))]
+    made += [clip_not_run(spec, index) for index in range(len(made), len(spec.clips))]
     del spec, data  # of 1,000 clips it is as large as their results, which come now
     result = end(site, ledger, made, stopped, time)
     if bug is not None:
@@ -102,15 +102,15 @@ def execute(data: bytes, site: Site) -> ExecutionResult:
     return result
 
 
-def begin(spec: JobSpec, data: bytes, site: Site) -> tuple[Installed, Ledger]:
+def begin(spec: JobSpec, data: bytes, site: RunEnvironment) -> tuple[InstalledToolchain, Ledger]:
     """Everything that can refuse the job; when it returns, this worker alone has the attempt."""
     try:
-        require_reachable(spec, site.places.roots)
-        installed = admit(spec.toolchain, spec.profile.cpu_flags, site.launcher)
+        require_places_here(spec, site.places.roots)
+        installed = require_toolchain(spec.toolchain, spec.profile.cpu_flags, site.launcher)
         if site.store_uuid is not None:
-            stores.admit(site.store, site.store_uuid)
-        site.places.wire.resends = stores.init(site.store).resends
-        admit_storage(spec, site.places)
+            stores.require_store(site.store, site.store_uuid)
+        site.places.wire.resends = stores.initialize_store(site.store).resends
+        require_storage(spec, site.places)
         register(site.store, data, spec.job_id, outputs_of(spec), stamp(site.worker, site.run_id))
         journals = (site.places.wire.journal,)
         return installed, acquire(site.store, spec.job_id, site.attempt, site.worker, site.run_id, journals=journals)
@@ -121,11 +121,11 @@ def begin(spec: JobSpec, data: bytes, site: Site) -> tuple[Installed, Ledger]:
 
 def register_job(spec: JobSpec, data: bytes, store: Store, worker: Worker, run_id: str) -> None:
     """Put a job that is not to run here into the store, made where there is none, and claim its outputs."""
-    stores.init(store)
+    stores.initialize_store(store)
     register(store, data, spec.job_id, outputs_of(spec), stamp(worker, run_id))
 
 
-def one_clip(spec: JobSpec, index: int, bench: Bench, made: list[Made]) -> Systemic | None:
+def one_clip(spec: JobSpec, index: int, bench: ClipContext, made: list[Made]) -> Systemic | None:
     """Make a clip and note its result in `made`; returns what stops the job, None to go on."""
     if bench.should_stop():
         return Interrupted(message="The job was stopped between clips.", stage="job")
@@ -146,27 +146,29 @@ def one_clip(spec: JobSpec, index: int, bench: Bench, made: list[Made]) -> Syste
         made.append(completed)
         bench.watch(ClipEnded(index, completed))
     except (LockLost, LedgerFailed) as why:  # nothing more can be logged, so nothing more is done
-        made.append(failed(spec, index, why))
+        made.append(failed_clip(spec, index, why))
         return why
     except (ClipFailure, JobStopped, ToolchainMismatch, ToolchainMissing) as why:
-        result = failed(spec, index, why)
+        result = failed_clip(spec, index, why)
         try:
             notes: dict[str, Json] = {"detail": why.detail} if why.detail else {}
             ledger.append("clip.failed", {"clip": index, "failure": result.failure.to_json()}, notes)
         except (LockLost, LedgerFailed) as worse:
-            made.append(failed(spec, index, worse))
+            made.append(failed_clip(spec, index, worse))
             return worse
         made.append(result)
         bench.watch(ClipEnded(index, result))
         return None if isinstance(why, ClipFailure) else why
     except BaseException as bug:  # it was begun, so it is not NOT_RUN
         if len(made) == index:
-            made.append(failed(spec, index, as_stop(bug)))
+            made.append(failed_clip(spec, index, as_stop(bug)))
         raise
     return None
 
 
-def end(site: Site, ledger: Ledger, made: list[Made], stopped: Systemic | None, time: Stopwatch) -> ExecutionResult:
+def end(
+    site: RunEnvironment, ledger: Ledger, made: list[Made], stopped: Systemic | None, time: Stopwatch
+) -> ExecutionResult:
     """Close the attempt with its result. Where the ledger is lost the result says so and is recorded nowhere."""
     stop = Failure.of(stopped) if stopped else None
     result = make_result(ledger.job_id, site.attempt, tuple(made), stop, envelope(site, time))
@@ -183,7 +185,7 @@ def outputs_of(spec: JobSpec) -> tuple[str, ...]:
     return tuple(output.uri for clip in spec.clips for output in clip.outputs)
 
 
-def failed(spec: JobSpec, index: int, why: ProxxError) -> ClipFailed:
+def failed_clip(spec: JobSpec, index: int, why: ProxxError) -> ClipFailed:
     clip = spec.clips[index]
     checks = why.checks if isinstance(why, ClipFailure) else ()
     return ClipFailed(
@@ -201,7 +203,7 @@ def failed(spec: JobSpec, index: int, why: ProxxError) -> ClipFailed:
     )
 
 
-def not_run(spec: JobSpec, index: int) -> ClipNotRun:
+def clip_not_run(spec: JobSpec, index: int) -> ClipNotRun:
     clip = spec.clips[index]
     return ClipNotRun(
         index=index,
@@ -218,7 +220,7 @@ def not_run(spec: JobSpec, index: int) -> ClipNotRun:
     )
 
 
-def envelope(site: Site, time: Stopwatch) -> Envelope:
+def envelope(site: RunEnvironment, time: Stopwatch) -> Envelope:
     return Envelope(
         worker=site.worker, run_id=site.run_id, started=time.started, ended=now(), elapsed_ms=time.elapsed_ms
     )
@@ -231,16 +233,16 @@ def as_stop(bug: BaseException) -> JobStopped:
     return EngineFault(message=f"The engine failed: {type(bug).__name__}.", stage="job")
 
 
-def note_refusal(site: Site, job_id: str, refusal: Refusal) -> None:
+def note_refusal(site: RunEnvironment, job_id: str, refusal: Refusal) -> None:
     """Write the refusal where `proxx history` finds it; a store that cannot take it does not hide the refusal.
 
     Nothing is written to another store than the one meant, nor beside a missing store.json: that would be damage.
     """
     try:
         if site.store_uuid is None:
-            stores.init(site.store)
+            stores.initialize_store(site.store)
         else:
-            stores.admit(site.store, site.store_uuid)
+            stores.require_store(site.store, site.store_uuid)
         record_refusal(site.store, job_id, refusal, stamp(site.worker, site.run_id), site.attempt)
     except ProxxError as why:
         refusal.add_note(f"The refusal could not be recorded: {why}")

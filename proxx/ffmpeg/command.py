@@ -17,7 +17,7 @@ from typing import Final, Protocol, Self, cast
 import ffmpeg
 
 from proxx.contracts.job import Clip
-from proxx.contracts.measures import Rate, label_of
+from proxx.contracts.measures import Rate, timecode_label
 from proxx.contracts.options import Option
 from proxx.contracts.profile import ProfileSpec
 from proxx.contracts.recipe import Recipe, TimecodeDecision
@@ -32,20 +32,20 @@ SOUND_SCALE: Final = 48000  # the movie time scale is a multiple of this where t
 
 
 @dataclass(frozen=True)
-class Plan:
+class CommandPlan:
     """What will run. argv has placeholders; `bind` makes it runnable."""
 
     argv: tuple[str, ...]
 
 
-def plan(profile: ProfileSpec, clip: Clip) -> Plan:
+def plan_command(profile: ProfileSpec, clip: Clip) -> CommandPlan:
     """The command that makes `clip`, and then decodes every packet it wrote to see that it decodes."""
     graph = cast("list[str]", ffmpeg.get_args(_graph(profile, clip)))
     words = (FFMPEG, *_global(profile, clip.recipe), *graph, *_loopback(profile))
-    return Plan(argv=tuple(intern(word) for word in words))  # most are the same in each clip of a job
+    return CommandPlan(argv=tuple(intern(word) for word in words))  # most are the same in each clip of a job
 
 
-def bind(argv: Sequence[str], ffmpeg_path: Path, source: Path, output: Path) -> tuple[str, ...]:
+def bind_paths(argv: Sequence[str], ffmpeg_path: Path, source: Path, output: Path) -> tuple[str, ...]:
     """The argv of this machine. Whole elements are replaced once, so a file called `{output}` stays that."""
     for path in (ffmpeg_path, source, output):
         if not path.is_absolute():
@@ -66,7 +66,7 @@ def proxy_label(timecode: TimecodeDecision, picture: Rate) -> tuple[int, str] | 
     if times.denominator != 1:
         raise ValueError(f"timecode at {timecode.rate} cannot be counted at a picture rate of {picture}")
     number = timecode.start_frame * times.numerator
-    return number, label_of(number, picture, bool(timecode.drop))
+    return number, timecode_label(number, picture, bool(timecode.drop))
 
 
 # --- the parts of the command ----------------------------------------------------------------------------

@@ -55,7 +55,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Read:
+class DecodedStream:
     """One source stream: packets taken from the file, frames decoded from them, decoder calls that failed."""
 
     packets: int
@@ -64,7 +64,7 @@ class Read:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
+class EncodedStream:
     """One proxy stream: frames given to the encoder, samples a channel (sound), packets written, their bytes."""
 
     frames: int
@@ -74,7 +74,7 @@ class Written:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Encoded:
+class EncodeEvidence:
     """What one run says of itself. read: by source stream; written: by proxy stream.
 
     looped: frames that came out of the decoder set on the encoder's packets. corrupt_packets and corrupt_frames:
@@ -82,23 +82,27 @@ class Encoded:
     cause, without addresses.
     """
 
-    read: dict[int, Read] = field(default_factory=dict)
-    written: dict[int, Written] = field(default_factory=dict)
+    read: dict[int, DecodedStream] = field(default_factory=dict)
+    written: dict[int, EncodedStream] = field(default_factory=dict)
     looped: int | None = None
     corrupt_packets: int = 0
     corrupt_frames: int = 0
     troubles: tuple[str, ...] = ()
 
 
-def read_evidence(log: Path) -> Encoded:
+def read_encode_log(log: Path) -> EncodeEvidence:
     """From the file ffmpeg's stderr went to."""
     with log.open(encoding="utf-8", errors="replace", newline="\n") as words:
-        return evidence_of(line.rstrip("\r\n") for line in words)
+        return parse_encode_log(line.rstrip("\r\n") for line in words)
 
 
-def evidence_of(lines: Iterable[str]) -> Encoded:
+def parse_encode_log(lines: Iterable[str]) -> EncodeEvidence:
     """From the lines of the log. A stream that is summed up twice differently (a forged line) is left out."""
-    read, written, looped = dict[int, Read | None](), dict[int, Written | None](), dict[int, Written | None]()
+    read, written, looped = (
+        dict[int, DecodedStream | None](),
+        dict[int, EncodedStream | None](),
+        dict[int, EncodedStream | None](),
+    )
     packets, frames, lost = 0, 0, False
     troubles: dict[str, None] = {}
     for line in lines:
@@ -115,13 +119,13 @@ def evidence_of(lines: Iterable[str]) -> Encoded:
             continue
         kind, file, stream, rest = match[1], int(match[2]), int(match[3]), match[4]
         if kind == "Input" and file == 0 and (told := _READ.match(rest)):
-            _note(read, stream, Read(packets=int(told[1]), frames=int(told[2]), errors=int(told[3])))
+            _note(read, stream, DecodedStream(packets=int(told[1]), frames=int(told[2]), errors=int(told[3])))
         elif kind == "Output" and file < 2 and (told := _WRITTEN.match(rest)):
             samples = int(told[2]) if told[2] else None
-            summary = Written(frames=int(told[1]), samples=samples, packets=int(told[3]), bytes=int(told[4]))
+            summary = EncodedStream(frames=int(told[1]), samples=samples, packets=int(told[3]), bytes=int(told[4]))
             _note(written if file == 0 else looped, stream, summary)
     loop = looped.get(0)
-    return Encoded(
+    return EncodeEvidence(
         read={stream: one for stream, one in read.items() if one is not None},
         written={stream: two for stream, two in written.items() if two is not None},
         looped=loop.frames if loop else None,
@@ -138,7 +142,7 @@ def _note(told: dict[int, T | None], stream: int, value: T) -> None:
 # --- which failure it is ---------------------------------------------------------------------------------
 
 
-def encode_failure(exit_: int, encoded: Encoded) -> ProxxError:
+def encode_failure(exit_: int, encoded: EncodeEvidence) -> ProxxError:
     """The failure of an encode that did not exit with 0. Its message is the same on every machine."""
     stage = "encode"
     if exit_ == SIGILL:
@@ -155,13 +159,13 @@ def encode_failure(exit_: int, encoded: Encoded) -> ProxxError:
     return EncodeFailed(message=f"ffmpeg ended with exit status {exit_}", exit=exit_, stage=stage)
 
 
-def _of_output(encoded: Encoded) -> ClipFailure | JobStopped | None:
+def _of_output(encoded: EncodeEvidence) -> ClipFailure | JobStopped | None:
     if _said(encoded, "Error opening output", where="[out#0"):
         return OutputUnwritable(message="the working file cannot be opened for writing")
     return None
 
 
-def _of_source(encoded: Encoded) -> ClipFailure | None:
+def _of_source(encoded: EncodeEvidence) -> ClipFailure | None:
     """Opening comes before reading, and reading before decoding: the earliest cause counts."""
     if _said(encoded, "Error opening input", where="[in#0"):
         if _said(encoded, "No such file or directory", where="[in#0"):
@@ -186,5 +190,5 @@ _DECODER_WORDS: Final = (
 )
 
 
-def _said(encoded: Encoded, *words: str, where: str = "") -> bool:
+def _said(encoded: EncodeEvidence, *words: str, where: str = "") -> bool:
     return any(where in line and word in line for line in encoded.troubles for word in words)

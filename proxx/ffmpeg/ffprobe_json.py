@@ -8,7 +8,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, Final, cast
 
-from proxx.ffmpeg.streams import AudioStream, Colour, FirstFrame, OtherStream, Probed, Stream, VideoStream
+from proxx.ffmpeg.streams import AudioStream, FirstFrame, OtherStream, ProbeResult, Stream, StreamColour, VideoStream
 
 _NOTHING: Final = {"", "unknown", "unspecified", "N/A", "und", "reserved", "none"}
 _QUARTER_TURNS: Final = {(1, 0, 0, 1): 0, (0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}
@@ -17,11 +17,11 @@ _MIRRORED: Final = {(-1, 0, 0, 1): 0, (0, 1, 1, 0): 90, (1, 0, 0, -1): 180, (0, 
 _Object = Mapping[str, Any]
 
 
-def probed_of(answer: bytes) -> Probed:
+def parse_probe(answer: bytes) -> ProbeResult:
     """From `-show_format -show_streams`."""
     document = _read(answer)
     whole = cast("_Object", document.get("format", {}))
-    return Probed(
+    return ProbeResult(
         container=str(whole.get("format_name", "")),
         size=_integer(whole.get("size")) or 0,
         start=_seconds(whole.get("start_time")),
@@ -31,7 +31,7 @@ def probed_of(answer: bytes) -> Probed:
     )
 
 
-def first_frame_of(answer: bytes) -> FirstFrame | None:
+def parse_first_frame(answer: bytes) -> FirstFrame | None:
     """From `-show_frames`: the first picture, None where there is none."""
     for frame in _read(answer).get("frames", ()):
         if frame.get("media_type") == "video":
@@ -117,8 +117,8 @@ def _video(one: _Object, base: dict[str, Any], side_data: Mapping[str, Mapping[s
     )
 
 
-def _colour(one: _Object) -> Colour:
-    return Colour(
+def _colour(one: _Object) -> StreamColour:
+    return StreamColour(
         range=_word(one.get("color_range")),
         matrix=_word(one.get("color_space")),
         primaries=_word(one.get("color_primaries")),

@@ -12,7 +12,15 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from proxx.ffmpeg.streams import AudioPackets, AudioStream, PacketTable, Probed, StreamBase, VideoPackets, VideoStream
+from proxx.ffmpeg.streams import (
+    AudioPackets,
+    AudioStream,
+    PacketTable,
+    ProbeResult,
+    StreamBase,
+    VideoPackets,
+    VideoStream,
+)
 
 _DECLARING: Final = ("mov,", "mxf", "avi", "wav")
 _FIELD_CODED: Final = {"h264"}  # whose fields may come as packets of their own and decode to one frame
@@ -182,7 +190,7 @@ def packet_samples(stream: AudioStream, duration: int, size: int) -> int | None:
 # --- what the counts say ---------------------------------------------------------------------------------
 
 
-def missing_seconds(probed: Probed, stream: StreamBase, table: PacketTable) -> Fraction:
+def missing_seconds(probed: ProbeResult, stream: StreamBase, table: PacketTable) -> Fraction:
     """By how much the track holds less (or, negative, more) than it declares; 0 where it declares nothing.
 
     Transport streams and the like declare nothing: what ffprobe calls their duration is a guess. A picture track
@@ -202,7 +210,7 @@ def missing_seconds(probed: Probed, stream: StreamBase, table: PacketTable) -> F
     return min((declared - one for one in held if declared is not None), key=abs, default=Fraction(0))
 
 
-def is_truncated(probed: Probed, stream: StreamBase, table: PacketTable) -> bool:
+def is_truncated(probed: ProbeResult, stream: StreamBase, table: PacketTable) -> bool:
     """Whether the declared duration and the packets differ by more than a frame, either way.
 
     A frame is the average one or, where frames are uneven, the longest; for sound, whose containers round and

@@ -11,10 +11,18 @@ from typing import Final, NoReturn
 
 from proxx.contracts.errors import NoVideo, SourceMissing, SourceTruncated, SourceUnreadable, SourceUnsupported
 from proxx.ffmpeg import sniff
-from proxx.ffmpeg.ffprobe_json import first_frame_of, probed_of
+from proxx.ffmpeg.ffprobe_json import parse_first_frame, parse_probe
 from proxx.ffmpeg.packets import AudioCounter, Packet, VideoCounter
-from proxx.ffmpeg.process import Finished, capture, decode_signal, lines
-from proxx.ffmpeg.streams import FORMAT_WHITELIST, AudioStream, FirstFrame, PacketTable, Probed, Stream, VideoStream
+from proxx.ffmpeg.process import FinishedProcess, capture, decode_signal, lines
+from proxx.ffmpeg.streams import (
+    FORMAT_WHITELIST,
+    AudioStream,
+    FirstFrame,
+    PacketTable,
+    ProbeResult,
+    Stream,
+    VideoStream,
+)
 
 PROBE_SECONDS: Final = 300  # header reading on slow shared storage; a whole pass over a file has a day
 PASS_SECONDS: Final = 86_400
@@ -22,7 +30,7 @@ _ANSWER_LIMIT: Final = 16 << 20  # bytes of JSON
 _HARDWARE: Final = ("_qsv", "_cuvid", "_v4l2m2m", "_mediacodec", "_amf", "_oh", "_rkmpp", "_mmal")
 
 
-def probe(path: Path, ffprobe: Path, *, need_video: bool = True) -> Probed:
+def probe(path: Path, ffprobe: Path, *, need_video: bool = True) -> ProbeResult:
     """What the file holds. Raises SourceMissing, SourceUnreadable, SourceUnsupported, SourceTruncated, NoVideo."""
     head = _look(path)
     raw = sniff.camera_raw(path.name, head)
@@ -31,7 +39,7 @@ def probe(path: Path, ffprobe: Path, *, need_video: bool = True) -> Probed:
     done = _ffprobe(ffprobe, path, ("-show_format", "-show_streams", "-of", "json"))
     if not done.succeeded:
         _refuse(path, head, done)
-    found = probed_of(done.stdout)
+    found = parse_probe(done.stdout)
     _check_pictures(found, head, path, need_video)
     return found
 
@@ -40,7 +48,7 @@ def first_frame(path: Path, stream: int, ffprobe: Path) -> FirstFrame:
     """Decode the first picture of a track: its colour, size and fields as the decoder has them."""
     what = ("-select_streams", str(stream), "-show_frames", "-read_intervals", "%+#8", "-of", "json")
     done = _ffprobe(ffprobe, path, what)
-    frame = first_frame_of(done.stdout) if done.succeeded else None
+    frame = parse_first_frame(done.stdout) if done.succeeded else None
     if frame is None:
         message = f"no picture of stream {stream} can be decoded"
         raise SourceUnreadable(message=message, detail=_words(done), exit=done.exit, stage="probe")
@@ -141,7 +149,7 @@ def _look(path: Path) -> bytes:
     return head
 
 
-def _refuse(path: Path, head: bytes, done: Finished) -> NoReturn:
+def _refuse(path: Path, head: bytes, done: FinishedProcess) -> NoReturn:
     if done.ending == "timeout":
         message = f"probing it did not end within {PROBE_SECONDS} seconds"
     elif done.exit < 0:
@@ -153,7 +161,7 @@ def _refuse(path: Path, head: bytes, done: Finished) -> NoReturn:
     raise SourceUnreadable(message=message, detail=_words(done), exit=done.exit, stage="probe")
 
 
-def _check_pictures(found: Probed, head: bytes, path: Path, need_video: bool) -> None:
+def _check_pictures(found: ProbeResult, head: bytes, path: Path, need_video: bool) -> None:
     if not found.videos and need_video:
         covers = any(isinstance(s, VideoStream) for s in found.streams)
         kinds = f"{len(found.audios)} sound and {len(found.others)} other tracks"
@@ -175,11 +183,11 @@ def _argv(ffprobe: Path, path: Path, what: Iterable[str]) -> list[str]:
     return [str(ffprobe), "-v", "error", *limits, *what, "-i", f"file:{path.absolute()}"]
 
 
-def _ffprobe(ffprobe: Path, path: Path, what: Iterable[str]) -> Finished:
+def _ffprobe(ffprobe: Path, path: Path, what: Iterable[str]) -> FinishedProcess:
     return capture(_argv(ffprobe, path, what), stdout_limit=_ANSWER_LIMIT, timeout=PROBE_SECONDS)
 
 
-def _words(done: Finished) -> str:
+def _words(done: FinishedProcess) -> str:
     """The last words of ffprobe, for people."""
     return " ".join(done.stderr.decode("utf-8", "replace").split())[-500:]
 

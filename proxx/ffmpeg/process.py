@@ -22,7 +22,7 @@ from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
 from proxx.contracts.errors import ToolchainMissing
-from proxx.ffmpeg.progress import LineSplitter, Progress, ProgressReader
+from proxx.ffmpeg.progress import EncodeProgress, LineSplitter, ProgressReader
 
 ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType({"LC_ALL": "C", "TZ": "UTC", "AV_LOG_FORCE_NOCOLOR": "1"})
 STDERR_KEPT: Final = 64 << 10  # bytes of the end of stderr that a Finished holds
@@ -36,11 +36,11 @@ _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 _LIBC: Final = ctypes.PyDLL(None) if sys.platform == "linux" else None
 
 Ending: TypeAlias = Literal["exited", "stopped", "timeout"]
-Sink: TypeAlias = Callable[[bytes], None]
+ByteSink: TypeAlias = Callable[[bytes], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finished:
+class FinishedProcess:
     """How a process ended. exit: negative when a signal ended it. stderr: its last 64 KiB.
 
     ending: by itself, because `should_stop` said so, or by the time limit. truncated: stdout was longer than the
@@ -65,7 +65,7 @@ def capture(
     timeout: int,
     cwd: Path | None = None,
     env: Mapping[str, str] = ENVIRONMENT,
-) -> Finished:
+) -> FinishedProcess:
     """Run a short tool and keep up to `stdout_limit` bytes of what it prints. timeout: seconds."""
     kept = bytearray()
     lost = False
@@ -77,7 +77,7 @@ def capture(
         lost = lost or len(data) > room
 
     exit_, ending, stderr = _with_both_pipes(argv, keep, timeout, cwd, env)
-    return Finished(exit=exit_, stdout=bytes(kept), stderr=stderr, truncated=lost, ending=ending)
+    return FinishedProcess(exit=exit_, stdout=bytes(kept), stderr=stderr, truncated=lost, ending=ending)
 
 
 def lines(
@@ -87,23 +87,23 @@ def lines(
     timeout: int,
     cwd: Path | None = None,
     env: Mapping[str, str] = ENVIRONMENT,
-) -> Finished:
+) -> FinishedProcess:
     """Run a tool and hand over each line of stdout without its end, holding one line at a time."""
     splitter = LineSplitter(on_line)
     exit_, ending, stderr = _with_both_pipes(argv, splitter.feed, timeout, cwd, env)
     splitter.end()
-    return Finished(exit=exit_, stderr=stderr, truncated=splitter.lost, ending=ending)
+    return FinishedProcess(exit=exit_, stderr=stderr, truncated=splitter.lost, ending=ending)
 
 
-def run(
+def run_encoder(
     argv: Sequence[str],
     *,
     cwd: Path,
     log: Path,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[EncodeProgress], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     env: Mapping[str, str] = ENVIRONMENT,
-) -> Finished:
+) -> FinishedProcess:
     """Run ffmpeg to its end; stderr is appended to `log`, its `-progress pipe:1` lines go to `on_progress`.
 
     `argv` is used exactly as given. When `should_stop` says so the group gets SIGTERM, after a grace SIGKILL.
@@ -116,7 +116,7 @@ def run(
         _started(argv, cwd=cwd, env=env, stderr=words.fileno()) as process,
     ):
         exit_, ending = _attend(process, {_fd(process.stdout): splitter.feed}, should_stop, None)
-    return Finished(exit=exit_, stderr=_tail(log), ending=ending)
+    return FinishedProcess(exit=exit_, stderr=_tail(log), ending=ending)
 
 
 def decode_signal(exit_: int) -> str | None:
@@ -149,7 +149,7 @@ _SIGNAL_WORDS: Final = {
 
 
 def _with_both_pipes(
-    argv: Sequence[str], on_stdout: Sink, timeout: int, cwd: Path | None, env: Mapping[str, str]
+    argv: Sequence[str], on_stdout: ByteSink, timeout: int, cwd: Path | None, env: Mapping[str, str]
 ) -> tuple[int, Ending, bytes]:
     end = bytearray()
 
@@ -227,7 +227,7 @@ def _in_child(parent: int) -> Callable[[], None]:
 
 def _attend(
     process: subprocess.Popen[bytes],
-    sinks: Mapping[int, Sink],
+    sinks: Mapping[int, ByteSink],
     should_stop: Callable[[], bool],
     deadline: int | None,
 ) -> tuple[int, Ending]:
@@ -259,7 +259,7 @@ def _has_ended(process: subprocess.Popen[bytes]) -> bool:
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def _read_ready(poller: select.poll, open_: dict[int, Sink], wait_ms: int) -> bool:
+def _read_ready(poller: select.poll, open_: dict[int, ByteSink], wait_ms: int) -> bool:
     ready = poller.poll(wait_ms)
     for fd, _ in ready:
         data = os.read(fd, _CHUNK)

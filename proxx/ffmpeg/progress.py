@@ -10,7 +10,7 @@ LINE_LIMIT: Final = 1 << 20  # bytes; a longer line is passed over and `lost` sa
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class EncodeProgress:
     """One report of ffmpeg's `-progress pipe:1`. fps and speed in thousandths; None where it says N/A."""
 
     frame: int
@@ -23,7 +23,7 @@ class Progress:
 class ProgressReader:
     """Puts `key=value` lines together into reports; `progress=` ends each."""
 
-    def __init__(self, on_progress: Callable[[Progress], None]) -> None:
+    def __init__(self, on_progress: Callable[[EncodeProgress], None]) -> None:
         self._on_progress = on_progress
         self._fields: dict[str, str] = {}
 
@@ -35,7 +35,7 @@ class ProgressReader:
         if key.strip() == "progress":
             fields, self._fields = self._fields, {}
             self._on_progress(
-                Progress(
+                EncodeProgress(
                     frame=_integer(fields.get("frame", "")) or 0,
                     out_time_us=_integer(fields.get("out_time_us", "")),
                     fps_milli=_milli(fields.get("fps", "")),

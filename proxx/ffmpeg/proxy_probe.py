@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from proxx.contracts.errors import FormatMismatch
-from proxx.ffmpeg.ffprobe_json import first_frame_of, probed_of
-from proxx.ffmpeg.process import Finished, capture, lines
-from proxx.ffmpeg.streams import AudioStream, Colour, OtherStream, Probed, VideoStream
+from proxx.ffmpeg.ffprobe_json import parse_first_frame, parse_probe
+from proxx.ffmpeg.process import FinishedProcess, capture, lines
+from proxx.ffmpeg.streams import AudioStream, OtherStream, ProbeResult, StreamColour, VideoStream
 
 HEADER_SECONDS: Final = 300
 PASS_SECONDS: Final = 86_400
@@ -19,7 +19,7 @@ _FIRST_PICTURE: Final = "%+#8"  # some packets, because a decoder may hold the f
 
 
 @dataclass(frozen=True, kw_only=True)
-class FoundPicture:
+class ProxyPicture:
     """The picture track. start: of the first frame, in ticks. even: whether each frame follows the one before by
     exactly one frame of `rate`. field_order: the container's; interlaced and top_first: the frame header's.
     """
@@ -37,13 +37,13 @@ class FoundPicture:
     field_order: str | None
     interlaced: bool
     top_first: bool
-    colour: Colour
+    colour: StreamColour
     frame_range: str | None
     side_data: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FoundSound:
+class ProxySound:
     """A sound track. samples: a channel, of PCM counted packet by packet, of AAC as the track's length."""
 
     codec: str | None
@@ -56,12 +56,12 @@ class FoundSound:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class ProxyContents:
     """A proxy as it is. timecode: its first label, counted at timecode_rate. others: kinds of further streams."""
 
     container: str
-    picture: FoundPicture | None
-    sound: tuple[FoundSound, ...]
+    picture: ProxyPicture | None
+    sound: tuple[ProxySound, ...]
     timecode: str | None
     timecode_rate: Fraction | None
     reel: str | None
@@ -90,7 +90,7 @@ class _Track:
         self.last, self.length = pts, self.length + duration
 
 
-def inspect(proxy: Path, ffprobe: Path, launcher: tuple[str, ...] = ()) -> Found:
+def probe_proxy(proxy: Path, ffprobe: Path, launcher: tuple[str, ...] = ()) -> ProxyContents:
     """What `proxy` is. Raises FormatMismatch where ffprobe cannot read it to its end."""
     limits = ("-protocol_whitelist", "file", "-format_whitelist", "mov,mxf")
     base = (*launcher, str(ffprobe), "-hide_banner", "-v", "error", *limits)
@@ -101,7 +101,7 @@ def inspect(proxy: Path, ffprobe: Path, launcher: tuple[str, ...] = ()) -> Found
         timeout=HEADER_SECONDS,
     )
     _check(done)
-    probed = probed_of(done.stdout)
+    probed = parse_probe(done.stdout)
     tracks: dict[int, _Track] = {}
 
     def count(line: bytes) -> None:
@@ -118,16 +118,16 @@ def inspect(proxy: Path, ffprobe: Path, launcher: tuple[str, ...] = ()) -> Found
     return _found(probed, tracks, done.stdout)
 
 
-def _check(done: Finished) -> None:
+def _check(done: FinishedProcess) -> None:
     if not done.succeeded:
         words = done.stderr.decode("utf-8", "replace").strip()
         raise FormatMismatch(message="the proxy that was made cannot be read", detail=words, stage="verify")
 
 
-def _found(probed: Probed, tracks: dict[int, _Track], frames: bytes) -> Found:
+def _found(probed: ProbeResult, tracks: dict[int, _Track], frames: bytes) -> ProxyContents:
     label, rate = _timecode(probed)
     reels = probed.labels("reel_name")
-    return Found(
+    return ProxyContents(
         container=probed.container,
         picture=_picture(probed.videos[0], tracks, frames) if probed.videos else None,
         sound=tuple(_sound(stream, tracks.get(stream.index, _Track())) for stream in probed.audios),
@@ -138,11 +138,11 @@ def _found(probed: Probed, tracks: dict[int, _Track], frames: bytes) -> Found:
     )
 
 
-def _picture(stream: VideoStream, tracks: dict[int, _Track], frames: bytes) -> FoundPicture:
-    track, frame = tracks.get(stream.index, _Track()), first_frame_of(frames)
+def _picture(stream: VideoStream, tracks: dict[int, _Track], frames: bytes) -> ProxyPicture:
+    track, frame = tracks.get(stream.index, _Track()), parse_first_frame(frames)
     step = 1 / (stream.average_rate * stream.time_base) if stream.average_rate else None
     side_data = set(stream.side_data) | (frame.side_data if frame else set())
-    return FoundPicture(
+    return ProxyPicture(
         codec=stream.codec,
         profile=stream.profile,
         pixel_format=stream.pixel_format,
@@ -162,13 +162,13 @@ def _picture(stream: VideoStream, tracks: dict[int, _Track], frames: bytes) -> F
     )
 
 
-def _sound(stream: AudioStream, track: _Track) -> FoundSound:
+def _sound(stream: AudioStream, track: _Track) -> ProxySound:
     if stream.codec and stream.codec.startswith("pcm_"):
         ticks = None if track.unknown else track.length
     else:  # its last packet may hold more than the sound: the container's length cuts it
         ticks = stream.duration_ts
     samples = None if ticks is None else ticks * stream.time_base * stream.rate
-    return FoundSound(
+    return ProxySound(
         codec=stream.codec,
         rate=stream.rate,
         channels=stream.channels,
@@ -179,7 +179,7 @@ def _sound(stream: AudioStream, track: _Track) -> FoundSound:
     )
 
 
-def _timecode(probed: Probed) -> tuple[str | None, Fraction | None]:
+def _timecode(probed: ProbeResult) -> tuple[str | None, Fraction | None]:
     """MOV and MP4 keep it in a track with a rate of its own, MXF counts it at the picture's."""
     labels = probed.labels("timecode")
     own = [stream for stream in probed.others if stream.tag == "tmcd"]
@@ -188,7 +188,7 @@ def _timecode(probed: Probed) -> tuple[str | None, Fraction | None]:
     return labels[0].value if labels else None, probed.videos[0].average_rate if probed.videos else None
 
 
-def _others(probed: Probed) -> tuple[str, ...]:
+def _others(probed: ProbeResult) -> tuple[str, ...]:
     """Streams nobody asked for: all but one picture, the sound and one timecode track."""
     extra = [f"video {stream.codec}" for stream in probed.videos[1:]]
     extra += [f"cover {s.codec}" for s in probed.streams if isinstance(s, VideoStream) and s.is_picture_of_cover]

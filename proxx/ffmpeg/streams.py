@@ -15,7 +15,7 @@ FORMAT_WHITELIST: Final = ",".join(FORMATS)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Colour:
+class StreamColour:
     """How samples are to be read, in ffmpeg's words; None is unknown or unspecified."""
 
     range: str | None
@@ -71,7 +71,7 @@ class VideoStream(StreamBase):
     nominal_rate: Fraction | None
     average_rate: Fraction | None
     field_order: str | None
-    colour: Colour
+    colour: StreamColour
     b_frames: int
     display_matrix: tuple[int, ...] | None
     rotation: int | None
@@ -111,7 +111,7 @@ Stream: TypeAlias = VideoStream | AudioStream | OtherStream
 
 
 @dataclass(frozen=True, kw_only=True)
-class Label:
+class TimecodeLabel:
     """A name or timecode found in tags. origin: `format` or `stream:3`."""
 
     value: str
@@ -119,7 +119,7 @@ class Label:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Probed:
+class ProbeResult:
     """One media file. container: ffmpeg's demuxer name. duration and start: seconds, to the microsecond."""
 
     container: str
@@ -142,11 +142,11 @@ class Probed:
     def others(self) -> tuple[OtherStream, ...]:
         return tuple(s for s in self.streams if isinstance(s, OtherStream))
 
-    def labels(self, tag: str) -> tuple[Label, ...]:
+    def labels(self, tag: str) -> tuple[TimecodeLabel, ...]:
         """Every `timecode`, `reel_name`, … there is: the streams' in order, then the container's."""
         found = [(s.tagged(tag), f"stream:{s.index}") for s in self.streams]
         found.append((find_tag(self.tags, tag), "format"))
-        return tuple(Label(value=value, origin=origin) for value, origin in found if value is not None)
+        return tuple(TimecodeLabel(value=value, origin=origin) for value, origin in found if value is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +160,7 @@ class FirstFrame:
     height: int
     sar: Fraction | None
     pixel_format: str | None
-    colour: Colour
+    colour: StreamColour
     interlaced: bool
     top_field_first: bool
     side_data: frozenset[str]

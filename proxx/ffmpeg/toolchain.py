@@ -83,7 +83,7 @@ _MEANS: Final = MappingProxyType(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Installed:
+class InstalledToolchain:
     """A toolchain as it is on this machine. Programs are started with `ffmpeg_argv` and `ffprobe_argv`.
 
     launcher: for tests only, a program that runs the binaries on an imitated CPU (`/usr/bin/qemu-x86_64 -cpu
@@ -111,7 +111,7 @@ class Installed:
         return None if None in known else known == [here.ffmpeg_sha256, here.ffprobe_sha256]
 
 
-def find_toolchain(name: Name, launcher: tuple[str, ...] = ()) -> Installed:
+def find_toolchain(name: Name, launcher: tuple[str, ...] = ()) -> InstalledToolchain:
     """The toolchain of this name, to make jobs with. Raises ToolchainMissing: absent, broken or altered."""
     installed = _what_is_here(name, launcher)
     if installed.published is False:  # no job may be sealed with a build that no other machine can have
@@ -122,7 +122,7 @@ def find_toolchain(name: Name, launcher: tuple[str, ...] = ()) -> Installed:
     return installed
 
 
-def _what_is_here(name: Name, launcher: tuple[str, ...]) -> Installed:
+def _what_is_here(name: Name, launcher: tuple[str, ...]) -> InstalledToolchain:
     platform = this_platform()
     suffix = _STATIC_SUFFIX.get(platform)
     if suffix is None:
@@ -135,7 +135,7 @@ def _what_is_here(name: Name, launcher: tuple[str, ...]) -> Installed:
     else:
         ffmpeg = _file(_FULL_PACKAGE, f"binaries/{_FULL_FILE[platform]}", name)
     digests = _digest(ffmpeg), _digest(ffprobe)
-    return Installed(
+    return InstalledToolchain(
         identity=Toolchain(
             name=name,
             platform=platform,
@@ -151,7 +151,9 @@ def _what_is_here(name: Name, launcher: tuple[str, ...]) -> Installed:
     )
 
 
-def admit(expected: Toolchain, cpu_flags: tuple[str, ...], launcher: tuple[str, ...] = ()) -> Installed:
+def require_toolchain(
+    expected: Toolchain, cpu_flags: tuple[str, ...], launcher: tuple[str, ...] = ()
+) -> InstalledToolchain:
     """This machine's toolchain if it is exactly the one a spec names and the CPU has what the profile pins.
 
     Raises ToolchainMismatch (every field that differs, every CPU feature that lacks) or ToolchainMissing.
@@ -170,7 +172,7 @@ def admit(expected: Toolchain, cpu_flags: tuple[str, ...], launcher: tuple[str, 
     return installed
 
 
-def require_cpu(installed: Installed, cpu_flags: tuple[str, ...]) -> None:
+def require_cpu(installed: InstalledToolchain, cpu_flags: tuple[str, ...]) -> None:
     """Raises ToolchainMismatch where the CPU lacks one of `cpu_flags` (ffmpeg's names).
 
     ffmpeg itself does not check: told to use AVX2 where there is none it dies of SIGILL in the middle of a clip.
@@ -192,7 +194,7 @@ def require_cpu(installed: Installed, cpu_flags: tuple[str, ...]) -> None:
         )
 
 
-def cpu_features(installed: Installed) -> frozenset[str]:
+def cpu_features(installed: InstalledToolchain) -> frozenset[str]:
     """The CPU's features in ffmpeg's names, as the encoder itself sees them when it runs.
 
     One 16×16 frame through x264, which prints them: 7 ms. /proc/cpuinfo would show the wrong CPU under emulation.
@@ -210,7 +212,7 @@ def cpu_features(installed: Installed) -> frozenset[str]:
     return frozenset(flag for word in said[1].decode("ascii").split() for flag in _MEANS.get(word, ()))
 
 
-def prove_again(installed: Installed) -> None:
+def require_unchanged(installed: InstalledToolchain) -> None:
     """Raises ToolchainMismatch if either file is no longer the one admitted: an upgrade during a long job."""
     expected = installed.identity
     for path, digest in ((installed.ffmpeg, expected.ffmpeg_sha256), (installed.ffprobe, expected.ffprobe_sha256)):

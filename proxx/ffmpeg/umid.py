@@ -39,7 +39,7 @@ _LARGEST_SET: Final = 1 << 20  # bytes; sets of header metadata are some hundred
 
 
 @dataclass(frozen=True)
-class Place:
+class UmidPosition:
     """Where a constant UMID stands: its offset in the file and the package it names."""
 
     offset: int
@@ -71,7 +71,7 @@ def write_umids(mxf: Path, source_digest: str, profile: str) -> int:
     return len(places)
 
 
-def find_umids(stream: BinaryIO) -> Iterator[Place]:
+def find_umids(stream: BinaryIO) -> Iterator[UmidPosition]:
     """Every constant UMID, in order, found by walking the file's items: essence is never searched."""
     for key, start, length in _items(stream):
         if key.startswith(_SET):
@@ -100,20 +100,20 @@ def _items(stream: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
         at = start + length
 
 
-def _in_set(value: bytes, start: int) -> Iterator[Place]:
+def _in_set(value: bytes, start: int) -> Iterator[UmidPosition]:
     at = 0
     while at + 4 <= len(value):
         tag, length = int.from_bytes(value[at : at + 2], "big"), int.from_bytes(value[at + 2 : at + 4], "big")
         role = CONSTANTS.get(value[at + 4 : at + 4 + length])
         if tag in _UMID_TAGS and role is not None:
-            yield Place(start + at + 4, role)
+            yield UmidPosition(start + at + 4, role)
         at += 4 + length
 
 
-def _in_system_set(value: bytes, start: int) -> Iterator[Place]:
+def _in_system_set(value: bytes, start: int) -> Iterator[UmidPosition]:
     role = CONSTANTS.get(value[len(_SYSTEM_UMID) : len(_SYSTEM_UMID) + SIZE])
     if value.startswith(_SYSTEM_UMID) and role is not None:
-        yield Place(start + len(_SYSTEM_UMID), role)
+        yield UmidPosition(start + len(_SYSTEM_UMID), role)
 
 
 def _value(stream: BinaryIO, start: int, length: int) -> bytes:

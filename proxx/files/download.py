@@ -17,18 +17,18 @@ from proxx.files.places import Places
 from proxx.files.roots import InBucket
 from proxx.files.source import MISSING, OTHER_BYTES, OTHER_SIZE, UNOPENED, UNREAD
 from proxx.files.workdir import free_bytes, unusable
-from proxx.s3.faults import Cause, WireFault
+from proxx.s3.faults import Cause, StorageFault
 from proxx.s3.transport import Stop
 
 LONGEST_ENDING: Final = 32  # bytes; a longer one means nothing, and may be longer than a file system takes
 SPARE: Final = 64 << 20  # bytes that have to stay free beside the copy: the proxy grows next to it
 
 
-def admit_object(places: Places, spot: InBucket, file: SourceFile) -> None:
+def require_object(places: Places, spot: InBucket, file: SourceFile) -> None:
     """See that the object is there with its size in bytes. Raises what the clip fails with."""
     try:
         found = places.bucket(spot).head(spot.key)
-    except WireFault as fault:
+    except StorageFault as fault:
         raise SourceUnreadable(message=UNOPENED, stage="source", detail=fault.detail) from fault
     if found is None:
         raise SourceMissing(message=MISSING, stage="source")
@@ -73,7 +73,7 @@ def bring(
         sink = _Sink(out, on_read)
         try:
             there = places.bucket(spot).read(spot.key, sink.anew, should_stop)
-        except WireFault as fault:
+        except StorageFault as fault:
             if fault.cause is Cause.STOPPED:
                 raise Interrupted(message="The job was stopped while the source was read.", stage="source") from fault
             raise SourceUnreadable(message=UNREAD, stage="source", detail=fault.detail) from fault

@@ -12,7 +12,7 @@ from proxx.contracts.errors import RootsInvalid
 from proxx.files.roots import InBucket, OnDisk, Roots, Spot
 from proxx.s3.bucket import Bucket
 from proxx.s3.multipart import PART
-from proxx.s3.transport import Wire
+from proxx.s3.transport import Transport
 
 SINGLE: Final = 5 << 30  # bytes that one request may carry (Amazon S3 "Uploading objects")
 
@@ -22,7 +22,7 @@ class Places:
     """single, part: bytes above which an output is sent in parts, and of a part; tests make them small."""
 
     roots: Roots = field(default_factory=Roots)
-    wire: Wire = field(default_factory=Wire)
+    wire: Transport = field(default_factory=Transport)
     single: int = SINGLE
     part: int = PART
 

@@ -18,14 +18,14 @@ from proxx.contracts.job import JobSpec
 from proxx.files.places import Places
 from proxx.files.roots import InBucket
 from proxx.s3.bucket import Bucket
-from proxx.s3.faults import Cause, WireFault
+from proxx.s3.faults import Cause, StorageFault
 
 TRIAL: Final = ".proxx-trial-"
 FOLDERS: Final = 10  # of a job's outputs that are tried: three requests each
 REPLACES: Final = "this storage replaces an object although it was told not to (If-None-Match)"
 
 
-def admit_storage(spec: JobSpec, places: Places) -> None:
+def require_storage(spec: JobSpec, places: Places) -> None:
     """Raises StorageRefused with all of the job's storage that cannot be used. Looks at none where there is none."""
     problems: list[Problem] = []
     for bucket, key in _sources(spec, places):
@@ -66,9 +66,9 @@ def _readable(bucket: Bucket, key: str) -> Iterator[Problem]:
     """Whether anything can be asked there. A source that is missing, or may not be read, is its clip's failure."""
     try:
         bucket.touch(key)
-    except WireFault as fault:
+    except StorageFault as fault:
         if fault.cause is not Cause.DENIED:
-            yield problem(bucket.place(), fault)
+            yield storage_problem(bucket.place(), fault)
 
 
 def try_writing(bucket: Bucket, prefix: str) -> Iterator[Problem]:
@@ -77,7 +77,7 @@ def try_writing(bucket: Bucket, prefix: str) -> Iterator[Problem]:
     try:
         first = _create(bucket, key)
         if first is not None and first.cause is not Cause.EXISTS:  # nobody else has the name: an answer was lost
-            yield problem(place, first)
+            yield storage_problem(place, first)
             if not first.uncertain:
                 key = ""
             return
@@ -85,22 +85,24 @@ def try_writing(bucket: Bucket, prefix: str) -> Iterator[Problem]:
         if second is None:
             yield Problem(bucket.place(), StorageRefused.code, f"{REPLACES}.", "Publish to storage that honours it.")
         elif second.cause is not Cause.EXISTS:
-            yield problem(place, second)
+            yield storage_problem(place, second)
     finally:
         if key:
-            with suppress(WireFault):  # who may not delete leaves a trial of one byte, named so that anyone knows it
+            with suppress(
+                StorageFault
+            ):  # who may not delete leaves a trial of one byte, named so that anyone knows it
                 bucket.remove_own(key)
 
 
-def _create(bucket: Bucket, key: str) -> WireFault | None:
+def _create(bucket: Bucket, key: str) -> StorageFault | None:
     try:
         bucket.create(key, b"-", uuid4().hex)
-    except WireFault as fault:
+    except StorageFault as fault:
         return fault
     return None
 
 
-def problem(place: str, fault: WireFault) -> Problem:
+def storage_problem(place: str, fault: StorageFault) -> Problem:
     """One bucket's trouble, in words without any credential."""
     said = fault.sentence[:1].upper() + fault.sentence[1:]
     code = f" ({fault.code})" if fault.code else ""

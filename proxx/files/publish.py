@@ -69,7 +69,7 @@ class Staged:
     size: int
 
 
-def existing(target: Path) -> Standing:
+def existing_file(target: Path) -> Standing:
     """What stands at `target` itself. Raises OutputUnwritable where that cannot be found out."""
     try:
         if not stat.S_ISREG(os.lstat(target).st_mode):
@@ -148,7 +148,7 @@ def publish(whole: Staged, target: Path) -> Published | Present:
         raise _refused(why, "The output cannot be given its name.") from why
     if not taken:
         return Published()
-    there = existing(target)
+    there = existing_file(target)
     return there if isinstance(there, Present) else Present(None)  # gone again: it was somebody's all the same
 
 
@@ -189,7 +189,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def leftovers(folder: Path) -> tuple[Path, ...]:
+def abandoned_stages(folder: Path) -> tuple[Path, ...]:
     """Staged files in `folder` that a killed worker left, or that one is publishing just now."""
     with contextlib.suppress(OSError):
         return tuple(sorted(folder.glob(".proxx-*.partial")))

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 from proxx.contracts.error_bases import Problem
 from proxx.contracts.errors import PlaceUnreachable, RootsInvalid
 from proxx.contracts.job import JobSpec
-from proxx.contracts.naming import bucket_fault, normalized, place_fault
+from proxx.contracts.naming import bucket_name_problem, normalized_name, uri_problem
 from proxx.contracts.uri import without_secrets
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -111,7 +111,7 @@ class Roots:
 
 def in_bucket(place: str) -> InBucket:
     bucket, _, key = place.removeprefix("s3://").partition("/")
-    if fault := bucket_fault(bucket):
+    if fault := bucket_name_problem(bucket):
         raise OutOfReach(f"{without_secrets(place)!r} names no bucket: {fault}")
     return InBucket(bucket, key)
 
@@ -152,18 +152,18 @@ def _root_fault(name: str, mark: str, target: str) -> str | None:
         return "is no root: it is written name=/folder or name=s3://bucket/prefix, the name in small letters"
     if target.startswith("s3://"):
         bucket = target.removeprefix("s3://").partition("/")[0]
-        return bucket_fault(bucket) or (None if target == f"s3://{bucket}" else place_fault(target))
+        return bucket_name_problem(bucket) or (None if target == f"s3://{bucket}" else uri_problem(target))
     if not target.startswith("/"):
         return "needs a full path or s3://bucket/prefix"
-    return place_fault(target) if target != "/" else "may not be the whole machine"
+    return uri_problem(target) if target != "/" else "may not be the whole machine"
 
 
 def _overlap(one: str, other: str) -> bool:
-    a, b = (f"{normalized(target).rstrip('/')}/" for target in (one, other))
+    a, b = (f"{normalized_name(target).rstrip('/')}/" for target in (one, other))
     return a.startswith(b) or b.startswith(a)
 
 
-def require_reachable(spec: JobSpec, roots: Roots) -> None:
+def require_places_here(spec: JobSpec, roots: Roots) -> None:
     """Raises PlaceUnreachable with every source and output that this machine cannot name."""
     problems = []
     for where, uri in places(spec):

@@ -32,7 +32,7 @@ OTHER_SIZE: Final = "The source has another size than the job was created for."
 OTHER_BYTES: Final = "The source is not the file the job was created for: its sha256 differs."
 
 
-def admit_source(spot: OnDisk, file: SourceFile) -> Path:
+def require_source_file(spot: OnDisk, file: SourceFile) -> Path:
     """The path of a source that is there with its size in bytes. Raises what the clip fails with."""
     path = spot.path
     try:

@@ -13,30 +13,30 @@ from pathlib import Path
 from proxx.contracts.errors import OutputUnwritable
 from proxx.contracts.recipe import SourceFile
 from proxx.files import publish, upload
-from proxx.files.download import admit_object, fetched
+from proxx.files.download import fetched, require_object
 from proxx.files.places import Places, leads_out
 from proxx.files.publish import Content, Present, Published, Standing
 from proxx.files.roots import InBucket, OnDisk, Spot
-from proxx.files.source import admit_source, read_beside
+from proxx.files.source import read_beside, require_source_file
 from proxx.s3.transport import Stop, never
 
 Settle = Callable[[Stop], None]
 """Called when the encoder has ended: waits until the source's identity is certain, and raises where it is another."""
 
 
-def admit(places: Places, file: SourceFile) -> Spot:
+def locate_source(places: Places, file: SourceFile) -> Spot:
     """Where a source is, seen to be there with its size in bytes. Raises what the clip fails with."""
     spot = places.spot(file.uri)
     match spot:
         case OnDisk():
-            admit_source(spot, file)
+            require_source_file(spot, file)
         case InBucket():
-            admit_object(places, spot, file)
+            require_object(places, spot, file)
     return spot
 
 
 @contextmanager
-def supplied(
+def source_for_encoder(
     places: Places, spot: Spot, file: SourceFile, copy: Path, should_stop: Stop
 ) -> Iterator[tuple[Path, Settle]]:
     """A file for the encoder while the block runs: the source itself, hashed beside the encoder, or a proved copy.
@@ -52,19 +52,19 @@ def supplied(
                 yield path, lambda _: None
 
 
-def standing(places: Places, uri: str, should_stop: Stop = never) -> Standing:
+def existing_output(places: Places, uri: str, should_stop: Stop = never) -> Standing:
     """What stands at an output's place. Raises OutputUnwritable where that cannot be found out."""
     match places.spot(uri):
         case OnDisk(path=path) as spot:
             if leads_out(spot):
                 raise OutputUnwritable(message="A link leads the output out of its root.", stage="publish")
-            return publish.existing(path)
+            return publish.existing_file(path)
         case InBucket() as spot:
-            return upload.existing(places, spot, should_stop)
+            return upload.existing_object(places, spot, should_stop)
 
 
 @dataclass(frozen=True)
-class Sent:
+class OutgoingOutput:
     """A proxy on its way. notes: for the envelope of its announcement. give: its last step, once the fence holds."""
 
     notes: Mapping[str, str]
@@ -72,7 +72,9 @@ class Sent:
 
 
 @contextmanager
-def sending(places: Places, uri: str, made: Path, content: Content, should_stop: Stop) -> Iterator[Sent]:
+def sending_output(
+    places: Places, uri: str, made: Path, content: Content, should_stop: Stop
+) -> Iterator[OutgoingOutput]:
     """Everything up to the last step while the block runs; afterwards nothing unfinished is left.
 
     Raises OutputUnwritable, DiskFull, WorkUnusable, Interrupted.
@@ -85,18 +87,18 @@ def sending(places: Places, uri: str, made: Path, content: Content, should_stop:
                     fence()
                     return publish.publish(whole, target)
 
-                yield Sent({}, give)
+                yield OutgoingOutput({}, give)
         case InBucket() as spot:
-            with upload.parcel(places, spot, made, content, should_stop) as parcel:
-                yield Sent(parcel.notes, parcel.publish)
+            with upload.prepare_upload(places, spot, made, content, should_stop) as parcel:
+                yield OutgoingOutput(parcel.notes, parcel.publish)
 
 
-def in_parts(places: Places, uri: str, content: Content) -> bool:
+def goes_up_in_parts(places: Places, uri: str, content: Content) -> bool:
     """Whether the proxy is to be sent in parts, which not every server completes on a condition."""
-    return isinstance(places.spot(uri), InBucket) and upload.in_parts(places, content)
+    return isinstance(places.spot(uri), InBucket) and upload.needs_parts(places, content)
 
 
-def clear(places: Places, uri: str, uploads: tuple[str, ...]) -> None:
+def abort_unfinished(places: Places, uri: str, uploads: tuple[str, ...]) -> None:
     """Abort what was left unfinished at an output's place."""
     spot = places.spot(uri)
     if isinstance(spot, InBucket):

@@ -19,12 +19,12 @@ from proxx.files.publish import Absent, Content, Present, Published, Standing
 from proxx.files.roots import InBucket
 from proxx.s3 import multipart
 from proxx.s3.bucket import Bucket
-from proxx.s3.faults import Cause, WireFault
+from proxx.s3.faults import Cause, StorageFault
 from proxx.s3.incidents import Incident
 from proxx.s3.transport import Stop, never
 
 
-def existing(places: Places, spot: InBucket, should_stop: Stop = never) -> Standing:
+def existing_object(places: Places, spot: InBucket, should_stop: Stop = never) -> Standing:
     """What stands at the key. Raises OutputUnwritable where that cannot be found out, Interrupted."""
     digester = Digester()
 
@@ -36,17 +36,17 @@ def existing(places: Places, spot: InBucket, should_stop: Stop = never) -> Stand
     try:
         if not places.bucket(spot).read(spot.key, anew, should_stop):
             return Absent()
-    except WireFault as fault:
-        raise refused(fault, "What stands at the output's place cannot be looked at.") from fault
+    except StorageFault as fault:
+        raise upload_failure(fault, "What stands at the output's place cannot be looked at.") from fault
     return Present(digester.digest)
 
 
-def in_parts(places: Places, content: Content) -> bool:
+def needs_parts(places: Places, content: Content) -> bool:
     """Whether the file is larger than one request carries."""
     return content.size > places.single
 
 
-class Parcel:
+class PreparedUpload:
     """A file on its way to a key. notes: for the envelope of its announcement."""
 
     def __init__(self, places: Places, spot: InBucket, made: Path, content: Content, should_stop: Stop) -> None:
@@ -55,11 +55,11 @@ class Parcel:
         self._nonce = uuid4().hex
         self._content, self._sent = content, Digester()
         self._upload = ""
-        if in_parts(places, content):
+        if needs_parts(places, content):
             try:
-                self._upload = multipart.begin(self._bucket, spot.key, self._nonce)
-            except WireFault as fault:
-                raise refused(fault, "The output cannot be written.") from fault
+                self._upload = multipart.begin_upload(self._bucket, spot.key, self._nonce)
+            except StorageFault as fault:
+                raise upload_failure(fault, "The output cannot be written.") from fault
 
     @property
     def notes(self) -> Mapping[str, str]:
@@ -76,7 +76,7 @@ class Parcel:
             if self._upload:
                 return self._in_parts(hold)
             self._bucket.create_from(self._spot.key, self._made, self._nonce, hold, self._stop, self._anew)
-        except WireFault as fault:
+        except StorageFault as fault:
             return self._settle(fault)
         return Published()
 
@@ -110,16 +110,16 @@ class Parcel:
         return Published()
 
     def _taken(self) -> Present:
-        there = existing(self._places, self._spot, self._stop)
+        there = existing_object(self._places, self._spot, self._stop)
         return there if isinstance(there, Present) else Present(None)  # gone again: it was somebody's all the same
 
-    def _settle(self, fault: WireFault) -> Published | Present:
+    def _settle(self, fault: StorageFault) -> Published | Present:
         """The key was taken, or an answer was lost: whose object stands there tells its nonce."""
         if fault.cause is Cause.EXISTS or fault.uncertain:
             try:
                 there = self._bucket.head(self._spot.key)
-            except WireFault as worse:
-                raise refused(worse, "The output cannot be given its name.") from worse
+            except StorageFault as worse:
+                raise upload_failure(worse, "The output cannot be given its name.") from worse
             if there is not None and there.nonce == self._nonce:
                 place = self._bucket.place(self._spot.key)
                 self._places.wire.journal.note(
@@ -129,19 +129,21 @@ class Parcel:
                 return Published()
             if there is not None:
                 return self._taken()
-        raise refused(fault, "The output cannot be given its name.") from fault
+        raise upload_failure(fault, "The output cannot be given its name.") from fault
 
     def give_up(self) -> None:
         """Leave nothing of an upload that was not completed."""
         if self._upload:
-            with suppress(WireFault):  # `proxx doctor` lists it, and the next attempt aborts it
+            with suppress(StorageFault):  # `proxx doctor` lists it, and the next attempt aborts it
                 multipart.abort(self._bucket, self._spot.key, self._upload)
 
 
 @contextmanager
-def parcel(places: Places, spot: InBucket, made: Path, content: Content, should_stop: Stop) -> Iterator[Parcel]:
+def prepare_upload(
+    places: Places, spot: InBucket, made: Path, content: Content, should_stop: Stop
+) -> Iterator[PreparedUpload]:
     """A parcel for the key; afterwards nothing unfinished is left there. Raises OutputUnwritable, DiskFull."""
-    sent = Parcel(places, spot, made, content, should_stop)
+    sent = PreparedUpload(places, spot, made, content, should_stop)
     try:
         yield sent
     finally:
@@ -153,11 +155,11 @@ def abort_earlier(places: Places, spot: InBucket, uploads: tuple[str, ...]) -> N
     for upload in uploads:
         try:
             multipart.abort(places.bucket(spot), spot.key, upload)
-        except WireFault as fault:
-            raise refused(fault, "An upload of an earlier attempt cannot be aborted.") from fault
+        except StorageFault as fault:
+            raise upload_failure(fault, "An upload of an earlier attempt cannot be aborted.") from fault
 
 
-def refused(fault: WireFault, message: str) -> ProxxError:
+def upload_failure(fault: StorageFault, message: str) -> ProxxError:
     """The failure for a fault: the same that a full or unwritable disk gives."""
     if fault.cause is Cause.STOPPED:
         return Interrupted(message="The job was stopped while this clip was published.", stage="publish")

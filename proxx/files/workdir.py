@@ -53,7 +53,7 @@ def work_directory(parent: Path | None, job_id: str, attempt: int) -> Iterator[P
 
 
 @contextlib.contextmanager
-def used(work: Path) -> Iterator[None]:
+def working_in(work: Path) -> Iterator[None]:
     """What the system refuses in the folder `work` while the block runs, as the failure it is.
 
     Raises WorkUnusable or DiskFull; errors of any other place stay what they are.
@@ -85,7 +85,7 @@ def free_bytes(path: Path) -> int:
             return found.f_bavail * found.f_frsize
 
 
-def leftovers(parent: Path) -> tuple[Leftover, ...]:
+def abandoned_directories(parent: Path) -> tuple[Leftover, ...]:
     """Working directories of processes that are gone, sorted by path. Those in use are not among them."""
     found = []
     with contextlib.suppress(OSError):

@@ -18,33 +18,33 @@ from proxx.contracts.errors import PlaceUnreachable, ToolchainMismatch, Toolchai
 from proxx.contracts.event import Worker
 from proxx.contracts.job import JobSpec, Toolchain
 from proxx.engine.steps import Watcher, silent
-from proxx.ffmpeg.toolchain import Installed, admit
+from proxx.ffmpeg.toolchain import InstalledToolchain, require_toolchain
 from proxx.files.places import Places
 from proxx.files.roots import OutOfReach
-from proxx.proof.reproduce import Workshop, reproduce
-from proxx.proof.sample import Found, Pick, Unreadable
+from proxx.proof.reproduce import EncodeSite, reproduce
+from proxx.proof.sample import SampledClip, SampleItem, UnreadableJob
 from proxx.proof.verify import RECORDS_DIFFER, records_differ
 
 
-class Verdict(StrEnum):
+class Comparison(StrEnum):
     SAME = "SAME"
     DIFFERS = "DIFFERS"
     NOT_JUDGED = "NOT JUDGED"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class ComparedClip:
     """What came of one clip, or of a job that cannot be read. kept: the second encode, where its bytes differ."""
 
-    of: Found
-    verdict: Verdict
+    of: SampleItem
+    verdict: Comparison
     found: str | None = None
     kept: Path | None = None
     problem: Problem | None = None
 
 
 @dataclass(kw_only=True)
-class Yard:
+class ReencodeSession:
     """Where clips of many jobs are encoded again, each in a folder of its own. folder: new and empty."""
 
     folder: Path
@@ -52,29 +52,29 @@ class Yard:
     places: Places = field(default_factory=Places)
     should_stop: Callable[[], bool] = lambda: False
     watch: Watcher = silent
-    _admitted: dict[tuple[Toolchain, tuple[str, ...]], Installed | Refusal] = field(default_factory=dict)
+    _admitted: dict[tuple[Toolchain, tuple[str, ...]], InstalledToolchain | Refusal] = field(default_factory=dict)
 
-    def admit(self, toolchain: Toolchain, cpu_flags: tuple[str, ...]) -> Installed:
+    def require_toolchain(self, toolchain: Toolchain, cpu_flags: tuple[str, ...]) -> InstalledToolchain:
         """Looked for once for all jobs; each encode proves the build again. Raises ToolchainMismatch, -Missing."""
         asked = (toolchain, cpu_flags)
         if asked not in self._admitted:
             try:
-                self._admitted[asked] = admit(toolchain, cpu_flags)
+                self._admitted[asked] = require_toolchain(toolchain, cpu_flags)
             except (ToolchainMismatch, ToolchainMissing) as why:
                 self._admitted[asked] = why
         match self._admitted[asked]:
-            case Installed() as installed:
+            case InstalledToolchain() as installed:
                 return installed
             case refused:
                 raise refused.with_traceback(None)
 
     @contextmanager
-    def workshop(self, spec: JobSpec, index: int, installed: Installed) -> Iterator[Workshop]:
+    def workshop(self, spec: JobSpec, index: int, installed: InstalledToolchain) -> Iterator[EncodeSite]:
         """A folder for one clip; gone afterwards, save what was moved out of it."""
         own = self.folder / f"{spec.job_id[:12]}-{index:05d}"
         own.mkdir()
         try:
-            yield Workshop(
+            yield EncodeSite(
                 installed=installed,
                 folder=own,
                 worker=self.worker,
@@ -90,33 +90,35 @@ class Yard:
         return made.rename(self.folder / f"{made.parent.parent.name}{made.suffix}")
 
 
-def judge(found: Found, yard: Yard) -> Judged:
+def compare_clip(found: SampleItem, yard: ReencodeSession) -> ComparedClip:
     """Encode one clip again and compare. Raises what would stop a job, Interrupted among it."""
-    if isinstance(found, Unreadable):
-        return Judged(of=found, verdict=Verdict.NOT_JUDGED, problem=found.problem)
+    if isinstance(found, UnreadableJob):
+        return ComparedClip(of=found, verdict=Comparison.NOT_JUDGED, problem=found.problem)
     spec, index = found.spec, found.index
     if found.differing:
         said = records_differ(found.attempt, found.differing)
-        return Judged(of=found, verdict=Verdict.DIFFERS, problem=problem(found, RECORDS_DIFFER, said))
+        return ComparedClip(of=found, verdict=Comparison.DIFFERS, problem=clip_problem(found, RECORDS_DIFFER, said))
     try:
         require_source(found, yard.places)
-        installed = yard.admit(spec.toolchain, spec.profile.cpu_flags)
+        installed = yard.require_toolchain(spec.toolchain, spec.profile.cpu_flags)
     except (PlaceUnreachable, ToolchainMismatch, ToolchainMissing) as why:
-        return Judged(of=found, verdict=Verdict.NOT_JUDGED, problem=problem(found, why.code, why.message))
+        return ComparedClip(
+            of=found, verdict=Comparison.NOT_JUDGED, problem=clip_problem(found, why.code, why.message)
+        )
     with yard.workshop(spec, index, installed) as shop:
         (again,) = reproduce(spec, {index: found.expected}, shop)
         if again.problem is None:
-            return Judged(of=found, verdict=Verdict.SAME, found=again.found)
-        return Judged(
+            return ComparedClip(of=found, verdict=Comparison.SAME, found=again.found)
+        return ComparedClip(
             of=found,
-            verdict=Verdict.DIFFERS if again.differs else Verdict.NOT_JUDGED,
+            verdict=Comparison.DIFFERS if again.differs else Comparison.NOT_JUDGED,
             found=again.found,
             kept=yard.keep(again.path) if again.path is not None else None,
             problem=again.problem,
         )
 
 
-def require_source(pick: Pick, places: Places) -> None:
+def require_source(pick: SampledClip, places: Places) -> None:
     """Raises PlaceUnreachable where this machine has no such place. Where the proxy is does not matter here."""
     try:
         places.spot(pick.spec.clips[pick.index].source.files[0].uri)
@@ -124,5 +126,5 @@ def require_source(pick: Pick, places: Places) -> None:
         raise PlaceUnreachable(message=f"{why}.") from why
 
 
-def problem(pick: Pick, code: str, message: str) -> Problem:
+def clip_problem(pick: SampledClip, code: str, message: str) -> Problem:
     return Problem(f"clips[{pick.index}] {pick.spec.clips[pick.index].source.files[0].uri}", code, message)

@@ -30,15 +30,15 @@ from proxx.contracts.errors import (
 )
 from proxx.contracts.event import Worker
 from proxx.contracts.job import Clip, JobSpec
-from proxx.engine.clip import Bench, make_clip
-from proxx.engine.execute import failed
+from proxx.engine.clip import ClipContext, make_clip
+from proxx.engine.execute import failed_clip
 from proxx.engine.steps import ClipEnded, ClipStarted, Watcher, silent
-from proxx.ffmpeg.toolchain import Installed
+from proxx.ffmpeg.toolchain import InstalledToolchain
 from proxx.files.places import Places
 from proxx.files.publish import Present
-from proxx.files.roots import require_reachable
-from proxx.files.transfer import standing
-from proxx.proof.verify import RECORDS_DIFFER, Record, records_differ
+from proxx.files.roots import require_places_here
+from proxx.files.transfer import existing_output
+from proxx.proof.verify import RECORDS_DIFFER, RecordedProxy, records_differ
 from proxx.store.base import MemoryStore
 from proxx.store.ledger import Ledger
 
@@ -62,7 +62,7 @@ OF_THIS_MACHINE: Final = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Again:
+class ReencodedClip:
     """One clip encoded again. expected: sha256 by the job's record, or of the published file where there is none.
 
     path: where the second encode is kept, if it was made. problem: None where the bytes are the same.
@@ -80,7 +80,7 @@ class Again:
         return self.problem is not None and self.problem.code not in OF_THIS_MACHINE
 
 
-def choose(clips: Sequence[Clip], share: Fraction) -> tuple[int, ...]:
+def choose_clips(clips: Sequence[Clip], share: Fraction) -> tuple[int, ...]:
     """Which clips to encode: the share of them, at least one, whose fingerprints come first; in the job's order.
 
     Fingerprints are as good as random and nobody can pick them, so the sample is fair and the same for everyone.
@@ -91,19 +91,19 @@ def choose(clips: Sequence[Clip], share: Fraction) -> tuple[int, ...]:
 
 
 def expected_bytes(
-    spec: JobSpec, chosen: Sequence[int], known: Mapping[int, Record], places: Places
+    spec: JobSpec, chosen: Sequence[int], known: Mapping[int, RecordedProxy], places: Places
 ) -> Mapping[int, str]:
     """What each clip must come to.
 
     Raises JobUnknown where a clip has neither record nor published file, PlaceUnreachable.
     """
-    require_reachable(spec, places.roots)
+    require_places_here(spec, places.roots)
     expected: dict[int, str] = {}
     for index in chosen:
         if index in known:
             expected[index] = known[index].sha256
             continue
-        match standing(places, spec.clips[index].outputs[0].uri):
+        match existing_output(places, spec.clips[index].outputs[0].uri):
             case Present(sha256=str(sha256)):
                 expected[index] = sha256
             case _:
@@ -116,10 +116,10 @@ def expected_bytes(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workshop:
+class EncodeSite:
     """Where clips are encoded again. folder: new and empty, for the second encodes."""
 
-    installed: Installed
+    installed: InstalledToolchain
     folder: Path
     worker: Worker
     places: Places = field(default_factory=Places)
@@ -127,7 +127,7 @@ class Workshop:
     watch: Watcher = silent
 
 
-def reproduce(spec: JobSpec, expected: Mapping[int, str], shop: Workshop) -> tuple[Again, ...]:
+def reproduce(spec: JobSpec, expected: Mapping[int, str], shop: EncodeSite) -> tuple[ReencodedClip, ...]:
     """Encode the clips of `expected` again, in order. Raises what would stop a job, Interrupted among it."""
     made = shop.folder / "made"
     work = shop.folder / "work"
@@ -136,7 +136,7 @@ def reproduce(spec: JobSpec, expected: Mapping[int, str], shop: Workshop) -> tup
     return tuple(_again(spec, index, expected[index], shop) for index in sorted(expected))
 
 
-def verdict(again: Sequence[Again]) -> ReproduceMismatch | ReproduceIncomplete | None:
+def reproduction_failure(again: Sequence[ReencodedClip]) -> ReproduceMismatch | ReproduceIncomplete | None:
     """The failure of a reproduction that found problems, all of them. Where none differs, some were not judged."""
     problems = tuple(one.problem for one in again if one.problem is not None)
     differ = sum(one.differs for one in again)
@@ -150,8 +150,8 @@ def verdict(again: Sequence[Again]) -> ReproduceMismatch | ReproduceIncomplete |
 
 
 def recorded_differently(
-    spec: JobSpec, expected: Mapping[int, str], known: Mapping[int, Record]
-) -> tuple[Again, ...]:
+    spec: JobSpec, expected: Mapping[int, str], known: Mapping[int, RecordedProxy]
+) -> tuple[ReencodedClip, ...]:
     """Clips of `expected` of which the job's own attempts recorded different bytes: that needs no second encode."""
     told = {
         index: records_differ(known[index].attempt, known[index].differing)
@@ -159,7 +159,7 @@ def recorded_differently(
         if index in known and known[index].differing
     }
     return tuple(
-        Again(
+        ReencodedClip(
             index=index,
             expected=expected[index],
             found=None,
@@ -170,7 +170,7 @@ def recorded_differently(
     )
 
 
-def _again(spec: JobSpec, index: int, expected: str, shop: Workshop) -> Again:
+def _again(spec: JobSpec, index: int, expected: str, shop: EncodeSite) -> ReencodedClip:
     if shop.should_stop():
         raise Interrupted(message="The reproduction was stopped between clips.", stage="job")
     clip = spec.clips[index]
@@ -178,18 +178,18 @@ def _again(spec: JobSpec, index: int, expected: str, shop: Workshop) -> Again:
     ledger = Ledger(MemoryStore(), spec.job_id, 1, shop.worker, "reproduce")
     ledger.append("lock.acquired", {"attempt": 1, "job_id": spec.job_id})
     places = shop.places.allowing(shop.folder)
-    bench = Bench(shop.installed, shop.folder / "work", ledger, places, shop.should_stop, shop.watch)
+    bench = ClipContext(shop.installed, shop.folder / "work", ledger, places, shop.should_stop, shop.watch)
     shop.watch(ClipStarted(index, len(spec.clips), clip.source.files[0].uri, clip.expect.output_frames))
     try:
         done = make_clip(_elsewhere(spec, index, there), index, bench)
     except ClipFailure as why:
-        shop.watch(ClipEnded(index, failed(spec, index, why)))
+        shop.watch(ClipEnded(index, failed_clip(spec, index, why)))
         problem = _problem(clip, index, why.code, why.message)
-        return Again(index=index, expected=expected, found=None, path=None, problem=problem)
+        return ReencodedClip(index=index, expected=expected, found=None, path=None, problem=problem)
     shop.watch(ClipEnded(index, done))
     same = done.output_sha256 == expected
     told = f"a second encode gave {done.output_sha256}, the job has {expected}."
-    return Again(
+    return ReencodedClip(
         index=index,
         expected=expected,
         found=done.output_sha256,

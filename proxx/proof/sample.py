@@ -17,16 +17,16 @@ from proxx.contracts.error_bases import Problem, ProxxError
 from proxx.contracts.errors import Interrupted, SpecAltered, StoreDamaged
 from proxx.contracts.event import Worker, parse_event
 from proxx.contracts.job import JobSpec, read_spec
-from proxx.proof.verify import Record, records
+from proxx.proof.verify import RecordedProxy, records
 from proxx.s3.transport import Stop, never
 from proxx.store.base import Store
 from proxx.store.keys import event_key, spec_key
-from proxx.store.listing import glances
+from proxx.store.listing import list_jobs
 from proxx.store.status import State
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pick:
+class SampledClip:
     """One clip to encode again. expected: sha256 of its proxy. made_by: in which attempt, if the store has it.
 
     differing: attempts that recorded other bytes, which no job should ever do.
@@ -41,18 +41,18 @@ class Pick:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unreadable:
+class UnreadableJob:
     """A job of which the store does not tell enough to judge it."""
 
     job_id: str
     problem: Problem
 
 
-Found: TypeAlias = Pick | Unreadable
+SampleItem: TypeAlias = SampledClip | UnreadableJob
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class SampleScope:
     """not_made_on: a host whose own clips are left out. profile: only jobs of a profile of this name."""
 
     share: Fraction
@@ -62,7 +62,7 @@ class Wanted:
 
 
 @dataclass(kw_only=True)
-class Tally:
+class SampleTally:
     """What was passed while sampling. jobs, clips: those a sample was taken of. passed_over: unfinished, by state."""
 
     jobs: int = 0
@@ -72,7 +72,7 @@ class Tally:
     passed_over: Counter[State] = field(default_factory=Counter)
 
 
-def sample(store: Store, wanted: Wanted, tally: Tally, should_stop: Stop = never) -> Iterator[Found]:
+def sample(store: Store, wanted: SampleScope, tally: SampleTally, should_stop: Stop = never) -> Iterator[SampleItem]:
     """The clips, job after job by id: at least one, the first by fingerprint, where the share comes to none.
 
     Raises StoreUnavailable, Interrupted.
@@ -80,7 +80,7 @@ def sample(store: Store, wanted: Wanted, tally: Tally, should_stop: Stop = never
     least: _Job | None = None
     chosen = 0
     for job in _finished(store, wanted, tally, should_stop):
-        if isinstance(job, Unreadable):
+        if isinstance(job, UnreadableJob):
             yield job
             continue
         picked = [index for index, each in enumerate(job.spec.seals.clips) if is_in(each, wanted.share)]
@@ -113,9 +113,11 @@ class _Job:
         return min(self.spec.seals.clips)
 
 
-def _finished(store: Store, wanted: Wanted, tally: Tally, should_stop: Stop) -> Iterator[_Job | Unreadable]:
+def _finished(
+    store: Store, wanted: SampleScope, tally: SampleTally, should_stop: Stop
+) -> Iterator[_Job | UnreadableJob]:
     """One after the other; told from listings, and read only where they are finished."""
-    for seen in glances(store, wanted.since):
+    for seen in list_jobs(store, wanted.since):
         if should_stop():
             raise Interrupted(message="It was stopped between jobs.", stage="job")
         latest = seen.latest
@@ -164,7 +166,7 @@ def _spec(store: Store, job_id: str) -> JobSpec:
     return spec
 
 
-def _picks(store: Store, job: _Job, indices: list[int]) -> Iterator[Found]:
+def _picks(store: Store, job: _Job, indices: list[int]) -> Iterator[SampleItem]:
     job_id = job.spec.job_id
     try:
         known = records(store, job_id)
@@ -173,8 +175,8 @@ def _picks(store: Store, job: _Job, indices: list[int]) -> Iterator[Found]:
         return
     for index in indices:
         match known.get(index):
-            case Record(sha256=sha256, attempt=attempt, differing=differing) if attempt == job.attempt:
-                yield Pick(
+            case RecordedProxy(sha256=sha256, attempt=attempt, differing=differing) if attempt == job.attempt:
+                yield SampledClip(
                     spec=job.spec,
                     index=index,
                     expected=sha256,
@@ -187,5 +189,5 @@ def _picks(store: Store, job: _Job, indices: list[int]) -> Iterator[Found]:
                 yield _unreadable(job_id, StoreDamaged.code, said)
 
 
-def _unreadable(job_id: str, code: str, message: str) -> Unreadable:
-    return Unreadable(job_id=job_id, problem=Problem(f"job {job_id}", code, f"{message.rstrip('.')}."))
+def _unreadable(job_id: str, code: str, message: str) -> UnreadableJob:
+    return UnreadableJob(job_id=job_id, problem=Problem(f"job {job_id}", code, f"{message.rstrip('.')}."))

@@ -23,24 +23,24 @@ from proxx.contracts.errors import (
 )
 from proxx.contracts.fingerprint import digest_stream
 from proxx.contracts.job import Clip, JobContent, JobSpec, seal
-from proxx.contracts.naming import normalized
+from proxx.contracts.naming import normalized_name
 from proxx.contracts.profile import ProfileSpec
 from proxx.create.discover import Candidate
-from proxx.create.examine import examine
-from proxx.create.local_copy import at_hand
-from proxx.decide.clip import Decided, decide_clip
+from proxx.create.examine import examine_source
+from proxx.create.local_copy import local_file
+from proxx.decide.clip import ClipDecision, decide_clip
 from proxx.decide.relink import Difference, differences, relinks
 from proxx.ffmpeg.probe import decoders
-from proxx.ffmpeg.toolchain import Installed, require_cpu
+from proxx.ffmpeg.toolchain import InstalledToolchain, require_cpu
 from proxx.files.roots import OnDisk
 from proxx.files.source import OTHER_BYTES as OTHER_SOURCE
-from proxx.files.transfer import admit
-from proxx.proof.compare import Yard, problem, require_source
-from proxx.proof.reproduce import OF_THIS_MACHINE, OTHER_BYTES, Again, reproduce
-from proxx.proof.sample import Found, Pick, Unreadable
+from proxx.files.transfer import locate_source
+from proxx.proof.compare import ReencodeSession, clip_problem, require_source
+from proxx.proof.reproduce import OF_THIS_MACHINE, OTHER_BYTES, ReencodedClip, reproduce
+from proxx.proof.sample import SampledClip, SampleItem, UnreadableJob
 
 
-class Outlook(StrEnum):
+class PredictedOutcome(StrEnum):
     SAME = "SAME"
     RELINKS = "CHANGES, RELINKS"
     BREAKS = "WOULD NOT RELINK"
@@ -49,11 +49,11 @@ class Outlook(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Foreseen:
+class ClipPrediction:
     """What would become of one clip. output: its new place. found: sha256 of the new proxy. problem: why none."""
 
-    of: Found
-    outlook: Outlook
+    of: SampleItem
+    outlook: PredictedOutcome
     differences: tuple[Difference, ...] = ()
     output: str | None = None
     found: str | None = None
@@ -61,11 +61,11 @@ class Foreseen:
 
 
 @dataclass(kw_only=True)
-class Change:
+class UpgradeChange:
     """What would be another: the profile, the toolchain (as installed here), or both. None keeps the job's own."""
 
     profile: ProfileSpec | None = None
-    toolchain: Installed | None = None
+    toolchain: InstalledToolchain | None = None
     _decoders: dict[Path, frozenset[str]] = field(default_factory=dict)
 
     def decoders(self, ffmpeg: Path) -> frozenset[str]:
@@ -74,10 +74,10 @@ class Change:
         return self._decoders[ffmpeg]
 
 
-def foresee(found: Found, change: Change, yard: Yard) -> Foreseen:
+def predict_clip(found: SampleItem, change: UpgradeChange, yard: ReencodeSession) -> ClipPrediction:
     """Decide one clip again, make it, compare. Raises what would stop a job, Interrupted among it."""
-    if isinstance(found, Unreadable):
-        return Foreseen(of=found, outlook=Outlook.NOT_JUDGED, problem=found.problem)
+    if isinstance(found, UnreadableJob):
+        return ClipPrediction(of=found, outlook=PredictedOutcome.NOT_JUDGED, problem=found.problem)
     if yard.should_stop():
         raise Interrupted(message="The report was stopped between clips.", stage="job")
     profile = change.profile or found.spec.profile
@@ -100,9 +100,11 @@ def foresee(found: Found, change: Change, yard: Yard) -> Foreseen:
     return _compared(found, profile, clip, again)
 
 
-def _toolchain(pick: Pick, profile: ProfileSpec, change: Change, yard: Yard) -> Installed:
+def _toolchain(
+    pick: SampledClip, profile: ProfileSpec, change: UpgradeChange, yard: ReencodeSession
+) -> InstalledToolchain:
     if change.toolchain is None:
-        installed = yard.admit(pick.spec.toolchain, profile.cpu_flags)
+        installed = yard.require_toolchain(pick.spec.toolchain, profile.cpu_flags)
     else:
         installed = change.toolchain
         require_cpu(installed, profile.cpu_flags)
@@ -112,11 +114,18 @@ def _toolchain(pick: Pick, profile: ProfileSpec, change: Change, yard: Yard) -> 
     return installed
 
 
-def _decide(pick: Pick, profile: ProfileSpec, installed: Installed, change: Change, yard: Yard, folder: Path) -> Clip:
+def _decide(
+    pick: SampledClip,
+    profile: ProfileSpec,
+    installed: InstalledToolchain,
+    change: UpgradeChange,
+    yard: ReencodeSession,
+    folder: Path,
+) -> Clip:
     """The clip by creation's rules. Raises the ClipFailure that says why there would be none, Interrupted."""
     old = pick.spec.clips[pick.index]
     file = old.source.files[0]
-    spot = admit(yard.places, file)
+    spot = locate_source(yard.places, file)
     path = spot.path if isinstance(spot, OnDisk) else Path("/", spot.bucket, spot.key)
     candidate = Candidate(path=path, given=file.uri, folder="", spot=spot)
     known, accepted = change.decoders(installed.ffmpeg), old.recipe.decode_errors == "accept"
@@ -125,9 +134,9 @@ def _decide(pick: Pick, profile: ProfileSpec, installed: Installed, change: Chan
         if yard.should_stop():
             raise Interrupted(message="The report was stopped while a source was read.", stage="examine")
 
-    with at_hand(candidate, yard.places, folder, look) as there:
+    with local_file(candidate, yard.places, folder, look) as there:
         try:
-            facts = examine(
+            facts = examine_source(
                 there,
                 installed.ffprobe,
                 known,
@@ -143,7 +152,7 @@ def _decide(pick: Pick, profile: ProfileSpec, installed: Installed, change: Chan
     _require_same(facts.digest, file.digest)
     decided = decide_clip(profile, facts, _output(pick, profile), known, accepted)
     match decided:
-        case Decided(clip=clip):
+        case ClipDecision(clip=clip):
             return clip
         case failure:
             raise failure
@@ -160,16 +169,16 @@ def _require_same(found: str, expected: str) -> None:
         raise SourceChanged(message=OTHER_SOURCE, stage="source")
 
 
-def _output(pick: Pick, profile: ProfileSpec) -> str:
+def _output(pick: SampledClip, profile: ProfileSpec) -> str:
     """The proxy's place: the same, with the ending of the profile's container."""
     old = pick.spec.clips[pick.index].outputs[0].uri
     return f"{old.removesuffix('.' + pick.spec.profile.container)}.{profile.container}"
 
 
-def _sealed(pick: Pick, profile: ProfileSpec, installed: Installed, clip: Clip) -> JobSpec:
+def _sealed(pick: SampledClip, profile: ProfileSpec, installed: InstalledToolchain, clip: Clip) -> JobSpec:
     """A job of this one clip, for the engine; nobody ever sees it."""
     source, output = clip.source.files[0].uri, clip.outputs[0].uri
-    if normalized(source) == normalized(output):
+    if normalized_name(source) == normalized_name(output):
         raise OutputClaimed(message=f"its proxy would replace the source {source}.", output=output)
     return seal(
         JobContent(
@@ -183,16 +192,18 @@ def _sealed(pick: Pick, profile: ProfileSpec, installed: Installed, clip: Clip) 
     )
 
 
-def _without(pick: Pick, code: str, message: str) -> Foreseen:
-    outlook = Outlook.NOT_JUDGED if code in OF_THIS_MACHINE else Outlook.REFUSED
-    return Foreseen(of=pick, outlook=outlook, problem=problem(pick, code, message))
+def _without(pick: SampledClip, code: str, message: str) -> ClipPrediction:
+    outlook = PredictedOutcome.NOT_JUDGED if code in OF_THIS_MACHINE else PredictedOutcome.REFUSED
+    return ClipPrediction(of=pick, outlook=outlook, problem=clip_problem(pick, code, message))
 
 
-def _compared(pick: Pick, profile: ProfileSpec, clip: Clip, again: Again) -> Foreseen:
+def _compared(pick: SampledClip, profile: ProfileSpec, clip: Clip, again: ReencodedClip) -> ClipPrediction:
     found = (*differences(pick.spec.clips[pick.index], clip), *_encoding(pick.spec.profile, profile))
     same = again.problem is None
-    outlook = (Outlook.SAME if same else Outlook.RELINKS) if relinks(found) else Outlook.BREAKS
-    return Foreseen(of=pick, outlook=outlook, differences=found, output=clip.outputs[0].uri, found=again.found)
+    outlook = (
+        (PredictedOutcome.SAME if same else PredictedOutcome.RELINKS) if relinks(found) else PredictedOutcome.BREAKS
+    )
+    return ClipPrediction(of=pick, outlook=outlook, differences=found, output=clip.outputs[0].uri, found=again.found)
 
 
 def _encoding(old: ProfileSpec, new: ProfileSpec) -> tuple[Difference, ...]:

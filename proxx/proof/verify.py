@@ -15,14 +15,14 @@ from proxx.contracts.error_bases import Problem
 from proxx.contracts.errors import DiskFull, Interrupted, SourceMissing, SourceUnreadable, VerifyMismatch
 from proxx.contracts.fingerprint import digest_stream
 from proxx.contracts.job import JobSpec
-from proxx.ffmpeg.process import run
-from proxx.ffmpeg.progress import Progress
-from proxx.ffmpeg.toolchain import Installed
+from proxx.ffmpeg.process import run_encoder
+from proxx.ffmpeg.progress import EncodeProgress
+from proxx.ffmpeg.toolchain import InstalledToolchain
 from proxx.files.download import SPARE, bring
 from proxx.files.places import Places, leads_out
-from proxx.files.roots import InBucket, OnDisk, require_reachable
-from proxx.files.workdir import free_bytes, used
-from proxx.s3.faults import WireFault
+from proxx.files.roots import InBucket, OnDisk, require_places_here
+from proxx.files.workdir import free_bytes, working_in
+from proxx.s3.faults import StorageFault
 from proxx.store.attempts import read_attempts
 from proxx.store.base import Store
 
@@ -36,7 +36,7 @@ RECORDS_DIFFER: Final = "RECORDS_DIFFER"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class RecordedProxy:
     """What the job wrote down of a clip it made. attempt: the latest that made it. sha256: `sha256:hex`.
 
     differing: attempts that recorded other bytes, which no job should ever do.
@@ -54,17 +54,17 @@ def records_differ(attempt: int | None, differing: tuple[int, ...]) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rechecked:
+class VerifiedProxy:
     """One proxy as it is. problem: None where it is what was recorded."""
 
     index: int
     output: str
-    record: Record | None
+    record: RecordedProxy | None
     problem: Problem | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class VerifyProgress:
     """Progress: `done` of `size` bytes of a proxy hashed, or frames of it decoded."""
 
     index: int
@@ -73,9 +73,9 @@ class Reading:
     size: int
 
 
-def records(store: Store, job_id: str) -> Mapping[int, Record]:
+def records(store: Store, job_id: str) -> Mapping[int, RecordedProxy]:
     """By clip, what the job's attempts recorded as made. Raises StoreDamaged where the events do not tell."""
-    found: dict[int, Record] = {}
+    found: dict[int, RecordedProxy] = {}
     for attempt in read_attempts(store, job_id):
         _ = attempt.state  # a damaged ledger is no ground to judge on
         for event in attempt.events:
@@ -83,7 +83,7 @@ def records(store: Store, job_id: str) -> Mapping[int, Record]:
                 case "clip.completed", {"clip": int(clip), "sha256": str(sha256), "frames": int(frames)}:
                     before = found.get(clip)
                     other = (before.attempt,) if before and before.sha256 != sha256 else ()
-                    found[clip] = Record(
+                    found[clip] = RecordedProxy(
                         attempt=attempt.number,
                         sha256=sha256,
                         frames=frames,
@@ -94,29 +94,29 @@ def records(store: Store, job_id: str) -> Mapping[int, Record]:
     return found
 
 
-def recheck(
+def verify_proxies(
     spec: JobSpec,
-    known: Mapping[int, Record],
-    installed: Installed,
+    known: Mapping[int, RecordedProxy],
+    installed: InstalledToolchain,
     work: Path,
     *,
     places: Places | None = None,
     should_stop: Callable[[], bool] = lambda: False,
-    on_progress: Callable[[Reading], None] = lambda _: None,
-) -> tuple[Rechecked, ...]:
+    on_progress: Callable[[VerifyProgress], None] = lambda _: None,
+) -> tuple[VerifiedProxy, ...]:
     """Every clip's proxy, looked at in order. work: a folder for ffmpeg's words, and for copies from object storage.
 
     Raises Interrupted, PlaceUnreachable; DiskFull, WorkUnusable: a fault of `work` is none of a proxy.
     """
     reach = places or Places()
-    require_reachable(spec, reach.roots)
+    require_places_here(spec, reach.roots)
     return tuple(
         _Proxy(spec, index, known.get(index), installed, work, reach, should_stop, on_progress).look()
         for index in range(len(spec.clips))
     )
 
 
-def verdict(rechecked: tuple[Rechecked, ...]) -> VerifyMismatch | None:
+def verification_failure(rechecked: tuple[VerifiedProxy, ...]) -> VerifyMismatch | None:
     """The failure of a verification that found problems, all of them."""
     problems = tuple(one.problem for one in rechecked if one.problem is not None)
     if not problems:
@@ -128,19 +128,19 @@ def verdict(rechecked: tuple[Rechecked, ...]) -> VerifyMismatch | None:
 class _Proxy:
     spec: JobSpec
     index: int
-    record: Record | None
-    installed: Installed
+    record: RecordedProxy | None
+    installed: InstalledToolchain
     work: Path
     places: Places
     should_stop: Callable[[], bool]
-    on_progress: Callable[[Reading], None]
+    on_progress: Callable[[VerifyProgress], None]
 
     @property
     def output(self) -> str:
         return self.spec.clips[self.index].outputs[0].uri
 
-    def look(self) -> Rechecked:
-        return Rechecked(index=self.index, output=self.output, record=self.record, problem=self._problem())
+    def look(self) -> VerifiedProxy:
+        return VerifiedProxy(index=self.index, output=self.output, record=self.record, problem=self._problem())
 
     def _problem(self) -> Problem | None:
         if self.record is None:
@@ -174,7 +174,7 @@ class _Proxy:
             case InBucket() as spot:
                 copy = self.work / f"{self.index:05d}.proxy"
                 try:
-                    with used(self.work):
+                    with working_in(self.work):
                         size = self._size_with_room(spot)
                         digest = bring(
                             self.places, spot, copy, self.should_stop, lambda done: self._hashed(done, size)
@@ -187,7 +187,7 @@ class _Proxy:
         """Bytes of the object, for which there is room; 0 where it is not there, which the read tells better."""
         try:
             found = self.places.bucket(spot).head(spot.key)
-        except WireFault as fault:
+        except StorageFault as fault:
             raise SourceUnreadable(message="unread", detail=fault.detail) from fault
         if found is None:
             return 0
@@ -202,7 +202,7 @@ class _Proxy:
         return size
 
     def _hashed(self, done: int, size: int) -> None:
-        self.on_progress(Reading(index=self.index, stage="hash", done=done, size=size))
+        self.on_progress(VerifyProgress(index=self.index, stage="hash", done=done, size=size))
 
     def _digest(self, path: Path) -> str:
         size, digest = path.stat().st_size, None
@@ -217,15 +217,15 @@ class _Proxy:
         """Why a decode of picture and sound from end to end did not succeed, None where it did."""
         last = 0
 
-        def progress(step: Progress) -> None:
+        def progress(step: EncodeProgress) -> None:
             nonlocal last
             last = step.frame
-            self.on_progress(Reading(index=self.index, stage="decode", done=step.frame, size=frames))
+            self.on_progress(VerifyProgress(index=self.index, stage="decode", done=step.frame, size=frames))
 
         words = self.work / f"{self.index:05d}.log"
         argv = (*self.installed.ffmpeg_argv, *_DECODE_BEFORE, "-i", f"file:{path}", *_DECODE_AFTER)
-        with used(self.work):
-            ended = run(argv, cwd=self.work, log=words, on_progress=progress, should_stop=self.should_stop)
+        with working_in(self.work):
+            ended = run_encoder(argv, cwd=self.work, log=words, on_progress=progress, should_stop=self.should_stop)
         if ended.ending == "stopped":
             raise Interrupted(message="The verification was stopped.", clip=self.index, stage="verify")
         words.unlink()

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from proxx.s3.faults import Cause, WireFault
-from proxx.s3.transport import Pulse, Stop, Wire, never
+from proxx.s3.faults import Cause, StorageFault
+from proxx.s3.transport import ActivityClock, Stop, Transport, never
 
 PAGE: Final = 1000  # keys a listing request, which is S3's most
 CHUNK: Final = 1 << 20
@@ -23,7 +23,7 @@ _ABSENT: Final = frozenset({Cause.NO_KEY})
 
 
 @dataclass(frozen=True)
-class Head:
+class ObjectInfo:
     """What the server says of an object. size: bytes."""
 
     size: int
@@ -31,7 +31,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedObject:
     """One object of a listing. size: bytes."""
 
     key: str
@@ -39,7 +39,7 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Upload:
+class UnfinishedUpload:
     """A multipart upload that was begun and neither completed nor aborted. begun: the server's time."""
 
     key: str
@@ -50,7 +50,7 @@ class Upload:
 class Bucket:
     """The bucket `name`. All raise WireFault."""
 
-    def __init__(self, wire: Wire, name: str) -> None:
+    def __init__(self, wire: Transport, name: str) -> None:
         self.wire, self.name = wire, name
 
     def place(self, key: str = "") -> str:
@@ -58,19 +58,19 @@ class Bucket:
 
     # --- looking -----------------------------------------------------------------------------------------
 
-    def head(self, key: str) -> Head | None:
+    def head(self, key: str) -> ObjectInfo | None:
         """None where there is no such object. A missing bucket looks the same."""
 
-        async def do(client: Any, _: Pulse) -> Head:  # noqa: ANN401
+        async def do(client: Any, _: ActivityClock) -> ObjectInfo:  # noqa: ANN401
             answer = await client.head_object(Bucket=self.name, Key=key)
-            return Head(int(answer["ContentLength"]), str(answer.get("Metadata", {}).get(NONCE, "")))
+            return ObjectInfo(int(answer["ContentLength"]), str(answer.get("Metadata", {}).get(NONCE, "")))
 
         return self._or_none(lambda: self.wire.call("HeadObject", self.place(key), do))
 
     def get(self, key: str) -> tuple[bytes, str] | None:
         """The whole of a small object and its nonce; None where there is none."""
 
-        async def do(client: Any, pulse: Pulse) -> tuple[bytes, str]:  # noqa: ANN401
+        async def do(client: Any, pulse: ActivityClock) -> tuple[bytes, str]:  # noqa: ANN401
             answer = await client.get_object(Bucket=self.name, Key=key)
             data = b"".join([chunk async for chunk in _chunks(answer, pulse)])
             return data, str(answer.get("Metadata", {}).get(NONCE, ""))
@@ -80,7 +80,7 @@ class Bucket:
     def read(self, key: str, sink: Callable[[], Callable[[bytes], None]], should_stop: Stop = never) -> bool:
         """Give a large object to a sink, which is made anew where it has to be read again. False: there is none."""
 
-        async def do(client: Any, pulse: Pulse) -> bool:  # noqa: ANN401
+        async def do(client: Any, pulse: ActivityClock) -> bool:  # noqa: ANN401
             answer = await client.get_object(Bucket=self.name, Key=key)
             take = sink()
             async for chunk in _chunks(answer, pulse):
@@ -95,7 +95,7 @@ class Bucket:
     def touch(self, key: str) -> bool:
         """Whether the object is there and may be read, and nothing more. A missing bucket is a fault."""
 
-        async def do(client: Any, pulse: Pulse) -> bool:  # noqa: ANN401
+        async def do(client: Any, pulse: ActivityClock) -> bool:  # noqa: ANN401
             answer = await client.get_object(Bucket=self.name, Key=key, Range="bytes=0-0")
             async for _ in _chunks(answer, pulse):
                 pass
@@ -103,7 +103,7 @@ class Bucket:
 
         try:
             return self.wire.call("GetObject", self.place(key), do)
-        except WireFault as fault:
+        except StorageFault as fault:
             if fault.cause in _ABSENT:
                 return False
             if fault.status == 416:  # an object without a byte
@@ -112,7 +112,7 @@ class Bucket:
 
     def pages(
         self, prefix: str, *, folders: bool = False, after: str = ""
-    ) -> Iterator[tuple[tuple[Listed, ...], tuple[str, ...]]]:
+    ) -> Iterator[tuple[tuple[ListedObject, ...], tuple[str, ...]]]:
         """Objects below `prefix` in the order of their keys, a thousand a request; with folders, only those directly
         below it, and the folders there. after: a key to begin behind.
         """
@@ -124,14 +124,14 @@ class Bucket:
             elif after:
                 more["StartAfter"] = after
             answer = self._page(prefix, more)
-            objects = tuple(Listed(one["Key"], int(one["Size"])) for one in answer.get("Contents", ()))
+            objects = tuple(ListedObject(one["Key"], int(one["Size"])) for one in answer.get("Contents", ()))
             yield objects, tuple(one["Prefix"] for one in answer.get("CommonPrefixes", ()))
             token = answer.get("NextContinuationToken", "")
             if not answer.get("IsTruncated") or not token:
                 return
 
     def _page(self, prefix: str, more: dict[str, str]) -> dict[str, Any]:
-        async def do(client: Any, _: Pulse) -> dict[str, Any]:  # noqa: ANN401
+        async def do(client: Any, _: ActivityClock) -> dict[str, Any]:  # noqa: ANN401
             found: dict[str, Any] = await client.list_objects_v2(
                 Bucket=self.name, Prefix=prefix, MaxKeys=PAGE, **more
             )
@@ -144,7 +144,7 @@ class Bucket:
     def create(self, key: str, data: bytes, nonce: str) -> None:
         """A small object, unless something has the key: then the cause is EXISTS."""
 
-        async def do(client: Any, _: Pulse) -> None:  # noqa: ANN401
+        async def do(client: Any, _: ActivityClock) -> None:  # noqa: ANN401
             await client.put_object(Bucket=self.name, Key=key, Body=data, IfNoneMatch="*", Metadata={NONCE: nonce})
 
         self.wire.call("PutObject", self.place(key), do)
@@ -162,8 +162,8 @@ class Bucket:
         so that what it raises leaves nothing behind. sink: made anew for each time that it is sent, given all of it.
         """
 
-        async def do(client: Any, pulse: Pulse) -> None:  # noqa: ANN401
-            with Body(made, pulse, before_end, sink()) as body:
+        async def do(client: Any, pulse: ActivityClock) -> None:  # noqa: ANN401
+            with UploadBody(made, pulse, before_end, sink()) as body:
                 try:
                     await client.put_object(
                         Bucket=self.name, Key=key, Body=body, IfNoneMatch="*", Metadata={NONCE: nonce}
@@ -180,7 +180,7 @@ class Bucket:
     def remove_own(self, key: str) -> None:
         """Take back what this process created just now, for a trial."""
 
-        async def do(client: Any, _: Pulse) -> None:  # noqa: ANN401
+        async def do(client: Any, _: ActivityClock) -> None:  # noqa: ANN401
             await client.delete_object(Bucket=self.name, Key=key)
 
         self.wire.call("DeleteObject", self.place(key), do)
@@ -188,13 +188,13 @@ class Bucket:
     def _or_none(self, ask: Callable[[], T]) -> T | None:
         try:
             return ask()
-        except WireFault as fault:
+        except StorageFault as fault:
             if fault.cause in _ABSENT:
                 return None
             raise
 
 
-async def _chunks(answer: dict[str, Any], pulse: Pulse) -> Any:  # noqa: ANN401
+async def _chunks(answer: dict[str, Any], pulse: ActivityClock) -> Any:  # noqa: ANN401
     """The body as it comes. Raises ConnectionError where it is shorter than was said."""
     said, got = int(answer["ContentLength"]), 0
     async with answer["Body"] as body:
@@ -206,11 +206,11 @@ async def _chunks(answer: dict[str, Any], pulse: Pulse) -> Any:  # noqa: ANN401
         raise ConnectionError("the answer ended early")
 
 
-class Body(io.FileIO):
+class UploadBody(io.FileIO):
     """A file on its way out. refused: what `before_end` raised, which ended the request."""
 
     def __init__(
-        self, path: Path, pulse: Pulse, before_end: Callable[[], None], sink: Callable[[bytes], object]
+        self, path: Path, pulse: ActivityClock, before_end: Callable[[], None], sink: Callable[[bytes], object]
     ) -> None:
         super().__init__(path, "rb")
         self.refused: BaseException | None = None

@@ -13,7 +13,7 @@ CONNECT_SECONDS: Final = 10
 CONNECTIONS: Final = 10
 
 
-def make(patience: float) -> Any:  # noqa: ANN401  (s3fs has no types)
+def make_file_system(patience: float) -> Any:  # noqa: ANN401  (s3fs has no types)
     """A file system of s3fs: it finds endpoint and credentials when it is first used. patience: in seconds."""
     files = _unconfigured()(
         skip_instance_cache=True,
@@ -36,7 +36,7 @@ def make(patience: float) -> Any:  # noqa: ANN401  (s3fs has no types)
     return files
 
 
-async def of(files: Any) -> Any:  # noqa: ANN401
+async def client_of(files: Any) -> Any:  # noqa: ANN401
     """The client, made where there is none yet."""
     client = await files.set_session()
     client.meta.events.register_last("before-parameter-build.s3", _stay, unique_id="proxx-stay")

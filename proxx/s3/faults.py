@@ -136,7 +136,7 @@ _BY_STATUS: Final[Mapping[int, Cause]] = {
 _NEVER_A_GATEWAYS: Final = frozenset({301, 302, 303, 307, 308, 401, 404, 405})
 
 
-class WireFault(Exception):
+class StorageFault(Exception):
     """A request failed, after all resends. Never leaves the modules that speak of storage.
 
     code, status: the server's own, "" and 0 where no answer came. uncertain: a write may have happened; after a

@@ -41,7 +41,7 @@ class Incident:
         return f"{self.action} {self.place}: {self.kind}{count}{why}{after}"
 
 
-class Journal:
+class IncidentJournal:
     """Incidents until an event takes them along. For several threads at once."""
 
     def __init__(self) -> None:

@@ -12,9 +12,9 @@ from math import ceil
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from proxx.s3.bucket import NONCE, Bucket, Upload
-from proxx.s3.faults import Cause, WireFault
-from proxx.s3.transport import Pulse, Stop, never
+from proxx.s3.bucket import NONCE, Bucket, UnfinishedUpload
+from proxx.s3.faults import Cause, StorageFault
+from proxx.s3.transport import ActivityClock, Stop, never
 
 PARTS: Final = 10_000  # of one upload, at most
 PART: Final = 64 << 20  # bytes; larger where 10,000 of them would not do
@@ -22,10 +22,10 @@ COMPLETING: Final = 900  # seconds; Amazon's takes minutes, and sends blanks mea
 Sink: TypeAlias = Callable[[bytes], object]
 
 
-def begin(bucket: Bucket, key: str, nonce: str) -> str:
+def begin_upload(bucket: Bucket, key: str, nonce: str) -> str:
     """The id of a new upload."""
 
-    async def do(client: Any, _: Pulse) -> str:  # noqa: ANN401
+    async def do(client: Any, _: ActivityClock) -> str:  # noqa: ANN401
         answer = await client.create_multipart_upload(Bucket=bucket.name, Key=key, Metadata={NONCE: nonce})
         return str(answer["UploadId"])
 
@@ -51,7 +51,7 @@ def send(
     with made.open("rb") as file:
         for number in range(1, ceil(size / step) + 1):
             if should_stop():  # a part may be gone before anybody looks
-                raise WireFault(Cause.STOPPED, "UploadPart", bucket.place(key))
+                raise StorageFault(Cause.STOPPED, "UploadPart", bucket.place(key))
             piece = file.read(step)
             seen(piece)
             tags.append(_send_one(bucket, key, upload_id, number, piece, should_stop))
@@ -59,7 +59,7 @@ def send(
 
 
 def _send_one(bucket: Bucket, key: str, upload_id: str, number: int, piece: bytes, should_stop: Stop) -> str:
-    async def do(client: Any, pulse: Pulse) -> str:  # noqa: ANN401
+    async def do(client: Any, pulse: ActivityClock) -> str:  # noqa: ANN401
         answer = await client.upload_part(
             Bucket=bucket.name,
             Key=key,
@@ -75,7 +75,7 @@ def _send_one(bucket: Bucket, key: str, upload_id: str, number: int, piece: byte
 class _Piece(io.BytesIO):
     """A part on its way out: each read is a sign of life."""
 
-    def __init__(self, data: bytes, pulse: Pulse) -> None:
+    def __init__(self, data: bytes, pulse: ActivityClock) -> None:
         super().__init__(data)
         self._pulse = pulse
 
@@ -93,7 +93,7 @@ def complete(bucket: Bucket, key: str, upload_id: str, tags: tuple[str, ...]) ->
     """
     parts = [{"PartNumber": number, "ETag": tag} for number, tag in enumerate(tags, 1)]
 
-    async def do(client: Any, _: Pulse) -> None:  # noqa: ANN401
+    async def do(client: Any, _: ActivityClock) -> None:  # noqa: ANN401
         await client.complete_multipart_upload(
             Bucket=bucket.name, Key=key, UploadId=upload_id, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
         )
@@ -104,32 +104,32 @@ def complete(bucket: Bucket, key: str, upload_id: str, tags: tuple[str, ...]) ->
 def abort(bucket: Bucket, key: str, upload_id: str) -> bool:
     """Throw an upload away with its parts. False: there was none any more."""
 
-    async def do(client: Any, _: Pulse) -> None:  # noqa: ANN401
+    async def do(client: Any, _: ActivityClock) -> None:  # noqa: ANN401
         await client.abort_multipart_upload(Bucket=bucket.name, Key=key, UploadId=upload_id)
 
     try:
         bucket.wire.call("AbortMultipartUpload", bucket.place(key), do)
-    except WireFault as fault:
+    except StorageFault as fault:
         if fault.cause in (Cause.NO_UPLOAD, Cause.NO_KEY):
             return False
         raise
     return True
 
 
-def unfinished(bucket: Bucket, prefix: str) -> Iterator[Upload]:
+def unfinished(bucket: Bucket, prefix: str) -> Iterator[UnfinishedUpload]:
     """Uploads below `prefix` that were begun and neither completed nor aborted, a thousand a request."""
     more: dict[str, str] = {}
     while True:
         answer = _uploads(bucket, prefix, more)
         for one in answer.get("Uploads", ()):
-            yield Upload(one["Key"], one["UploadId"], one["Initiated"].strftime("%Y-%m-%d %H:%M:%SZ"))
+            yield UnfinishedUpload(one["Key"], one["UploadId"], one["Initiated"].strftime("%Y-%m-%d %H:%M:%SZ"))
         if not answer.get("IsTruncated"):
             return
         more = {"KeyMarker": answer["NextKeyMarker"], "UploadIdMarker": answer.get("NextUploadIdMarker", "")}
 
 
 def _uploads(bucket: Bucket, prefix: str, more: dict[str, str]) -> dict[str, Any]:
-    async def do(client: Any, _: Pulse) -> dict[str, Any]:  # noqa: ANN401
+    async def do(client: Any, _: ActivityClock) -> dict[str, Any]:  # noqa: ANN401
         found: dict[str, Any] = await client.list_multipart_uploads(Bucket=bucket.name, Prefix=prefix, **more)
         return found
 

@@ -17,8 +17,8 @@ from itertools import count
 from typing import Any, Final, TypeVar
 
 from proxx.s3 import client as wireclient
-from proxx.s3.faults import RESENT, Cause, WireFault, cause_of_error
-from proxx.s3.incidents import Incident, Journal
+from proxx.s3.faults import RESENT, Cause, StorageFault, cause_of_error
+from proxx.s3.incidents import Incident, IncidentJournal
 
 RESENDS: Final = 5  # what a new store's record says, where nobody says otherwise
 PAUSES: Final = (0.25, 0.5, 1.0, 2.0, 4.0)  # seconds before each resend, the last one for all that follow
@@ -34,7 +34,7 @@ def never() -> bool:
     return False
 
 
-class Pulse:
+class ActivityClock:
     """When the last byte of a request went or came: what tells a slow transfer from a dead one."""
 
     def __init__(self) -> None:
@@ -60,12 +60,12 @@ class Pulse:
         return 0.0 if self._held else time.monotonic() - self.last
 
 
-Action = Callable[[Any, Pulse], Awaitable[T]]
+Action = Callable[[Any, ActivityClock], Awaitable[T]]
 """What a request does with the client (aiobotocore's, which has no types). Called anew for each resend."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
+class TransportTiming:
     """How long things may take, for tests to shorten: seconds."""
 
     patience: float = PATIENCE_SECONDS
@@ -76,17 +76,19 @@ class _Stopped(Exception):
     pass
 
 
-class Wire:
+class Transport:
     """One object storage as this process reaches it. For several threads at once; good on both sides of a fork.
 
     resends: how often a request may be sent again. sent: requests so far, resends among them.
     """
 
-    def __init__(self, *, resends: int = RESENDS, journal: Journal | None = None, pace: Pace | None = None) -> None:
+    def __init__(
+        self, *, resends: int = RESENDS, journal: IncidentJournal | None = None, pace: TransportTiming | None = None
+    ) -> None:
         self.resends = resends
-        self.journal = journal or Journal()
+        self.journal = journal or IncidentJournal()
         self.sent = 0
-        self._pace = pace or Pace()
+        self._pace = pace or TransportTiming()
         self._files: Any = None
         self._inherited: Any = None
         self._pid = 0
@@ -111,7 +113,7 @@ class Wire:
             since = time.monotonic()
             try:
                 answer = self._once(action, place, do, should_stop, max(patience, self._pace.patience))
-            except WireFault as fault:
+            except StorageFault as fault:
                 uncertain = fault.uncertain = uncertain or fault.uncertain
                 if fault.cause not in RESENT or number > self.resends:
                     raise
@@ -134,12 +136,12 @@ class Wire:
                 return answer
         raise AssertionError("counting does not end")
 
-    def _pause(self, number: int, fault: WireFault, should_stop: Stop) -> None:
+    def _pause(self, number: int, fault: StorageFault, should_stop: Stop) -> None:
         pauses = self._pace.pauses
         end = time.monotonic() + pauses[min(number, len(pauses)) - 1]
         while (left := end - time.monotonic()) > 0:
             if should_stop():
-                raise WireFault(Cause.STOPPED, fault.action, fault.place) from fault
+                raise StorageFault(Cause.STOPPED, fault.action, fault.place) from fault
             time.sleep(min(left, _TICK))
 
     def _once(self, action: str, place: str, do: Action[T], should_stop: Stop, patience: float) -> T:
@@ -150,13 +152,13 @@ class Wire:
             files = self._connected()
             answer: T = sync(files.loop, self._attend, files, do, should_stop, patience)
         except _Stopped:
-            fault = WireFault(Cause.STOPPED, action, place)
+            fault = StorageFault(Cause.STOPPED, action, place)
         except Exception as why:
             known = cause_of_error(why)
             if known is None:
                 raise
             cause, code, status = known
-            fault = WireFault(cause, action, place, code, status)
+            fault = StorageFault(cause, action, place, code, status)
         else:
             return answer
         raise fault  # here, and not above: what the libraries say can hold key ids, and would hang on it
@@ -171,10 +173,10 @@ class Wire:
         """The request, watched: ended when told to stop, or when nothing moves for too long."""
         import asyncio
 
-        pulse = Pulse()
+        pulse = ActivityClock()
 
         async def request() -> T:
-            client = await wireclient.of(files)
+            client = await wireclient.client_of(files)
             pulse.beat()
             return await do(client, pulse)
 
@@ -198,7 +200,7 @@ class Wire:
                 if self._pid != os.getpid():
                     # Kept, not closed: its connections and their poll are still the parent's.
                     self._inherited = (self._inherited, self._files)
-                    self._files, self._pid = wireclient.make(self._pace.patience), os.getpid()
+                    self._files, self._pid = wireclient.make_file_system(self._pace.patience), os.getpid()
         return self._files
 
 

@@ -17,7 +17,7 @@ from proxx.store.keys import attempts_folder, event_key, parse
 
 
 @dataclass(frozen=True)
-class Absent:
+class NotBegun:
     """Nobody has taken the attempt."""
 
 
@@ -54,12 +54,12 @@ class Attempt:
     problems: tuple[str, ...] = ()
 
     @property
-    def state(self) -> Absent | Open | Closed:
+    def state(self) -> NotBegun | Open | Closed:
         """Raises StoreDamaged where the events do not tell."""
         if self.problems:
             raise StoreDamaged(message="; ".join(self.problems))
         if not self.events:
-            return Absent()
+            return NotBegun()
         first, last = self.events[0], self.events[-1]
         if last.type in TERMINAL:
             return Closed(last, first if first.type == "lock.acquired" else None)
@@ -136,7 +136,7 @@ def announcements(store: Store, job_id: str) -> dict[str, frozenset[str]]:
     return found
 
 
-def uploads(store: Store, job_id: str) -> dict[str, tuple[str, ...]]:
+def announced_uploads(store: Store, job_id: str) -> dict[str, tuple[str, ...]]:
     """Output to the ids of uploads in parts that were announced for it, whatever became of them."""
     found: dict[str, tuple[str, ...]] = {}
     for attempt in read_attempts(store, job_id):
@@ -154,7 +154,7 @@ def with_announcement(known: dict[str, frozenset[str]], event: Event) -> dict[st
     return {**known, output: known.get(output, frozenset()) | {sha256}}
 
 
-def ours(store: Store, job_id: str, output_uri: str, sha256: str) -> bool:
+def is_own_output(store: Store, job_id: str, output_uri: str, sha256: str) -> bool:
     """Whether this job announced that it publishes these bytes there."""
     return sha256 in announcements(store, job_id).get(output_uri, frozenset())
 

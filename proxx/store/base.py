@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from typing import Protocol
 
-from proxx.s3.incidents import Journal
+from proxx.s3.incidents import IncidentJournal
 from proxx.store.keys import is_key
 
 
@@ -22,7 +22,7 @@ class Store(Protocol):
         """How to open this store again."""
 
     @property
-    def journal(self) -> Journal:
+    def journal(self) -> IncidentJournal:
         """What happened on the way to this store: requests that were sent again, slow answers."""
 
     def create(self, key: str, data: bytes) -> bytes | None:
@@ -49,7 +49,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._objects: dict[str, bytes] = {}
         self._lock = threading.Lock()
-        self.journal = Journal()
+        self.journal = IncidentJournal()
 
     def create(self, key: str, data: bytes) -> bytes | None:
         check_key(key)

@@ -6,7 +6,7 @@ from typing import Final
 
 from proxx.contracts.canonical import NotCanonical, canonical_bytes, read_json
 from proxx.contracts.errors import StoreDamaged
-from proxx.store.attempts import uploads
+from proxx.store.attempts import announced_uploads
 from proxx.store.base import Store
 from proxx.store.keys import claim_digest, claim_key, is_job_id
 
@@ -38,7 +38,7 @@ def former_uploads(store: Store, job_id: str, output: str) -> tuple[str, ...]:
     name, generation = claim_digest(output), 1
     found: list[str] = []
     while (claim := store.read(claim_key(output, generation))) is not None and (owner := owner_of(claim)) != job_id:
-        for its, ids in uploads(store, owner).items():
+        for its, ids in announced_uploads(store, owner).items():
             found += ids if claim_digest(its) == name else ()
         generation += 1
     return tuple(found)

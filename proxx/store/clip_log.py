@@ -12,7 +12,7 @@ from proxx.store.ledger import Ledger
 HALF: Final = 2 << 20  # bytes kept of each end; a damaged hour can say gigabytes
 
 
-def keep_log(words: Path, clip: int, ledger: Ledger) -> str:
+def store_clip_log(words: Path, clip: int, ledger: Ledger) -> str:
     """Put the log into the store; returns its name within the attempt. Raises LedgerFailed."""
     key = clip_log_key(ledger.job_id, ledger.attempt, clip)
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from proxx.contracts.errors import StoreRefused, StoreUnavailable
-from proxx.s3.incidents import Journal
+from proxx.s3.incidents import IncidentJournal
 from proxx.store.base import check_folder, check_key
 from proxx.store.keys import is_key
 
@@ -29,7 +29,7 @@ class FileStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.journal = Journal()
+        self.journal = IncidentJournal()
         self._durable: set[Path] = set()  # folders whose entry in their parent this process has synced
 
     @property

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from proxx.contracts.fingerprint import digest_bytes
-from proxx.contracts.naming import normalized
+from proxx.contracts.naming import normalized_name
 
 Kind: TypeAlias = Literal[
     "store",
@@ -206,7 +206,7 @@ def _clock(time: str) -> str:
 
 def claim_digest(uri: str) -> str:
     """The same for all names that are one file on some file system media travels over."""
-    return digest_bytes(normalized(uri).encode()).removeprefix("sha256:")
+    return digest_bytes(normalized_name(uri).encode()).removeprefix("sha256:")
 
 
 def claim_key(uri: str, generation: int) -> str:

@@ -23,10 +23,10 @@ from proxx.contracts.event import (
     stamp,
     utc_now,
 )
-from proxx.s3.incidents import Journal
+from proxx.s3.incidents import IncidentJournal
 from proxx.store.attempts import (
+    announced_uploads,
     announcements,
-    uploads,
     with_announcement,
 )
 from proxx.store.base import Store
@@ -55,7 +55,7 @@ class Ledger:
         run_id: str,
         *,
         clock: Clock = utc_now,
-        journals: tuple[Journal, ...] = (),
+        journals: tuple[IncidentJournal, ...] = (),
     ) -> None:
         """journals: besides the store's own, whose incidents go along in the envelopes of events."""
         self.store, self.job_id, self.attempt = store, job_id, attempt
@@ -144,7 +144,7 @@ class Ledger:
         if self.attempt == 1:
             return ()
         if self._uploads is None:
-            self._uploads = self._told(uploads)
+            self._uploads = self._told(announced_uploads)
         return self._uploads.get(output, ())
 
     def former_uploads(self, output: str) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ class _Seen:
     taken: int = 0
 
 
-def glances(store: Store, since: date | None = None) -> Iterator[JobStatus]:
+def list_jobs(store: Store, since: date | None = None) -> Iterator[JobStatus]:
     """Every job the store has anything of, by id; with `since`, those that something happened to on that day (UTC)
     or later. Raises StoreUnavailable.
     """

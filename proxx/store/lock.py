@@ -24,8 +24,8 @@ from proxx.contracts.errors import (
     StoreUnavailable,
 )
 from proxx.contracts.event import TERMINAL, Clock, Event, Worker, make_event, parse_event, stamp, utc_now
-from proxx.s3.incidents import Journal
-from proxx.store.attempts import Absent, Attempt, Closed, Open, first_code, read_attempts
+from proxx.s3.incidents import IncidentJournal
+from proxx.store.attempts import Attempt, Closed, NotBegun, Open, first_code, read_attempts
 from proxx.store.base import Store
 from proxx.store.keys import (
     index_ended_key,
@@ -50,7 +50,7 @@ def acquire(
     *,
     notes: Mapping[str, Json] | None = None,
     clock: Clock = utc_now,
-    journals: tuple[Journal, ...] = (),
+    journals: tuple[IncidentJournal, ...] = (),
 ) -> Ledger:
     """Take the attempt. Raises refusals only (JobUnknown, Locked, AttemptClosed, AttemptOutOfOrder, JobRetired,
     StoreUnavailable): whoever gets a Ledger back holds the lock, and nobody else does.
@@ -149,7 +149,7 @@ def _refuse_unless_free(store: Store, job_id: str, attempt: int) -> None:
                     result=result,
                     run_id=acquired.envelope.run_id if acquired else "",
                 )
-            case Absent():
+            case NotBegun():
                 pass
     if not states:
         if attempt > 1:

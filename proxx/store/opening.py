@@ -10,9 +10,9 @@ from typing import Final
 
 from proxx.contracts.canonical import Json, NotCanonical, canonical_bytes, read_json
 from proxx.contracts.errors import StoreDamaged, StoreMismatch, StoreRefused
-from proxx.contracts.naming import bucket_fault
-from proxx.contracts.uri import NoFile, file_path, without_secrets
-from proxx.s3.transport import RESENDS, Wire
+from proxx.contracts.naming import bucket_name_problem
+from proxx.contracts.uri import InvalidFileUri, file_path, without_secrets
+from proxx.s3.transport import RESENDS, Transport
 from proxx.store.base import MemoryStore, Store
 from proxx.store.file import FileStore
 from proxx.store.keys import STORE_KEY, is_key
@@ -22,7 +22,7 @@ SCHEMA: Final = "proxx.store/1"
 LAYOUT: Final = 1
 
 
-def open_store(url: str, wire: Wire | None = None) -> Store:
+def open_store(url: str, wire: Transport | None = None) -> Store:
     """The store at a path, a `file:///` URL, `s3://bucket/prefix` or `memory:`. Touches nothing yet.
 
     wire: how object storage is reached, where not in the standard way. Raises StoreRefused.
@@ -38,7 +38,7 @@ def open_store(url: str, wire: Wire | None = None) -> Store:
     if name == "file":
         try:
             return FileStore(Path(file_path(url)))
-        except NoFile as why:
+        except InvalidFileUri as why:
             raise StoreRefused(message="a file: store is written file:///absolute/path", detail=str(why)) from why
     if name == "s3":
         return _in_bucket(url, wire)
@@ -47,11 +47,11 @@ def open_store(url: str, wire: Wire | None = None) -> Store:
     )
 
 
-def _in_bucket(url: str, wire: Wire | None) -> Store:
+def _in_bucket(url: str, wire: Transport | None) -> Store:
     """Raises StoreRefused; the URL is not shown then, it may hold a password."""
     bucket, _, prefix = url[len("s3://") :].partition("/")
     prefix = prefix.rstrip("/")
-    if not url.startswith("s3://") or bucket_fault(bucket) or (prefix and not is_key(prefix)):
+    if not url.startswith("s3://") or bucket_name_problem(bucket) or (prefix and not is_key(prefix)):
         raise StoreRefused(
             message="a store in object storage is written s3://bucket/prefix, the prefix in small letters, digits, "
             "`.`, `_`, `-` and `/`; credentials and endpoint come from the environment, a profile or a role"
@@ -68,19 +68,19 @@ class StoreIdentity:
     resends: int
 
 
-def identity(store: Store) -> StoreIdentity | None:
+def store_identity(store: Store) -> StoreIdentity | None:
     """Who the store is; None where there is none yet (readers never make one)."""
     data = store.read(STORE_KEY)
     return None if data is None else _parse_identity(data)
 
 
-def init(store: Store, *, resends: int = RESENDS) -> StoreIdentity:
+def initialize_store(store: Store, *, resends: int = RESENDS) -> StoreIdentity:
     """Who the store is; makes it at a writer's first use. resends: for a new one, how often a request may be sent
     again; 0 is allowed, and what stands in the record of a store that is there is never changed.
     """
     # The listing first: whoever makes jobs has made store.json before.
     inhabited = {"jobs", "claims", "index"} & set(store.children(""))
-    if known := identity(store):
+    if known := store_identity(store):
         return known
     if inhabited:
         raise StoreDamaged(message="the store has jobs but no store.json")
@@ -89,9 +89,9 @@ def init(store: Store, *, resends: int = RESENDS) -> StoreIdentity:
     return _parse_identity(store.create(STORE_KEY, data) or data)
 
 
-def admit(store: Store, expected: str) -> StoreIdentity:
+def require_store(store: Store, expected: str) -> StoreIdentity:
     """The store, when it is the one with uuid `expected`; makes nothing. Raises StoreMismatch."""
-    known = identity(store)
+    known = store_identity(store)
     if known is None or known.uuid != expected:
         found = "there is no store here" if known is None else f"this is store {known.uuid}"
         raise StoreMismatch(message=f"the job belongs to store {expected}", detail=f"{found}: {store.uri}")

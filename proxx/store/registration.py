@@ -54,7 +54,7 @@ class Registration(Contract):
     envelope: Stamp
 
 
-class Refused(Contract):
+class RefusalRecord(Contract):
     """What was refused before an attempt began, for the operator. attempt: the one asked for, if one was."""
 
     schema_: Literal["proxx.refusal/1"] = Field(alias="schema")
@@ -116,7 +116,7 @@ def registered_jobs(store: Store) -> tuple[str, ...]:
 def record_refusal(store: Store, job_id: str, error: ProxxError, envelope: Stamp, attempt: int | None = None) -> str:
     """Write down why a job was refused before an attempt began; uses up no attempt. Returns the record's key."""
     key = refusal_key(job_id, envelope.nonce)
-    record = Refused(
+    record = RefusalRecord(
         schema_="proxx.refusal/1",
         code=error.code,
         message=error.message,

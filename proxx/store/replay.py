@@ -18,7 +18,7 @@ from proxx.contracts.result import ExecutionResult
 from proxx.store.attempts import read_attempts
 from proxx.store.base import MemoryStore, Store
 from proxx.store.keys import JOBS, claim_digest, is_job_id, parse
-from proxx.store.status import AttemptStatus, Entry, State, history, job_status
+from proxx.store.status import AttemptStatus, Entry, State, job_history, job_status
 
 
 class ClipStory(Contract):
@@ -76,7 +76,7 @@ class OutputStory(Contract):
 
 
 @dataclass(frozen=True)
-class Line:
+class TimelineEntry:
     """One event in the fleet's timeline. at: its time, or that of an earlier event of the job where that is later."""
 
     at: str
@@ -148,18 +148,18 @@ def result_bytes(result: ExecutionResult) -> bytes:
     return pretty_bytes(result.to_json())
 
 
-def lines(job: JobStory, since: str = "") -> Iterator[Line]:
+def job_timeline(job: JobStory, since: str = "") -> Iterator[TimelineEntry]:
     """A job's part of the timeline. since: a day (`2026-01-31`, UTC) or time; what was before is left out."""
     at = ""
     for entry in job.entries:
         at = max(at, entry.time)
         if at >= since:
-            yield Line(at, job.job_id, entry)
+            yield TimelineEntry(at, job.job_id, entry)
 
 
-def timeline(jobs: Iterable[JobStory], since: str = "") -> tuple[Line, ...]:
+def timeline(jobs: Iterable[JobStory], since: str = "") -> tuple[TimelineEntry, ...]:
     """All events of all jobs in order of time."""
-    return tuple(sorted((line for job in jobs for line in lines(job, since)), key=lambda line: line.order))
+    return tuple(sorted((line for job in jobs for line in job_timeline(job, since)), key=lambda line: line.order))
 
 
 def outputs(jobs: Sequence[JobStory]) -> tuple[OutputStory, ...]:
@@ -203,7 +203,7 @@ def _publications(job_id: str, attempt: AttemptStory) -> Iterator[tuple[str, Pub
 
 
 def _job(store: MemoryStore, job_id: str) -> JobStory:
-    status, told = job_status(store, job_id), history(store, job_id)
+    status, told = job_status(store, job_id), job_history(store, job_id)
     attempts: list[AttemptStory] = []
     problems = list(told.problems)
     for attempt in status.attempts:

@@ -13,9 +13,9 @@ from typing import Final
 from proxx.contracts.canonical import NotCanonical, read_json
 from proxx.contracts.errors import StoreRefused, StoreUnavailable
 from proxx.s3.bucket import Bucket
-from proxx.s3.faults import Cause, WireFault
-from proxx.s3.incidents import Incident, Journal
-from proxx.s3.transport import Wire
+from proxx.s3.faults import Cause, StorageFault
+from proxx.s3.incidents import Incident, IncidentJournal
+from proxx.s3.transport import Transport
 from proxx.store.base import check_folder, check_key
 from proxx.store.keys import STORE_KEY, is_key
 
@@ -26,8 +26,8 @@ _NOT_IMPLEMENTED: Final = 501
 class S3Store:
     """Below `s3://bucket/prefix`. For several threads at once."""
 
-    def __init__(self, bucket: str, prefix: str, wire: Wire | None = None) -> None:
-        self.wire = wire or Wire()
+    def __init__(self, bucket: str, prefix: str, wire: Transport | None = None) -> None:
+        self.wire = wire or Transport()
         self._bucket = Bucket(self.wire, bucket)
         self._prefix = f"{prefix}/" if prefix else ""
         self._proved = False
@@ -38,7 +38,7 @@ class S3Store:
         return self._bucket.place(self._prefix).rstrip("/")
 
     @property
-    def journal(self) -> Journal:
+    def journal(self) -> IncidentJournal:
         return self.wire.journal
 
     def create(self, key: str, data: bytes) -> bytes | None:
@@ -58,7 +58,7 @@ class S3Store:
             self._learn()
         try:
             found = self._bucket.get(self._prefix + key)
-        except WireFault as fault:
+        except StorageFault as fault:
             raise _failed("the store did not give an object", fault) from fault
         if key == STORE_KEY and found is not None:
             self._heed(found[0])
@@ -76,7 +76,7 @@ class S3Store:
                 for one in objects:
                     if is_key(key := one.key[len(self._prefix) :]):
                         yield key
-        except WireFault as fault:
+        except StorageFault as fault:
             raise _failed("the store did not list a folder", fault) from fault
 
     def children(self, folder: str) -> tuple[str, ...]:
@@ -89,7 +89,7 @@ class S3Store:
                 for objects, folders in self._bucket.pages(whole, folders=True)
                 for name in (*(one.key for one in objects), *folders)
             ]
-        except WireFault as fault:
+        except StorageFault as fault:
             raise _failed("the store did not list a folder", fault) from fault
         return tuple(sorted(filter(is_key, names)))
 
@@ -98,16 +98,16 @@ class S3Store:
         whole, nonce = self._prefix + key, uuid.uuid4().hex
         try:
             self._bucket.create(whole, data, nonce)
-        except WireFault as fault:
+        except StorageFault as fault:
             if fault.cause is not Cause.EXISTS and not fault.uncertain:
                 raise _failed("the store did not take an object", fault) from fault
             return self._settle(whole, nonce, fault)
         return None
 
-    def _settle(self, whole: str, nonce: str, fault: WireFault) -> bytes | None:
+    def _settle(self, whole: str, nonce: str, fault: StorageFault) -> bytes | None:
         try:
             found = self._bucket.get(whole)
-        except WireFault as worse:
+        except StorageFault as worse:
             raise _failed("the store did not say whether it took an object", worse) from worse
         if found is None:
             raise _failed("the store did not take an object", fault) from fault
@@ -129,7 +129,7 @@ class S3Store:
             raise StoreUnavailable(message="there is no store here yet", detail=self.uri)
         try:
             self._bucket.create(self._prefix + STORE_KEY, there, uuid.uuid4().hex)
-        except WireFault as fault:
+        except StorageFault as fault:
             if fault.cause is not Cause.EXISTS:  # what never arrived, or has no answer, was refused by nobody
                 raise _failed("the store did not show that it refuses what exists", fault) from fault
         else:
@@ -157,7 +157,7 @@ class S3Store:
             pass  # whoever reads the record says that it is damaged
 
 
-def _failed(what: str, fault: WireFault) -> StoreUnavailable | StoreRefused:
+def _failed(what: str, fault: StorageFault) -> StoreUnavailable | StoreRefused:
     if fault.cause in _WRONG_PLACE:
         return StoreRefused(message=f"{what}: {fault.sentence}", detail=fault.detail)
     if fault.status == _NOT_IMPLEMENTED and fault.action == "PutObject":

@@ -14,10 +14,10 @@ from proxx.contracts.canonical import Json
 from proxx.contracts.errors import JobUnknown, StoreDamaged
 from proxx.contracts.event import EventType, Worker
 from proxx.contracts.model import Contract
-from proxx.store.attempts import Absent, Attempt, Closed, Open, first_code, read_attempts
+from proxx.store.attempts import Attempt, Closed, NotBegun, Open, first_code, read_attempts
 from proxx.store.base import Store
 from proxx.store.keys import JOBS, is_job_id, parse, refusals_folder, registered_key, spec_key
-from proxx.store.registration import Refused, registration
+from proxx.store.registration import RefusalRecord, registration
 
 
 class State(StrEnum):
@@ -59,7 +59,7 @@ class JobStatus(Contract):
     registered_at: str | None = None
     outputs: tuple[str, ...] = ()
     attempts: tuple[AttemptStatus, ...] = ()
-    refusals: tuple[Refused, ...] = ()
+    refusals: tuple[RefusalRecord, ...] = ()
     problems: tuple[str, ...] = ()
 
     @property
@@ -102,7 +102,7 @@ def all_jobs(store: Store) -> tuple[JobStatus, ...]:
     return tuple(status for status in found if status is not None)
 
 
-def history(store: Store, job_id: str) -> History:
+def job_history(store: Store, job_id: str) -> History:
     """The whole story, from the events alone. Raises JobUnknown where the store has nothing of this job."""
     attempts = read_attempts(store, job_id) if is_job_id(job_id) else ()
     if not attempts:
@@ -159,16 +159,16 @@ def _status(store: Store, job_id: str) -> JobStatus | None:
     )
 
 
-def _refusals(store: Store, job_id: str) -> tuple[tuple[Refused, ...], tuple[str, ...]]:
+def _refusals(store: Store, job_id: str) -> tuple[tuple[RefusalRecord, ...], tuple[str, ...]]:
     """In the order of their times."""
-    refusals: list[Refused] = []
+    refusals: list[RefusalRecord] = []
     problems: list[str] = []
     for key in store.list(refusals_folder(job_id)):
         found = parse(key)
         if found is None or found.kind != "refusal":
             continue
         try:
-            refusals.append(Refused.model_validate_json(store.read(key) or b""))
+            refusals.append(RefusalRecord.model_validate_json(store.read(key) or b""))
         except ValidationError:
             problems.append(f"refusal {found.name} cannot be read")
     return tuple(sorted(refusals, key=lambda r: (r.envelope.time, r.envelope.nonce))), tuple(problems)
@@ -190,7 +190,7 @@ def _attempt(attempt: Attempt) -> AttemptStatus:
             )
         case Closed() as closed:
             return _closed(attempt.number, count, closed)
-        case Absent():
+        case NotBegun():
             raise AssertionError("read_attempts gives no attempt without events")
 
 

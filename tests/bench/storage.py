@@ -27,19 +27,19 @@ from proxx.contracts.profile import find_profile
 from proxx.contracts.result import make_result
 from proxx.create.jobs import create_jobs
 from proxx.create.request import CreateRequest
-from proxx.engine.execute import Site, execute
+from proxx.engine.execute import RunEnvironment, execute
 from proxx.ffmpeg.probe import decoders
 from proxx.ffmpeg.toolchain import find_toolchain
 from proxx.files.places import Places
 from proxx.files.publish import Content, Present, Published
 from proxx.files.roots import InBucket, parse_roots
-from proxx.files.upload import existing, parcel
+from proxx.files.upload import existing_object, prepare_upload
 from proxx.s3 import multipart
-from proxx.s3.transport import Wire
+from proxx.s3.transport import Transport
 from proxx.store.base import Store
-from proxx.store.listing import glances
+from proxx.store.listing import list_jobs
 from proxx.store.lock import acquire, release
-from proxx.store.opening import init, open_store
+from proxx.store.opening import initialize_store, open_store
 from proxx.store.registration import register
 from proxx.store.s3 import S3Store
 from tests.objects.endpoint import Endpoint
@@ -95,7 +95,9 @@ def run_all(jobs: tuple[JobSpec, ...], store: Store, places: Places) -> float:
     """Seconds to run them one after the other in this process."""
     since = time.perf_counter()
     for job in jobs:
-        result = execute(spec_bytes(job), Site(store=store, worker=this_worker(), run_id="bench", places=places))
+        result = execute(
+            spec_bytes(job), RunEnvironment(store=store, worker=this_worker(), run_id="bench", places=places)
+        )
         assert result.status == "COMPLETED", result
     return time.perf_counter() - since
 
@@ -112,9 +114,9 @@ def jobs_table(count: int) -> str:
         (folder / "proxies").mkdir()
         beside, here = open_store(str(folder / "store")), Places(roots=parse_roots(local))
         places = Places(roots=parse_roots("media=s3://media;proxies=s3://edit"))
-        store = S3Store("jobs", "store", Wire())
-        init(beside)
-        init(store)
+        store = S3Store("jobs", "store", Transport())
+        initialize_store(beside)
+        initialize_store(store)
         disk = objects = 0.0
         for first in range(0, count, IN_TURN):
             disk += run_all(specs[first : first + IN_TURN], beside, here)
@@ -153,8 +155,8 @@ def told_rows(sizes: tuple[int, ...]) -> Iterator[str]:
     yield "| jobs in the store | requests of `status` | seconds | `--since` yesterday: requests | seconds | peak MB |"
     yield "|---|---|---|---|---|---|"
     with gateway():
-        store = S3Store("jobs", "told", Wire())
-        init(store)
+        store = S3Store("jobs", "told", Transport())
+        initialize_store(store)
         made = 0
         for size in sizes:
             with ThreadPoolExecutor(THREADS) as pool:
@@ -162,9 +164,9 @@ def told_rows(sizes: tuple[int, ...]) -> Iterator[str]:
             made = size
             row = [f"{size:,}"]
             for since in (None, date.today() - timedelta(days=1)):
-                reader = S3Store("jobs", "told", Wire())
+                reader = S3Store("jobs", "told", Transport())
                 began = time.perf_counter()
-                count = sum(1 for _ in glances(reader, since))
+                count = sum(1 for _ in list_jobs(reader, since))
                 took = time.perf_counter() - began
                 assert count == (size if since is None else size // 2), (count, size, since)
                 row += [f"{reader.wire.sent:,}", f"{took:.1f}"]
@@ -182,15 +184,15 @@ def large_table(gib: int) -> str:
                 file.write(piece)
                 digester.update(piece)
         content = Content(digester.digest, made.stat().st_size)
-        places, spot = Places(wire=Wire()), InBucket("edit", "card/proxy.mov")
+        places, spot = Places(wire=Transport()), InBucket("edit", "card/proxy.mov")
         rows = []
         for what in ("published", "read back"):
             sent, since = places.wire.sent, time.perf_counter()
             if what == "published":
-                with parcel(places, spot, made, content, lambda: False) as sending:
+                with prepare_upload(places, spot, made, content, lambda: False) as sending:
                     assert sending.publish(lambda: None) == Published()
             else:
-                assert existing(places, spot) == Present(content.sha256)
+                assert existing_object(places, spot) == Present(content.sha256)
             took = time.perf_counter() - since
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             speed = content.size / took / 1e6

@@ -13,7 +13,7 @@ from proxx.contracts.job import JobContent, JobSpec, seal, spec_bytes
 from proxx.contracts.result import ClipCompleted, make_result
 from proxx.store.base import Store
 from proxx.store.lock import acquire, release
-from proxx.store.opening import init
+from proxx.store.opening import initialize_store
 from proxx.store.registration import record_refusal, register
 from tests.cli.command import call
 from tests.objects.ground import Ground
@@ -28,7 +28,7 @@ Capture = pytest.CaptureFixture[str]
 def store(ground: Ground) -> Store:
     """The one that commands find in their environment, on each kind of ground."""
     found = ground.store()
-    init(found)
+    initialize_store(found)
     return found
 
 

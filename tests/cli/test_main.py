@@ -85,7 +85,7 @@ def test_a_bug_is_70_and_shows_its_traceback(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("\x1b[2J")
 
-    monkeypatch.setattr("proxx.store.listing.glances", broken)
+    monkeypatch.setattr("proxx.store.listing.list_jobs", broken)
     answer = call(capsys, "--store", tmp_path / "store", "status")
     assert answer.status == 70
     assert "Traceback" in answer.err
@@ -100,7 +100,7 @@ def test_an_error_of_the_system_is_6_without_traceback(
     def broken(*_: object) -> None:
         raise PermissionError(13, "Permission denied", "/some\nwhere")
 
-    monkeypatch.setattr("proxx.store.listing.glances", broken)
+    monkeypatch.setattr("proxx.store.listing.list_jobs", broken)
     answer = call(capsys, "--store", tmp_path / "store", "status")
     assert (answer.status, answer.err) == (6, "proxx: /some\\nwhere: Permission denied\n")
 
@@ -111,7 +111,7 @@ def test_stopped_by_hand_where_nothing_was_begun_is_130(
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("proxx.store.listing.glances", stopped)
+    monkeypatch.setattr("proxx.store.listing.list_jobs", stopped)
     answer = call(capsys, "--store", tmp_path / "store", "status")
     assert answer.status == 130
     assert "Traceback" not in answer.err

@@ -43,7 +43,7 @@ def test_an_unknown_profile_is_3_and_names_the_known(capsys: Capture) -> None:
 @pytest.mark.parametrize("well", [True, False])
 def test_doctor(well: bool, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     findings = (Finding("python", True, "Python."), Finding("toolchain \x1b", well, "Here.", "" if well else "Do."))
-    monkeypatch.setattr("proxx.doctor.machine.examine", lambda *_, **__: findings)
+    monkeypatch.setattr("proxx.doctor.machine.examine_machine", lambda *_, **__: findings)
     answer = call(capsys, "doctor")
     assert answer.status == (0 if well else 6)
     assert ("BAD  toolchain \\x1b: Here.\n     -> Do." in answer.out) is not well

@@ -14,7 +14,7 @@ import pytest
 from proxx.contracts.event import Worker
 from proxx.contracts.job import JobSpec, spec_bytes
 from proxx.store.file import FileStore
-from proxx.store.opening import init
+from proxx.store.opening import initialize_store
 from tests.cli.command import Answer, call, start
 from tests.objects.endpoint import Bucket
 from tests.support.finished import THERE, finish, forged, run
@@ -44,7 +44,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """One for all tests here, which only read it."""
     root = tmp_path_factory.mktemp("fleet")
     real, kept = FileStore(folder(root / "real")), FileStore(folder(root / "store"))
-    init(real)
+    initialize_store(real)
     made = Made(
         root,
         finish(real, root / "first", 2, worker=HERE),

@@ -30,7 +30,7 @@ from proxx.files.roots import parse_roots
 from proxx.store.attempts import Closed, read_attempts
 from proxx.store.base import Store
 from proxx.store.file import FileStore
-from proxx.store.opening import init
+from proxx.store.opening import initialize_store
 from tests.flows.pool import ROOT
 from tests.objects.endpoint import Bucket
 from tests.support.jobs import half_second
@@ -180,7 +180,7 @@ def create_one(folder: Path, name: str, profile: str, source: str) -> JobSpec:
 def unscaled(card: Card, names: Iterable[str]) -> dict[str, Told]:
     """One job after another by `proxx run`, on this machine's own disk."""
     store, proxies = FileStore(card.folder / "store"), card.folder / "proxies"
-    init(store)
+    initialize_store(store)
     proxies.mkdir(exist_ok=True)
     told = {}
     for name in names:

@@ -19,7 +19,7 @@ import pytest
 from proxx.files.preflight import TRIAL
 from proxx.s3.transport import RESENDS
 from proxx.store.base import Store
-from proxx.store.opening import init, open_store
+from proxx.store.opening import initialize_store, open_store
 from tests.cluster.card import Card, Told, tell
 from tests.cluster.clock import COMPILER
 from tests.cluster.hosts import Host, Surroundings
@@ -54,7 +54,7 @@ class Share:
         self.url = f"s3://{fleet.bucket.name}/{name}/store"
         self.proxies = f"{name}/proxies/"
         self.store: Store = open_store(self.url)
-        self.uuid = init(self.store, resends=resends).uuid
+        self.uuid = initialize_store(self.store, resends=resends).uuid
 
     @property
     def environment(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxx.console.wording import duration, many, name_of, safe, size, thousandths
+from proxx.console.wording import duration, last_part, plural, safe, size, thousandths
 
 
 @given(st.text())
@@ -35,7 +35,7 @@ def test_plain_text_is_left_alone(text: str) -> None:
 )
 def test_hostile_names(name: str, shown: str) -> None:
     assert safe(name) == shown
-    assert name_of(f"/media/{name}") == shown.rpartition("/")[2]
+    assert last_part(f"/media/{name}") == shown.rpartition("/")[2]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_durations_and_counts() -> None:
         "3:07",
         "1:02:45",
     ]
-    assert [many(1, "clip"), many(1234, "clip"), many(2, "proxy", "proxies")] == [
+    assert [plural(1, "clip"), plural(1234, "clip"), plural(2, "proxy", "proxies")] == [
         "1 clip",
         "1,234 clips",
         "2 proxies",

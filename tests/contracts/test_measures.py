@@ -14,9 +14,9 @@ from proxx.contracts.measures import (
     Rate,
     Ratio,
     Size,
-    label_of,
+    nearest_standard_rate,
     parse_timecode,
-    snap,
+    timecode_label,
 )
 
 R23, R25, R29, R30, R50 = (Rate.of(rate) for rate in (Fraction(24000, 1001), 25, Fraction(30000, 1001), 30, 50))
@@ -63,7 +63,7 @@ def test_values_read_well() -> None:
     ],
 )
 def test_a_rate_snaps_only_when_it_is_meant(measured: Fraction, rate: str | None) -> None:
-    snapped = snap(measured)
+    snapped = nearest_standard_rate(measured)
     assert (str(snapped) if snapped else None) == rate
 
 
@@ -88,7 +88,7 @@ KNOWN = [
 @pytest.mark.parametrize(("label", "rate", "number"), KNOWN)
 def test_known_labels(label: str, rate: Rate, number: int) -> None:
     assert parse_timecode(label, rate) == (number, ";" in label)
-    assert label_of(number, rate, ";" in label) == label
+    assert timecode_label(number, rate, ";" in label) == label
 
 
 @pytest.mark.parametrize("mark", [";", ".", ","])
@@ -131,12 +131,12 @@ def test_illegal_labels(label: str, rate: Rate, why: str) -> None:
 
 
 def test_past_midnight_it_starts_again() -> None:
-    assert label_of(2160000, R25, False) == "00:00:00:00"
-    assert label_of(2160001, R25, False) == "00:00:00:01"
-    assert label_of(2589408, R29, True) == "00:00:00;00"
+    assert timecode_label(2160000, R25, False) == "00:00:00:00"
+    assert timecode_label(2160001, R25, False) == "00:00:00:01"
+    assert timecode_label(2589408, R29, True) == "00:00:00;00"
 
 
 def test_a_field_rate_may_be_counted_by_its_half() -> None:
     assert parse_timecode("01:00:00:24", R25) == (90024, False)  # 50p counted at 25
-    assert label_of(90024, R25, False) == "01:00:00:24"
+    assert timecode_label(90024, R25, False) == "01:00:00:24"
     assert parse_timecode("01:00:00:49", R50) == (180049, False)

@@ -13,10 +13,10 @@ from proxx.contracts.naming import (
     TOKENS,
     BadTemplate,
     check_template,
-    collisions,
-    expand,
-    normalized,
-    place_fault,
+    colliding_uris,
+    expand_template,
+    normalized_name,
+    uri_problem,
 )
 
 HOSTILE = [
@@ -47,27 +47,27 @@ def values(**changed: str) -> dict[str, str]:
 )
 @pytest.mark.clause("A2")
 def test_one_name_on_some_file_system(one: str, other: str) -> None:
-    assert normalized(one) == normalized(other)
-    assert collisions([one, other]) == (other,)
+    assert normalized_name(one) == normalized_name(other)
+    assert colliding_uris([one, other]) == (other,)
 
 
 def test_other_names() -> None:
-    assert collisions(["/p/a", "/p/b", "/p/a ", "/p/ａ", "/q/a"]) == ()  # full width: another letter
-    assert collisions(["a", "b", "A", "B", "a"]) == ("A", "B", "a")
+    assert colliding_uris(["/p/a", "/p/b", "/p/a ", "/p/ａ", "/q/a"]) == ()  # full width: another letter
+    assert colliding_uris(["a", "b", "A", "B", "a"]) == ("A", "B", "a")
 
 
 def test_normalized_twice_is_normalized_once_for_every_letter() -> None:
     for code in range(sys.maxunicode + 1):
-        once = normalized(chr(code))
+        once = normalized_name(chr(code))
         if once != chr(code):
-            assert normalized(once) == once, hex(code)
+            assert normalized_name(once) == once, hex(code)
             assert unicodedata.is_normalized("NFC", once), hex(code)
 
 
 @pytest.mark.parametrize("token", TOKENS)
 def test_every_token_is_known_and_expanded(token: str) -> None:
     check_template("{index}{" + token + "}")
-    assert expand("{index}-{" + token + "}", values(), ".mov") == f"007-{values()[token]}.mov"
+    assert expand_template("{index}-{" + token + "}", values(), ".mov") == f"007-{values()[token]}.mov"
 
 
 @pytest.mark.parametrize(
@@ -93,34 +93,34 @@ def test_bad_templates(template: str, why: str) -> None:
 
 def test_the_default_keeps_the_cards_tree() -> None:
     check_template(DEFAULT_TEMPLATE)
-    assert expand(DEFAULT_TEMPLATE, values(), ".mov") == "card/clips/A001.mov"
-    assert expand(DEFAULT_TEMPLATE, values(source_dir=""), ".mov") == "A001.mov"
+    assert expand_template(DEFAULT_TEMPLATE, values(), ".mov") == "card/clips/A001.mov"
+    assert expand_template(DEFAULT_TEMPLATE, values(source_dir=""), ".mov") == "A001.mov"
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_are_only_names(name: str) -> None:
-    assert expand("{source_dir}/{source_name}", values(source_name=name), ".mov") == f"card/clips/{name}.mov"
-    assert expand("{source_dir}/{source_name}", values(source_dir=name), ".mov") == f"{name}/A001.mov"
+    assert expand_template("{source_dir}/{source_name}", values(source_name=name), ".mov") == f"card/clips/{name}.mov"
+    assert expand_template("{source_dir}/{source_name}", values(source_dir=name), ".mov") == f"{name}/A001.mov"
 
 
 @pytest.mark.parametrize("name", ["..", "a/../..", "\ud800", "a\0b", "x" * (LONGEST - 3)])
 def test_names_that_cannot_be(name: str) -> None:
     with pytest.raises(BadTemplate):
-        expand("{source_name}", values(source_name=name), ".mov")
+        expand_template("{source_name}", values(source_name=name), ".mov")
 
 
 def test_length_is_counted_in_bytes_with_the_suffix() -> None:
-    assert expand("{source_name}", values(source_name="é" * 125 + "x"), ".mov")  # 250 + 1 + 4
+    assert expand_template("{source_name}", values(source_name="é" * 125 + "x"), ".mov")  # 250 + 1 + 4
     with pytest.raises(BadTemplate, match="longer than 255 bytes"):
-        expand("{source_name}", values(source_name="é" * 126), ".mov")
+        expand_template("{source_name}", values(source_name="é" * 126), ".mov")
     with pytest.raises(BadTemplate, match="longer than 255 bytes"):
-        expand("{source_dir}/{source_name}", values(source_dir="x" * 256), ".mov")
+        expand_template("{source_dir}/{source_name}", values(source_dir="x" * 256), ".mov")
 
 
 @pytest.mark.parametrize("uri", ["/p/a.mov", "s3://bucket/a.mov", "media:/card/a.mov", "C:/p/a.mov", "/p/a:b", "/-i",
                                  "/p/%03d", "/p/…", "/p/new\nline"])  # fmt: skip
 def test_full_places(uri: str) -> None:
-    assert place_fault(uri) is None
+    assert uri_problem(uri) is None
 
 
 @pytest.mark.parametrize(
@@ -146,4 +146,4 @@ def test_full_places(uri: str) -> None:
     ],
 )
 def test_places_that_alias_or_move(uri: str, why: str) -> None:
-    assert why in (place_fault(uri) or "")
+    assert why in (uri_problem(uri) or "")

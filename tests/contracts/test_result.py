@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from proxx.contracts.errors import DiskFull, EncodeFailed
 from proxx.contracts.fingerprint import fingerprint
 from proxx.contracts.model import load_contract, problems_of
-from proxx.contracts.result import Check, ExecutionResult, Failure, core_of
+from proxx.contracts.result import Check, ExecutionResult, Failure, result_core
 from tests.support import results
 from tests.support.edits import Plain, edited, paths_of
 from tests.support.results import completed, envelope, failed, failure, not_run, result
@@ -49,13 +49,13 @@ def test_attempt_and_envelope_are_no_part_of_the_fingerprint() -> None:
         completed(0), failed(1), not_run(2), stopped=failure("DISK_FULL"), attempt=9, around=envelope("elsewhere")
     )
     assert again.fingerprint == STOPPED.fingerprint
-    assert core_of(again) == core_of(STOPPED)
+    assert result_core(again) == result_core(STOPPED)
     assert again != STOPPED
 
 
 @pytest.mark.clause("P1")
 def test_everything_else_is() -> None:
-    core: Plain = core_of(STOPPED)
+    core: Plain = result_core(STOPPED)
     assert STOPPED.fingerprint == fingerprint("proxx.result/1", core)
     assert set(PLAIN) - set(core) == {"attempt", "fingerprint", "envelope"}
     for path in paths_of(core):

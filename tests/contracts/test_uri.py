@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from proxx.contracts.errors import PreflightRefused, RootsInvalid, StoreRefused
-from proxx.contracts.naming import place_fault
-from proxx.contracts.uri import NoFile, file_path, is_file_uri, without_secrets
-from proxx.create.discover import discover, given_spot
+from proxx.contracts.naming import uri_problem
+from proxx.contracts.uri import InvalidFileUri, file_path, is_file_uri, without_secrets
+from proxx.create.discover import discover, locate_argument
 from proxx.create.request import require_sensible
 from proxx.files.places import Places
 from proxx.files.roots import OnDisk, OutOfReach, Roots, parse_roots
@@ -49,7 +49,7 @@ def test_without_secrets(text: str, shown: str) -> None:
 def test_the_file_that_a_uri_names(uri: str, path: str) -> None:
     assert is_file_uri(uri)
     assert file_path(uri) == path
-    assert given_spot(uri, Places()) == OnDisk(Path(path))
+    assert locate_argument(uri, Places()) == OnDisk(Path(path))
     assert open_store(uri).uri == open_store(path).uri
     assert require_sensible(request(Path("/x"), output=uri)) == path
 
@@ -67,7 +67,7 @@ def test_the_file_that_a_uri_names(uri: str, path: str) -> None:
     ],
 )
 def test_a_uri_that_names_no_file_of_this_machine(uri: str, why: str) -> None:
-    with pytest.raises(NoFile, match=why):
+    with pytest.raises(InvalidFileUri, match=why):
         file_path(uri)
     (problem,) = discover([uri]).problems
     assert problem.code == "PLACE_UNREACHABLE"
@@ -81,7 +81,7 @@ def test_a_uri_that_names_no_file_of_this_machine(uri: str, why: str) -> None:
 
 
 def test_what_is_no_uri_stays_a_name_and_other_kinds_are_refused() -> None:
-    assert given_spot("file:1.mov", Places()) == OnDisk(Path.cwd() / "file:1.mov")
+    assert locate_argument("file:1.mov", Places()) == OnDisk(Path.cwd() / "file:1.mov")
     (problem,) = discover(["https://user:SECRET@host/x.mov"]).problems
     assert (problem.path, problem.code) == ("https://***@host/x.mov", "PLACE_UNREACHABLE")
     (signed,) = discover(["https://b.s3.test/x.mov?X-Amz-Credential=SECRET&X-Amz-Signature=SECRET"]).problems
@@ -94,7 +94,7 @@ def test_what_is_no_uri_stays_a_name_and_other_kinds_are_refused() -> None:
 @pytest.mark.parametrize("secret", SECRETS)
 def test_credentials_in_an_address_are_shown_nowhere(secret: str) -> None:
     rooted = parse_roots("media=/mnt/media")
-    said = [str(place_fault(f"{secret}//y")), str(place_fault(f"{secret}\0"))]
+    said = [str(uri_problem(f"{secret}//y")), str(uri_problem(f"{secret}\0"))]
     for roots in (Roots(), rooted):
         for place in (secret, f"{secret}/../y"):
             said += map(str, discover([place], places=Places(roots=roots)).problems)

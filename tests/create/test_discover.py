@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxx.create.discover import absolute, discover, given_spot, natural_key
+from proxx.create.discover import absolute_path, discover, locate_argument, natural_key
 from proxx.files.places import Places
 from proxx.files.roots import OnDisk, make_roots
 from tests.objects.ground import Ground
@@ -117,7 +117,7 @@ def test_an_output_folder_beside_or_above_hides_nothing(ground: Ground, output: 
     for name in ("a.mov", "out/b.mov"):
         ground.put(f"media:/cards/A001/{name}", b"x")
     places = ground.places()
-    found = discover(["media:/cards/A001"], given_spot(output, places), places)
+    found = discover(["media:/cards/A001"], locate_argument(output, places), places)
     assert ["/".join(filter(None, (one.folder, one.path.name))) for one in found.candidates] == expected
     assert {one.reason for one in found.passed_over} == (set() if len(expected) == 2 else {"the output folder"})
     assert found.problems == ()
@@ -170,8 +170,8 @@ def test_relative_paths_become_absolute_without_following_links(
     fill(tmp_path, "real/deep/a.mov", "real/b.mov")
     (tmp_path / "link").symlink_to(tmp_path / "real/deep")
     monkeypatch.chdir(tmp_path)
-    assert absolute(Path("link/a.mov")) == tmp_path / "link/a.mov"
-    assert absolute(Path("link/../b.mov")) == tmp_path / "real/b.mov"  # what the system opens
+    assert absolute_path(Path("link/a.mov")) == tmp_path / "link/a.mov"
+    assert absolute_path(Path("link/../b.mov")) == tmp_path / "real/b.mov"  # what the system opens
 
 
 @given(st.lists(st.text(alphabet="aB1290_ é/", min_size=1, max_size=8)))

@@ -19,9 +19,9 @@ from proxx.contracts.job import read_spec, spec_bytes
 from proxx.contracts.naming import DEFAULT_TEMPLATE
 from proxx.contracts.profile import find_profile
 from proxx.create import examine
-from proxx.create.jobs import Created, Looking, create_jobs
+from proxx.create.jobs import Created, ExamineProgress, create_jobs
 from proxx.create.request import CreateRequest, base_name
-from proxx.ffmpeg.command import bind, plan
+from proxx.ffmpeg.command import bind_paths, plan_command
 from proxx.ffmpeg.probe import decoders
 from proxx.files.places import Places
 from proxx.files.roots import make_roots
@@ -46,7 +46,7 @@ def request(*sources: Path, **changes: Any) -> CreateRequest:  # noqa: ANN401  (
     return replace(plain, **changes)
 
 
-def create(asked: CreateRequest, on_progress: Callable[[Looking], None] = lambda _: None) -> Created:
+def create(asked: CreateRequest, on_progress: Callable[[ExamineProgress], None] = lambda _: None) -> Created:
     return create_jobs(asked, ffprobe=FFPROBE, decoders=decoders(FFMPEG), on_progress=on_progress)
 
 
@@ -135,7 +135,7 @@ def test_hostile_names_work_literally(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_progress_reaches_the_end_of_every_file(tmp_path: Path) -> None:
     card(tmp_path, "a.mov", "b.mov")
-    seen: list[Looking] = []
+    seen: list[ExamineProgress] = []
     create(request(tmp_path), seen.append)
     finished = [step.index for step in seen if step.done == step.size]
     assert sorted(set(finished)) == [0, 1] and {step.count for step in seen} == {2}
@@ -229,7 +229,7 @@ def test_what_is_wrong_with_the_request_is_said_before_looking(change: dict[str,
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
     clip = card(tmp_path, "a.mov") / "a.mov"
 
-    def touch(step: Looking) -> None:
+    def touch(step: ExamineProgress) -> None:
         os.utime(clip, ns=(1, 1))
 
     with pytest.raises(PreflightRefused) as caught:
@@ -271,7 +271,9 @@ def test_accepted_damage_counts_what_one_thread_decodes_and_holds_the_length(tmp
     assert (made.expect.packets, made.expect.frames, made.expect.output_frames) == (25, 24, 25)
     assert any("25 packets give 24 frames" in said.text for said in created.said)
     target = tmp_path / "proxy.mov"
-    done = subprocess.run(bind(plan(profile(), made).argv, FFMPEG, clip, target), capture_output=True, check=True)
+    done = subprocess.run(
+        bind_paths(plan_command(profile(), made).argv, FFMPEG, clip, target), capture_output=True, check=True
+    )
     assert b"24 frames decoded" in done.stderr
     assert b"25 frames encoded" in done.stderr
 

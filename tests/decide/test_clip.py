@@ -11,18 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxx.contracts.error_bases import ClipFailure
-from proxx.decide.clip import Decided, Facts, decide_clip
-from proxx.ffmpeg.command import plan
+from proxx.decide.clip import ClipDecision, SourceFacts, decide_clip
+from proxx.ffmpeg.command import plan_command
 from tests.support.facts import DECODERS, audio, clock, facts, frame, pictures, profile, sounds, video
 
 
-def decided(found: Facts, accept: bool = False, **changes: object) -> Decided:
+def decided(found: SourceFacts, accept: bool = False, **changes: object) -> ClipDecision:
     decision = decide_clip(profile(**changes), found, "/proxies/A001.mov", DECODERS, accept)
-    assert isinstance(decision, Decided), decision
+    assert isinstance(decision, ClipDecision), decision
     return decision
 
 
-def refused(found: Facts, accept: bool = False) -> ClipFailure:
+def refused(found: SourceFacts, accept: bool = False) -> ClipFailure:
     decision = decide_clip(profile(), found, "/proxies/A001.mov", DECODERS, accept)
     assert isinstance(decision, ClipFailure)
     return decision
@@ -34,7 +34,7 @@ def test_a_plain_clip() -> None:
     assert (clip.expect.packets, clip.expect.frames, clip.expect.output_frames) == (25, 25, 25)
     assert clip.outputs[0].tracks == (0,)
     assert clip.expect.scan == "progressive"
-    assert plan(profile(), clip).argv == plan(profile(), clip).argv
+    assert plan_command(profile(), clip).argv == plan_command(profile(), clip).argv
 
 
 def test_the_same_facts_give_the_same_clip() -> None:
@@ -84,7 +84,7 @@ def test_fields_of_a_variable_rate_cannot_be_kept() -> None:
         (facts(video(tags={"timecode": "99:00:00:00"})), "TIMECODE_MISMATCH"),
     ],
 )  # fmt: skip
-def test_what_is_not_whole_or_not_known_is_refused(found: Facts, code: str) -> None:
+def test_what_is_not_whole_or_not_known_is_refused(found: SourceFacts, code: str) -> None:
     failure = refused(found)
     assert failure.code == code
     assert failure.message.endswith(".")
@@ -132,5 +132,5 @@ def test_whatever_is_decided_makes_a_command(
         sounds={stream.index: sounds(stream.index) for stream in streams},
     )
     clip = decided(found).clip
-    assert "{ffmpeg}" in plan(profile(), clip).argv
+    assert "{ffmpeg}" in plan_command(profile(), clip).argv
     assert len(clip.recipe.audio) == tracks

@@ -8,7 +8,7 @@ from proxx.contracts.errors import SourceUnsupported
 from proxx.contracts.profile import ProfileSpec
 from proxx.contracts.recipe import Colour as Decided
 from proxx.decide.colour import HDR_SIDE_DATA, decide_colour
-from proxx.ffmpeg.streams import Colour
+from proxx.ffmpeg.streams import StreamColour
 from tests.support.facts import BT709, UNTAGGED, frame, profile, video
 
 PRORES = profile()
@@ -22,8 +22,10 @@ def words(colour: Decided) -> tuple[str, ...]:
     return tuple(value.value for value in (colour.range, colour.matrix, colour.primaries, colour.transfer))
 
 
-def tagged(matrix: str | None, primaries: str | None, transfer: str | None, range_: str | None = "tv") -> Colour:
-    return Colour(range=range_, matrix=matrix, primaries=primaries, transfer=transfer, chroma_location=None)
+def tagged(
+    matrix: str | None, primaries: str | None, transfer: str | None, range_: str | None = "tv"
+) -> StreamColour:
+    return StreamColour(range=range_, matrix=matrix, primaries=primaries, transfer=transfer, chroma_location=None)
 
 
 def test_a_tagged_source_is_what_it_says() -> None:
@@ -127,7 +129,7 @@ def test_mastering_metadata_is_kept_or_dropped_by_the_profile(rule: str, kept: t
         (H264, tagged("bt709", "film", "bt709")),
     ],
 )
-def test_what_the_codec_cannot_say_is_refused(rules: ProfileSpec, colour: Colour) -> None:
+def test_what_the_codec_cannot_say_is_refused(rules: ProfileSpec, colour: StreamColour) -> None:
     with pytest.raises(SourceUnsupported):
         decide_colour(rules, video(colour=colour), frame(colour=colour))
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from proxx.contracts.measures import STANDARD_RATES, Rate
 from proxx.contracts.profile import ProfileSpec
-from proxx.decide.sound import SoundDecision, Span, decide_sound, layout_of, nearest
+from proxx.decide.sound import PictureSpan, SoundDecision, decide_sound, layout_of, nearest_integer
 from proxx.ffmpeg.streams import AudioStream
 from tests.support.facts import DECODERS, audio, pictures, probed, profile, sounds, video
 
-SECOND = Span(frames=25, rate=Rate(num=25, den=1))
+SECOND = PictureSpan(frames=25, rate=Rate(num=25, den=1))
 AAC = profile(container="mp4", reel={"carried": "none"}, audio={"encoder": "aac", "codec": "aac", "bits": 16})
 MONO = profile(audio={"mode": "mono", "rate": 48000})
 
@@ -126,9 +126,9 @@ def test_gaps_are_said() -> None:
 
 @given(st.integers(1, 10**7), st.sampled_from(STANDARD_RATES), st.sampled_from([8000, 44100, 48000, 96000]))
 def test_sound_is_as_long_as_the_picture_to_half_a_sample(frames: int, rate: Rate, hertz: int) -> None:
-    samples = Span(frames=frames, rate=rate).samples(hertz)
+    samples = PictureSpan(frames=frames, rate=rate).samples(hertz)
     assert abs(Fraction(samples, hertz) - frames / rate.fraction) <= Fraction(1, 2 * hertz)
 
 
 def test_halves_go_up_below_zero_too() -> None:
-    assert [nearest(Fraction(n, 2)) for n in (-3, -1, 1, 3)] == [-1, 0, 1, 2]
+    assert [nearest_integer(Fraction(n, 2)) for n in (-3, -1, 1, 3)] == [-1, 0, 1, 2]

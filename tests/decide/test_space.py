@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxx.contracts.job import Clip
-from proxx.decide.space import NOTHING, Space, estimate
+from proxx.decide.space import NOTHING, SpaceEstimate, estimate_space
 from tests.support import specs
 from tests.support.facts import profile
 
@@ -19,28 +19,30 @@ def hd_second() -> Clip:
 
 def test_the_measured_rate_is_that_of_hd_at_25() -> None:
     sound = 48000 * 2 * 3
-    space = estimate(profile(measured=SAMPLE), hd_second())
+    space = estimate_space(profile(measured=SAMPLE), hd_second())
     assert space.low == 10_000_000 // 8 + sound
     assert 0 < space.high - (90_000_000 // 8 + sound) < 100_000  # headers and index
 
 
 def test_it_scales_with_pixels_and_frames() -> None:
-    half = estimate(profile(measured=SAMPLE), specs.clip())
+    half = estimate_space(profile(measured=SAMPLE), specs.clip())
     sound = 48000 * 2 * 3
     assert half.low - sound == (10_000_000 // 8) // 4
 
 
 def test_mxf_counts_its_grid() -> None:
     mxf = profile(container="mxf", reel={"carried": "global"}, audio={"mode": "mono", "rate": 48000})
-    assert estimate(mxf, hd_second()).high > estimate(profile(), hd_second()).high
+    assert estimate_space(mxf, hd_second()).high > estimate_space(profile(), hd_second()).high
 
 
 def test_aac_is_between_nothing_and_what_the_standard_allows() -> None:
     mp4 = profile(container="mp4", reel={"carried": "none"}, audio={"encoder": "aac", "codec": "aac", "bits": 16})
-    space = estimate(mp4, hd_second())
+    space = estimate_space(mp4, hd_second())
     assert space.low == 10_000_000 // 8
     assert space.high > space.low
 
 
 def test_spaces_add_up() -> None:
-    assert sum((Space(low=1, high=2), Space(low=10, high=20)), NOTHING) == Space(low=11, high=22)
+    assert sum((SpaceEstimate(low=1, high=2), SpaceEstimate(low=10, high=20)), NOTHING) == SpaceEstimate(
+        low=11, high=22
+    )

@@ -12,7 +12,7 @@ import pytest
 
 from proxx.contracts.errors import ToolchainMissing
 from proxx.contracts.profile import catalogue, find_profile
-from proxx.doctor.golden import Proof, golden_clip, make_golden, make_source, prove, remake
+from proxx.doctor.golden import GoldenResult, check_golden_clips, golden_clip, make_golden, make_source, remake
 from proxx.ffmpeg.toolchain import NAMES, Name, find_toolchain, this_platform
 from tests.ffmpeg.test_toolchain import emulated
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(this_platform() != "linux-x86_64", reason="no go
 REMAKE = "run `python -m proxx.golden` if the change of toolchain, catalogue or command is meant, and say why"
 
 
-def wrong(proofs: list[Proof]) -> list[Proof]:
+def wrong(proofs: list[GoldenResult]) -> list[GoldenResult]:
     assert [proof.profile for proof in proofs] == list(catalogue())
     return [proof for proof in proofs if not proof.equal]
 
@@ -47,7 +47,7 @@ def test_on_one_cpu_in_another_place_and_another_environment(
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(before)})
-        assert wrong(list(prove(find_toolchain(name), tmp_path))) == []
+        assert wrong(list(check_golden_clips(find_toolchain(name), tmp_path))) == []
     finally:
         os.sched_setaffinity(0, before)
     assert [path.name for path in tmp_path.iterdir()] == ["golden-source.mov"]
@@ -56,7 +56,7 @@ def test_on_one_cpu_in_another_place_and_another_environment(
 @pytest.mark.clause("I5")
 @pytest.mark.parametrize(("name", "cpu"), [("static", "Haswell"), ("full", "EPYC")])
 def test_on_other_cpus(name: Name, cpu: str, tmp_path: Path) -> None:
-    assert wrong(list(prove(find_toolchain(name, emulated(cpu)), tmp_path))) == []
+    assert wrong(list(check_golden_clips(find_toolchain(name, emulated(cpu)), tmp_path))) == []
 
 
 def test_where_avx2_lacks_the_encoder_dies_and_says_so(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_another_build_or_profile_has_no_known_bytes(tmp_path: Path) -> None:
     found = find_toolchain("static")
     identity = found.identity.model_copy(update={"ffmpeg_sha256": "sha256:" + "0" * 64})
     other = type(found)(identity=identity, ffmpeg=found.ffmpeg, ffprobe=found.ffprobe)
-    proofs = list(prove(other, tmp_path))
+    proofs = list(check_golden_clips(other, tmp_path))
     assert {proof.expected for proof in proofs} == {None}
     assert all(proof.found and not proof.equal for proof in proofs)
 

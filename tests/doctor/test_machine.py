@@ -15,13 +15,13 @@ from proxx.doctor import golden
 from proxx.doctor import machine as doctor
 from proxx.doctor import storage as doctor_storage
 from proxx.doctor.finding import Finding, size_words
-from proxx.doctor.golden import Proof
-from proxx.doctor.machine import examine, healthy
-from proxx.ffmpeg.toolchain import NAMES, Installed, find_toolchain, this_platform
+from proxx.doctor.golden import GoldenResult
+from proxx.doctor.machine import examine_machine, healthy
+from proxx.ffmpeg.toolchain import NAMES, InstalledToolchain, find_toolchain, this_platform
 from proxx.files import publish, workdir
 from proxx.store.base import MemoryStore
 from proxx.store.file import FileStore
-from proxx.store.opening import init, open_store
+from proxx.store.opening import initialize_store, open_store
 from tests.ffmpeg.test_toolchain import emulated
 
 SHA = "sha256:" + "0" * 64
@@ -37,8 +37,8 @@ def each_bad_finding_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "Finding", checked)
 
 
-def proofs(*found: Proof) -> object:
-    def prove(installed: Installed, folder: Path) -> Iterator[Proof]:
+def proofs(*found: GoldenResult) -> object:
+    def prove(installed: InstalledToolchain, folder: Path) -> Iterator[GoldenResult]:
         yield from found
 
     return prove
@@ -48,8 +48,8 @@ def proofs(*found: Proof) -> object:
 def test_a_right_installation_is_healthy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "ROOM", 1)
     store = FileStore(tmp_path / "store")
-    init(store)
-    findings = examine(lambda: store, work=tmp_path, outputs=(tmp_path,))
+    initialize_store(store)
+    findings = examine_machine(lambda: store, work=tmp_path, outputs=(tmp_path,))
     # Whether proxx is installed as a package is tested below: a checkout may run without.
     assert [finding for finding in findings if not finding.ok and finding.area != "packages"] == []
     assert healthy(tuple(finding for finding in findings if finding.area != "packages"))
@@ -84,12 +84,12 @@ def test_an_old_cpu() -> None:
 def test_golden_clips_that_differ_fail_or_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     installed = find_toolchain("static")
     found = (
-        Proof("equal", SHA, SHA),
-        Proof("other", SHA, "sha256:" + "1" * 64),
-        Proof("broken", SHA, None, "The encoder failed: SIGILL."),
-        Proof("unknown", None, SHA),
+        GoldenResult("equal", SHA, SHA),
+        GoldenResult("other", SHA, "sha256:" + "1" * 64),
+        GoldenResult("broken", SHA, None, "The encoder failed: SIGILL."),
+        GoldenResult("unknown", None, SHA),
     )
-    monkeypatch.setattr(golden, "prove", proofs(*found))
+    monkeypatch.setattr(golden, "check_golden_clips", proofs(*found))
     other, broken, equal, unknown = doctor.goldens(installed)
     assert not other.ok and "other gave sha256:1" in other.sentence and "test the memory" in other.remedy
     assert not broken.ok and broken.sentence == "broken cannot be made: The encoder failed: SIGILL."
@@ -100,7 +100,7 @@ def test_golden_clips_that_differ_fail_or_are_unknown(monkeypatch: pytest.Monkey
 def test_another_libc_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     here = find_toolchain("static")
     installed = replace(here, identity=here.identity.model_copy(update={"libc": "glibc 2.99"}))
-    monkeypatch.setattr(golden, "prove", proofs(Proof("other", SHA, "sha256:" + "1" * 64)))
+    monkeypatch.setattr(golden, "check_golden_clips", proofs(GoldenResult("other", SHA, "sha256:" + "1" * 64)))
     (finding,) = doctor.goldens(installed)
     assert finding.remedy == "This system's glibc 2.99 computes differently: use the static toolchain."
 
@@ -148,7 +148,7 @@ def test_a_store(tmp_path: Path) -> None:
     assert none.ok and "no store yet" in none.sentence
     assert not (tmp_path / "store").exists(), "a look makes no store"
     store = FileStore(tmp_path / "store")
-    known = init(store)
+    known = initialize_store(store)
     (good,) = doctor_storage.store(lambda: store)
     assert good.ok and known.uuid in good.sentence and "creates exclusively" in good.sentence
     (refused,) = doctor_storage.store(lambda: open_store("ftp://somewhere"))
@@ -162,14 +162,14 @@ def test_a_store_that_is_not_exclusive() -> None:
             return None
 
     store = Careless()
-    init(store)
+    initialize_store(store)
     (finding,) = doctor_storage.store(lambda: store)
     assert (finding.ok, finding.sentence) == (False, "memory: let 2 of 2 create the same object.")
 
 
 def test_a_store_that_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = FileStore(tmp_path / "store")
-    init(store)
+    initialize_store(store)
 
     def refuse(*_: object) -> NoReturn:
         raise PermissionError(13, "Permission denied", "/there")

@@ -20,8 +20,8 @@ def test_unfinished_uploads_below_a_root_are_listed(kind: Kind, said: str) -> No
     assert kind.bucket is not None and kind.wire is not None
     at = fresh()
     bucket = Bucket(kind.wire, kind.bucket.name)
-    left = multipart.begin(bucket, f"{at}/day1/a.mov", "own")
-    multipart.begin(bucket, f"{at}x/b.mov", "own")
+    left = multipart.begin_upload(bucket, f"{at}/day1/a.mov", "own")
+    multipart.begin_upload(bucket, f"{at}x/b.mov", "own")
     places = Places(roots=make_roots((f"proxies={kind.bucket.url}/{at}",)), wire=kind.wire)
     good, found = doctor_storage.output(said, places)
     assert (good.area, good.ok, found.area) == ("output", True, "leftovers")

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from proxx.engine.background import beside
+from proxx.engine.background import in_background
 
 
 def test_both_go_on_at_once() -> None:
@@ -17,7 +17,7 @@ def test_both_go_on_at_once() -> None:
         assert go.wait(30)
         return 7
 
-    with beside(work) as running:
+    with in_background(work) as running:
         assert ready.wait(30)  # it runs while this block does
         go.set()
         assert running.result() == 7
@@ -27,7 +27,7 @@ def test_its_error_is_raised_where_the_result_is_asked_for() -> None:
     def work() -> int:
         raise OSError("disk on fire")
 
-    with beside(work) as running, pytest.raises(OSError, match="disk on fire"):
+    with in_background(work) as running, pytest.raises(OSError, match="disk on fire"):
         running.result()
 
 
@@ -35,7 +35,7 @@ def test_no_thread_outlives_the_block() -> None:
     go, before = threading.Event(), threading.active_count()
 
     def fail() -> None:
-        with beside(lambda: go.wait(30)):
+        with in_background(lambda: go.wait(30)):
             threading.Timer(0.05, go.set).start()
             raise KeyError("the block failed")
 

@@ -13,24 +13,24 @@ from proxx.contracts.errors import AudioMismatch, DecodeFailed, FormatMismatch, 
 from proxx.contracts.job import Clip
 from proxx.contracts.profile import ProfileSpec, find_profile
 from proxx.contracts.result import Check
-from proxx.engine.checks import checks, verdict
-from proxx.ffmpeg.encode_log import Encoded, Read, Written
-from proxx.ffmpeg.proxy_probe import Found, FoundPicture, FoundSound
-from proxx.ffmpeg.streams import Colour
+from proxx.engine.checks import compare_with_expectation, failure_of_checks
+from proxx.ffmpeg.encode_log import DecodedStream, EncodedStream, EncodeEvidence
+from proxx.ffmpeg.proxy_probe import ProxyContents, ProxyPicture, ProxySound
+from proxx.ffmpeg.streams import StreamColour
 from tests.support.argvs import CASES, change, clip_for, track, with_tracks
 
 PROFILE = find_profile("prores_proxy")
 CLIP = clip_for(PROFILE)
-BT709 = Colour(range="tv", matrix="bt709", primaries="bt709", transfer="bt709", chroma_location=None)
-ENCODED = Encoded(
-    read={0: Read(packets=25, frames=25, errors=0), 1: Read(packets=40, frames=40, errors=0)},
+BT709 = StreamColour(range="tv", matrix="bt709", primaries="bt709", transfer="bt709", chroma_location=None)
+ENCODED = EncodeEvidence(
+    read={0: DecodedStream(packets=25, frames=25, errors=0), 1: DecodedStream(packets=40, frames=40, errors=0)},
     written={
-        0: Written(frames=25, samples=None, packets=25, bytes=1),
-        1: Written(frames=40, samples=48000, packets=40, bytes=1),
+        0: EncodedStream(frames=25, samples=None, packets=25, bytes=1),
+        1: EncodedStream(frames=40, samples=48000, packets=40, bytes=1),
     },
     looped=25,
 )
-PICTURE = FoundPicture(
+PICTURE = ProxyPicture(
     codec="prores",
     profile="Proxy",
     pixel_format="yuv422p10le",
@@ -48,10 +48,10 @@ PICTURE = FoundPicture(
     frame_range="tv",
     side_data=(),
 )
-SOUND = FoundSound(
+SOUND = ProxySound(
     codec="pcm_s24le", rate=48000, channels=2, layout="stereo", samples=48000, language="eng", title=None
 )
-FOUND = Found(
+FOUND = ProxyContents(
     container="mov,mp4,m4a,3gp,3g2,mj2",
     picture=PICTURE,
     sound=(SOUND,),
@@ -63,13 +63,13 @@ FOUND = Found(
 
 
 def judge(
-    found: Found = FOUND, encoded: Encoded = ENCODED, clip: Clip = CLIP, profile: ProfileSpec = PROFILE
+    found: ProxyContents = FOUND, encoded: EncodeEvidence = ENCODED, clip: Clip = CLIP, profile: ProfileSpec = PROFILE
 ) -> ClipFailure | None:
-    return verdict(checks(profile, clip, encoded, found))
+    return failure_of_checks(compare_with_expectation(profile, clip, encoded, found))
 
 
 def test_a_proxy_as_expected() -> None:
-    made = checks(PROFILE, CLIP, ENCODED, FOUND)
+    made = compare_with_expectation(PROFILE, CLIP, ENCODED, FOUND)
     assert judge() is None
     assert all(check.equal for check in made)
     assert len({check.name for check in made}) == len(made)
@@ -118,10 +118,10 @@ def test_no_picture_in_the_file() -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"read": {0: Read(packets=24, frames=25, errors=0)}},
-        {"read": {0: Read(packets=25, frames=24, errors=0)}},
+        {"read": {0: DecodedStream(packets=24, frames=25, errors=0)}},
+        {"read": {0: DecodedStream(packets=25, frames=24, errors=0)}},
         {"read": {}},
-        {"written": {0: Written(frames=26, samples=None, packets=26, bytes=1), 1: ENCODED.written[1]}},
+        {"written": {0: EncodedStream(frames=26, samples=None, packets=26, bytes=1), 1: ENCODED.written[1]}},
         {"looped": 24},
         {"looped": None},
     ],
@@ -135,7 +135,7 @@ def test_other_frames_in_the_encode(changed: dict[str, Any]) -> None:
     [
         {"corrupt_packets": 1},
         {"corrupt_frames": 1},
-        {"read": {0: ENCODED.read[0], 1: Read(packets=40, frames=39, errors=1)}},
+        {"read": {0: ENCODED.read[0], 1: DecodedStream(packets=40, frames=39, errors=1)}},
     ],
 )
 def test_damage_is_a_failure_unless_accepted(changed: dict[str, Any]) -> None:
@@ -158,7 +158,7 @@ def test_damage_is_a_failure_unless_accepted(changed: dict[str, Any]) -> None:
         (replace(SOUND, language=None),),
     ],
 )
-def test_other_sound(sound: tuple[FoundSound, ...]) -> None:
+def test_other_sound(sound: tuple[ProxySound, ...]) -> None:
     assert isinstance(judge(replace(FOUND, sound=sound)), AudioMismatch)
 
 
@@ -192,7 +192,7 @@ def test_another_timecode_or_reel(changed: dict[str, Any]) -> None:
 
 def test_drop_frame_is_part_of_the_timecode() -> None:
     profile, clip = CASES["conformed_drop_frame"]
-    said = {check.name: check for check in checks(profile, clip, ENCODED, FOUND)}
+    said = {check.name: check for check in compare_with_expectation(profile, clip, ENCODED, FOUND)}
     assert said["timecode.start"].expected == "90000 drop-frame"
 
 
@@ -210,7 +210,7 @@ def test_the_first_kind_in_order_is_the_failure_and_names_all_of_its_kind() -> N
         Check(name="audio.tracks", expected="1", found="0"),
         Check(name="audio.0.rate", expected="48000", found="none"),
     ]
-    failure = verdict(tuple(wrong))
+    failure = failure_of_checks(tuple(wrong))
     assert isinstance(failure, AudioMismatch)
     assert failure.message == "audio.tracks: expected 1, found 0; audio.0.rate: expected 48000, found none"
     assert failure.stage == "verify"

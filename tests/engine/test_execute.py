@@ -23,9 +23,9 @@ from proxx.contracts.errors import (
 )
 from proxx.contracts.event import Event, canonical_log, this_worker
 from proxx.contracts.job import JobContent, JobSpec, seal, spec_bytes
-from proxx.contracts.result import core_of
+from proxx.contracts.result import result_core
 from proxx.engine import execute as module
-from proxx.engine.execute import Site, execute
+from proxx.engine.execute import RunEnvironment, execute
 from proxx.engine.steps import ClipEnded, ClipProgress, ClipStarted, Step
 from proxx.ffmpeg.toolchain import find_toolchain
 from proxx.files.places import Places
@@ -54,8 +54,10 @@ def local(tmp_path: Path) -> JobSpec:
     return make_job(tmp_path / "out", "prores_proxy_half", clips=3)
 
 
-def site(store: Store, ground: Ground | None = None, **changes: object) -> Site:
-    here = Site(store=store, worker=this_worker(), run_id="run", places=ground.places() if ground else Places())
+def site(store: Store, ground: Ground | None = None, **changes: object) -> RunEnvironment:
+    here = RunEnvironment(
+        store=store, worker=this_worker(), run_id="run", places=ground.places() if ground else Places()
+    )
     return replace(here, **changes)  # type: ignore[arg-type]
 
 
@@ -109,7 +111,7 @@ def test_a_second_attempt_keeps_what_is_there_and_says_the_same(ground: Ground, 
     kept = ground.facts()
     ground.delete(job.clips[1].outputs[0].uri)
     second = execute(spec_bytes(job), site(store, ground, attempt=2))
-    assert core_of(first) == core_of(second)
+    assert result_core(first) == result_core(second)
     assert first.fingerprint == second.fingerprint
     now = ground.facts()  # an inode may be given again
     assert [now[name] == same for name, same in kept.items()] == [True, False]
@@ -248,7 +250,7 @@ def test_an_encoder_replaced_in_mid_job_stops_it(
     real = find_toolchain("static")
     copy = tmp_path / "ffmpeg"
     shutil.copy2(real.ffmpeg, copy)
-    monkeypatch.setattr(module, "admit", lambda *_: replace(real, ffmpeg=copy))
+    monkeypatch.setattr(module, "require_toolchain", lambda *_: replace(real, ffmpeg=copy))
 
     def upgrade(step: Step) -> None:
         if isinstance(step, ClipEnded) and step.index == 0:

@@ -14,12 +14,12 @@ from proxx.contracts.event import this_worker
 from proxx.contracts.job import JobContent, JobSpec, Toolchain, seal, spec_bytes
 from proxx.contracts.recipe import SourceFile
 from proxx.contracts.result import ExecutionResult
-from proxx.engine.execute import Site, execute
+from proxx.engine.execute import RunEnvironment, execute
 from proxx.engine.steps import ClipStage, Step, Watcher, silent
-from proxx.ffmpeg.toolchain import Installed, admit, find_toolchain
+from proxx.ffmpeg.toolchain import InstalledToolchain, find_toolchain, require_toolchain
 from proxx.files.places import Places
 from proxx.files.roots import OnDisk
-from proxx.files.source import admit_source
+from proxx.files.source import require_source_file
 from proxx.store import opening as stores
 from proxx.store.base import MemoryStore, Store
 from proxx.store.keys import refusals_folder
@@ -40,7 +40,7 @@ def run(
 ) -> ExecutionResult:
     """ground: where the job's places are; else they are plain paths."""
     places = ground.places() if ground else Places()
-    site = Site(
+    site = RunEnvironment(
         store=store,
         worker=this_worker(),
         run_id="r",
@@ -71,7 +71,7 @@ def test_a_refusal_at_a_new_store_is_recorded_and_leaves_a_whole_store(kind: Kin
     with pytest.raises(ToolchainMismatch):
         run(job, store)
     assert len(store.list(refusals_folder(job.job_id))) == 1
-    assert stores.init(store) == stores.identity(store)
+    assert stores.initialize_store(store) == stores.store_identity(store)
 
 
 @pytest.mark.clause("T3")
@@ -113,7 +113,7 @@ def test_a_source_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -
     os.mkfifo(tmp_path / "a.mov")
     file = SourceFile(uri=str(tmp_path / "a.mov"), size=0, digest="sha256:" + "0" * 64, role="picture")
     with pytest.raises(SourceUnreadable, match="not a regular file"):
-        admit_source(OnDisk(Path(file.uri)), file)
+        require_source_file(OnDisk(Path(file.uri)), file)
 
 
 # --- while it runs ---------------------------------------------------------------------------------------
@@ -157,10 +157,10 @@ def test_an_encoder_that_is_changed_during_the_job_publishes_nothing(
     programs = tmp_path / "programs"
     programs.mkdir()
 
-    def copied(expected: Toolchain, cpu_flags: tuple[str, ...], launcher: tuple[str, ...] = ()) -> Installed:
-        found = admit(expected, cpu_flags, launcher)
+    def copied(expected: Toolchain, cpu_flags: tuple[str, ...], launcher: tuple[str, ...] = ()) -> InstalledToolchain:
+        found = require_toolchain(expected, cpu_flags, launcher)
         ffmpeg, ffprobe = (Path(shutil.copy2(program, programs)) for program in (found.ffmpeg, found.ffprobe))
-        return Installed(identity=found.identity, ffmpeg=ffmpeg, ffprobe=ffprobe)
+        return InstalledToolchain(identity=found.identity, ffmpeg=ffmpeg, ffprobe=ffprobe)
 
     def upgrade() -> None:
         for program in programs.iterdir():
@@ -172,7 +172,7 @@ def test_an_encoder_that_is_changed_during_the_job_publishes_nothing(
                 program.write_text("#!/bin/sh\nexit 1\n")
                 program.chmod(0o755)
 
-    monkeypatch.setattr("proxx.engine.execute.admit", copied)
+    monkeypatch.setattr("proxx.engine.execute.require_toolchain", copied)
     result = run(ground.job("prores_proxy", 2), ground.store(), watch=at_stage(stage, upgrade), ground=ground)
     assert result.stopped is not None
     assert result.stopped.code == CHANGED[change]

@@ -18,11 +18,11 @@ from pathlib import Path
 from proxx.contracts.canonical import pretty_bytes
 from proxx.contracts.error_bases import Refusal
 from proxx.contracts.event import this_worker
-from proxx.engine.execute import Site, execute
+from proxx.engine.execute import RunEnvironment, execute
 from proxx.engine.steps import ClipProgress, Step
 from proxx.files.places import SINGLE, Places
 from proxx.files.roots import parse_roots
-from proxx.s3.incidents import Journal
+from proxx.s3.incidents import IncidentJournal
 from proxx.store.base import Store
 from proxx.store.keys import parse
 from proxx.store.opening import open_store
@@ -42,7 +42,7 @@ class FaultyStore:
         return self.real.uri
 
     @property
-    def journal(self) -> Journal:
+    def journal(self) -> IncidentJournal:
         return self.real.journal
 
     def create(self, key: str, data: bytes) -> bytes | None:
@@ -84,7 +84,7 @@ def main(spec: str, store: str, attempt: str, work: str, fault: str, single: str
         if fault == "progress" and isinstance(step, ClipProgress) and step.frame > 0:
             os.kill(os.getpid(), how)
 
-    site = Site(
+    site = RunEnvironment(
         store=opened,
         worker=this_worker(),
         run_id="faults",

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from proxx.contracts.measures import Rate
 from proxx.contracts.profile import find_profile
 from proxx.contracts.recipe import TimecodeDecision
-from proxx.ffmpeg.command import FFMPEG, OUTPUT, SOURCE, bind, plan, proxy_label
+from proxx.ffmpeg.command import FFMPEG, OUTPUT, SOURCE, bind_paths, plan_command, proxy_label
 from tests.golden.remake_argv import FOLDER, content
 from tests.support.argvs import CASES, change, clip_for, track, with_tracks
 
@@ -37,8 +37,8 @@ def test_no_kept_command_is_without_a_case() -> None:
 @pytest.mark.parametrize("seed", ["0", "1", "77"])
 def test_the_command_is_the_same_in_any_process(seed: str) -> None:
     code = (
-        "from tests.support.argvs import CASES; from proxx.ffmpeg.command import plan; "
-        "print([plan(*c) for c in CASES.values()])"
+        "from tests.support.argvs import CASES; from proxx.ffmpeg.command import plan_command; "
+        "print([plan_command(*c) for c in CASES.values()])"
     )
     said = {
         subprocess.run(
@@ -55,7 +55,7 @@ def test_the_command_is_the_same_in_any_process(seed: str) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_each_place_is_one_whole_word(name: str) -> None:
-    argv = plan(*CASES[name]).argv
+    argv = plan_command(*CASES[name]).argv
     assert argv[0] == FFMPEG
     assert [argv.count(place) for place in (FFMPEG, SOURCE, OUTPUT)] == [1, 1, 1]
     assert argv[argv.index(SOURCE) - 1] == "-i"
@@ -66,8 +66,8 @@ def test_each_place_is_one_whole_word(name: str) -> None:
     output=st.sampled_from(["{source}", "file:{source}", "{ffmpeg}", "a b", "-x", "%03d", "concat:a", "\nx"]),
 )
 def test_places_are_put_in_once(source: str, output: str) -> None:
-    argv = plan(*CASES["prores_proxy"]).argv
-    bound = bind(argv, Path("/bin/ffmpeg"), Path("/in") / source.lstrip("/"), Path("/out") / output)
+    argv = plan_command(*CASES["prores_proxy"]).argv
+    bound = bind_paths(argv, Path("/bin/ffmpeg"), Path("/in") / source.lstrip("/"), Path("/out") / output)
     changed = [(old, new) for old, new in zip(argv, bound, strict=True) if old != new]
     assert changed == [
         (FFMPEG, "/bin/ffmpeg"),
@@ -79,17 +79,19 @@ def test_places_are_put_in_once(source: str, output: str) -> None:
 def test_a_title_that_looks_like_a_place_stays() -> None:
     profile, clip = CASES["prores_proxy"]
     tracks = tuple(one.model_copy(update={"title": "{output}"}) for one in clip.recipe.audio)
-    argv = bind(plan(profile, change(clip, recipe={"audio": tracks})).argv, Path("/f"), Path("/s"), Path("/o"))
+    argv = bind_paths(
+        plan_command(profile, change(clip, recipe={"audio": tracks})).argv, Path("/f"), Path("/s"), Path("/o")
+    )
     assert "title={output}" in argv
 
 
 def test_relative_places_are_refused() -> None:
     with pytest.raises(ValueError, match="not absolute"):
-        bind((FFMPEG,), Path("/f"), Path("in.mov"), Path("/o"))
+        bind_paths((FFMPEG,), Path("/f"), Path("in.mov"), Path("/o"))
 
 
 def test_damage_is_decoded_by_one_thread_and_refused_otherwise() -> None:
-    refused, accepted = plan(*CASES["h264_half"]).argv, plan(*CASES["damage_accepted"]).argv
+    refused, accepted = plan_command(*CASES["h264_half"]).argv, plan_command(*CASES["damage_accepted"]).argv
     assert "-xerror" in refused
     assert "-xerror" not in accepted
     assert accepted[accepted.index("-threads:0") + 1] == "1"
@@ -99,7 +101,7 @@ def test_damage_is_decoded_by_one_thread_and_refused_otherwise() -> None:
 def test_a_reel_without_a_place_for_it_is_a_bug() -> None:
     profile = find_profile("h264_review_mp4")
     with pytest.raises(ValueError, match="carries no reel"):
-        plan(profile, change(clip_for(profile), expect={"reel": "A001"}))
+        plan_command(profile, change(clip_for(profile), expect={"reel": "A001"}))
 
 
 def test_a_track_of_two_streams_is_a_bug() -> None:
@@ -108,7 +110,7 @@ def test_a_track_of_two_streams_is_a_bug() -> None:
     picks = (two.map[0], two.map[1].model_copy(update={"stream": 2}))
     clip = with_tracks(clip_for(profile), (two.model_copy(update={"map": picks}),))
     with pytest.raises(ValueError, match="one source stream"):
-        plan(profile, clip)
+        plan_command(profile, clip)
 
 
 def _counted(start: int, rate: Rate, drop: bool = False) -> TimecodeDecision:

@@ -21,9 +21,16 @@ from proxx.contracts.errors import (
 )
 from proxx.contracts.profile import find_profile
 from proxx.contracts.recipe import VideoPick
-from proxx.ffmpeg.command import bind, plan
-from proxx.ffmpeg.encode_log import Encoded, Read, Written, encode_failure, evidence_of, read_evidence
-from proxx.ffmpeg.process import run
+from proxx.ffmpeg.command import bind_paths, plan_command
+from proxx.ffmpeg.encode_log import (
+    DecodedStream,
+    EncodedStream,
+    EncodeEvidence,
+    encode_failure,
+    parse_encode_log,
+    read_encode_log,
+)
+from proxx.ffmpeg.process import run_encoder
 from tests.support.argvs import change, clip_for, with_tracks
 from tests.support.makemedia import FFMPEG, make, picture
 
@@ -43,11 +50,11 @@ LOG = (
 
 
 def test_the_summary_lines_are_numbers() -> None:
-    assert evidence_of(LOG) == Encoded(
-        read={0: Read(packets=15, frames=14, errors=1), 1: Read(packets=24, frames=24, errors=0)},
+    assert parse_encode_log(LOG) == EncodeEvidence(
+        read={0: DecodedStream(packets=15, frames=14, errors=1), 1: DecodedStream(packets=24, frames=24, errors=0)},
         written={
-            0: Written(frames=15, samples=None, packets=15, bytes=248979),
-            1: Written(frames=24, samples=24576, packets=24, bytes=147456),
+            0: EncodedStream(frames=15, samples=None, packets=15, bytes=248979),
+            1: EncodedStream(frames=24, samples=24576, packets=24, bytes=147456),
         },
         looped=13,
         corrupt_packets=1,
@@ -69,30 +76,30 @@ def test_the_summary_lines_are_numbers() -> None:
     ],
 )
 def test_picture_that_a_decoder_skipped_without_failing(line: str, frames: int) -> None:
-    assert evidence_of([line, line]).corrupt_frames == frames
-    assert evidence_of([f"    title           : {line}"]).corrupt_frames == 0
+    assert parse_encode_log([line, line]).corrupt_frames == frames
+    assert parse_encode_log([f"    title           : {line}"]).corrupt_frames == 0
 
 
 def test_what_a_source_calls_itself_is_no_evidence() -> None:
     words = ("corrupt input packet", "corrupt decoded frame", "] [error] No space left", "received signal 15")
     said = [f"Input #0, mov,mp4,m4a,3gp,3g2,mj2, from 'file:/card/{word}.mov':" for word in words]
     said += [f"    title           : {word}" for word in words]
-    assert evidence_of(said) == Encoded()
+    assert parse_encode_log(said) == EncodeEvidence()
 
 
 def test_a_summary_told_twice_differently_is_none() -> None:
     forged = LOG[2].replace("15 frames", "16 frames")
-    assert evidence_of((*LOG, forged)).written.keys() == {1}
-    assert evidence_of((*LOG, LOG[2])) == evidence_of(LOG)
+    assert parse_encode_log((*LOG, forged)).written.keys() == {1}
+    assert parse_encode_log((*LOG, LOG[2])) == parse_encode_log(LOG)
 
 
 def test_an_empty_log_is_nothing() -> None:
-    assert evidence_of(()) == Encoded()
+    assert parse_encode_log(()) == EncodeEvidence()
 
 
 def test_only_so_many_troubles_are_kept() -> None:
     lines = (f"[error] trouble {number}" for number in range(10_000))
-    assert len(evidence_of(lines).troubles) == 200
+    assert len(parse_encode_log(lines).troubles) == 200
 
 
 @pytest.mark.clause("I4")
@@ -122,9 +129,9 @@ def test_only_so_many_troubles_are_kept() -> None:
 def test_each_failure_has_its_class_and_a_message_of_no_place(
     exit_: int, line: str, failure: type[ProxxError]
 ) -> None:
-    found = encode_failure(exit_, evidence_of([line]))
+    found = encode_failure(exit_, parse_encode_log([line]))
     assert type(found) is failure
-    assert found.message == encode_failure(exit_, evidence_of([line.replace("0x1", "0xffff")])).message
+    assert found.message == encode_failure(exit_, parse_encode_log([line.replace("0x1", "0xffff")])).message
     assert found.stage == "encode"
     assert "0x" not in found.message and "/x" not in found.message
 
@@ -136,13 +143,13 @@ def _whole() -> Path:
     return make("whole.mp4", *picture(seconds="2"), "-c:v", "libx264", "-g", "5", "-movflags", "+faststart")
 
 
-def _encode(source: Path, folder: Path, output: Path | None = None) -> tuple[int, Encoded]:
+def _encode(source: Path, folder: Path, output: Path | None = None) -> tuple[int, EncodeEvidence]:
     profile = find_profile("prores_proxy")
     pick = VideoPick(file=0, stream=0, view=None, codec="h264", decoder="h264")
     clip = change(with_tracks(clip_for(profile), ()), recipe={"video": pick, "audio_decoders": ()})
-    argv = bind(plan(profile, clip).argv, FFMPEG, source, output or folder / "out.mov")
-    done = run(argv, cwd=folder, log=folder / "log")
-    return done.exit, read_evidence(folder / "log")
+    argv = bind_paths(plan_command(profile, clip).argv, FFMPEG, source, output or folder / "out.mov")
+    done = run_encoder(argv, cwd=folder, log=folder / "log")
+    return done.exit, read_encode_log(folder / "log")
 
 
 def test_a_whole_source(tmp_path: Path) -> None:
@@ -181,7 +188,7 @@ def test_an_output_that_cannot_be_opened(tmp_path: Path) -> None:
 def test_a_full_disk(tmp_path: Path) -> None:
     profile = find_profile("prores_proxy")
     clip = change(with_tracks(clip_for(profile), ()), recipe={"audio_decoders": ()})
-    argv = bind(plan(profile, clip).argv, FFMPEG, _whole(), Path("/dev/full"))
+    argv = bind_paths(plan_command(profile, clip).argv, FFMPEG, _whole(), Path("/dev/full"))
     with (tmp_path / "log").open("wb") as words:
         done = subprocess.run([*argv[:1], "-y", *argv[1:]], stderr=words, stdout=subprocess.DEVNULL, check=False)
-    assert type(encode_failure(done.returncode, read_evidence(tmp_path / "log"))) is DiskFull
+    assert type(encode_failure(done.returncode, read_encode_log(tmp_path / "log"))) is DiskFull

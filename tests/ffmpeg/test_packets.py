@@ -22,7 +22,7 @@ from proxx.ffmpeg.packets import (
     packet_samples,
     repeated_pts,
 )
-from proxx.ffmpeg.streams import AudioPackets, AudioStream, Colour, Probed, VideoPackets, VideoStream
+from proxx.ffmpeg.streams import AudioPackets, AudioStream, ProbeResult, StreamColour, VideoPackets, VideoStream
 
 NOTHING: MappingProxyType[str, str] = MappingProxyType({})
 VIDEO = VideoStream(
@@ -47,7 +47,7 @@ VIDEO = VideoStream(
     nominal_rate=Fraction(25),
     average_rate=Fraction(25),
     field_order="progressive",
-    colour=Colour(range=None, matrix=None, primaries=None, transfer=None, chroma_location=None),
+    colour=StreamColour(range=None, matrix=None, primaries=None, transfer=None, chroma_location=None),
     b_frames=0,
     display_matrix=None,
     rotation=0,
@@ -73,7 +73,7 @@ AUDIO = AudioStream(
     packed_bits=None,
     initial_padding=0,
 )
-MOV = Probed(container="mov,mp4", size=1, start=None, duration=None, tags=NOTHING, streams=())
+MOV = ProbeResult(container="mov,mp4", size=1, start=None, duration=None, tags=NOTHING, streams=())
 
 
 def packet(

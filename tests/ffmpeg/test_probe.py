@@ -15,7 +15,7 @@ from proxx.contracts import errors
 from proxx.contracts.error_bases import ClipFailure
 from proxx.ffmpeg.packets import audio_offset, even_step, is_truncated
 from proxx.ffmpeg.probe import decoded_samples, decoders, first_frame, packet_table, packet_tables, probe, undecodable
-from proxx.ffmpeg.streams import AudioPackets, AudioStream, Probed, Stream, VideoPackets
+from proxx.ffmpeg.streams import AudioPackets, AudioStream, ProbeResult, Stream, VideoPackets
 from tests.support.makemedia import FFMPEG, FFPROBE, camera_file, decoded, make, picture, sound
 
 X264: Final = ("-c:v", "libx264", "-preset", "veryfast", "-threads", "1")
@@ -141,7 +141,7 @@ def test_counts_of_camera_files_agree_with_decoding(name: str) -> None:
     assert counted(camera_file(name)) == list(CAMERA[name])
 
 
-def video_table(path: Path) -> tuple[Probed, VideoPackets]:
+def video_table(path: Path) -> tuple[ProbeResult, VideoPackets]:
     found = probe(path, FFPROBE)
     table = packet_table(path, found.videos[0], FFPROBE)
     assert isinstance(table, VideoPackets)

@@ -16,8 +16,8 @@ import pytest
 
 from proxx.contracts.errors import ToolchainMissing
 from proxx.ffmpeg import process
-from proxx.ffmpeg.process import ENVIRONMENT, capture, decode_signal, lines, run
-from proxx.ffmpeg.progress import Progress
+from proxx.ffmpeg.process import ENVIRONMENT, capture, decode_signal, lines, run_encoder
+from proxx.ffmpeg.progress import EncodeProgress
 from tests.support.makemedia import FFMPEG
 
 PYTHON = sys.executable
@@ -115,7 +115,7 @@ def test_lines_ends_the_process_when_the_reader_raises() -> None:
 def test_exit_by_signal(tmp_path: Path) -> None:
     code = "import os, signal; os.kill(os.getpid(), signal.SIGABRT)"
     assert capture(python(code), stdout_limit=0, timeout=60).exit == -signal.SIGABRT
-    assert run(python(code), cwd=tmp_path, log=tmp_path / "log").exit == -signal.SIGABRT
+    assert run_encoder(python(code), cwd=tmp_path, log=tmp_path / "log").exit == -signal.SIGABRT
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_the_environment_is_fixed(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     seen = {name: value for name, value in eval(done.stdout) if name != "LC_CTYPE"}  # noqa: S307
     assert seen == dict(ENVIRONMENT)
     capture([str(FFMPEG), "-version"], stdout_limit=10000, timeout=60)
-    run([str(FFMPEG), "-version"], cwd=tmp_path, log=tmp_path / "log")
+    run_encoder([str(FFMPEG), "-version"], cwd=tmp_path, log=tmp_path / "log")
     assert not (tmp_path / "report.log").exists()
 
 
@@ -184,7 +184,7 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
         capture([str(tmp_path / "ffmpeg")], stdout_limit=0, timeout=60)
     (tmp_path / "ffmpeg").write_text("not a program")
     with pytest.raises(ToolchainMissing):
-        run([str(tmp_path / "ffmpeg")], cwd=tmp_path, log=tmp_path / "log")
+        run_encoder([str(tmp_path / "ffmpeg")], cwd=tmp_path, log=tmp_path / "log")
 
 
 def test_a_working_directory_that_is_not_there(tmp_path: Path) -> None:
@@ -194,14 +194,14 @@ def test_a_working_directory_that_is_not_there(tmp_path: Path) -> None:
 
 def test_huge_stderr_does_not_block(tmp_path: Path) -> None:
     code = "import sys\nfor i in range(200): sys.stderr.write('e' * 100_000)\nprint('progress=end')"
-    done = run(python(code), cwd=tmp_path, log=tmp_path / "log")
+    done = run_encoder(python(code), cwd=tmp_path, log=tmp_path / "log")
     assert (done.exit, (tmp_path / "log").stat().st_size, len(done.stderr)) == (0, 20_000_000, process.STDERR_KEPT)
 
 
 def test_the_log_is_added_to(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("before\n")
-    run(python("import sys; sys.stderr.write('after')"), cwd=tmp_path, log=log)
+    run_encoder(python("import sys; sys.stderr.write('after')"), cwd=tmp_path, log=log)
     assert log.read_text() == "before\nafter"
 
 
@@ -212,9 +212,9 @@ FFMPEG_ENCODE = [
 
 
 def test_ffmpeg_reports_progress(tmp_path: Path) -> None:
-    reports: list[Progress] = []
+    reports: list[EncodeProgress] = []
     argv = [*FFMPEG_ENCODE, "testsrc=s=64x64:r=25:d=1", "-f", "null", "-"]
-    done = run(argv, cwd=tmp_path, log=tmp_path / "log", on_progress=reports.append)
+    done = run_encoder(argv, cwd=tmp_path, log=tmp_path / "log", on_progress=reports.append)
     assert done.succeeded
     assert b"Lavf" in done.stderr or b"Output #0" in done.stderr
     assert [report.done for report in reports][-1:] == [True]
@@ -225,11 +225,11 @@ def test_ffmpeg_reports_progress(tmp_path: Path) -> None:
 def test_stop_ends_ffmpeg_with_a_whole_short_file(tmp_path: Path, in_thread: bool) -> None:
     seen = threading.Event()
     argv = [*FFMPEG_ENCODE[:-3], "-re", "-f", "lavfi", "-i", "testsrc=s=64x64:r=25", "-c:v", "mpeg4", "out.mov"]
-    results: list[process.Finished] = []
+    results: list[process.FinishedProcess] = []
 
     def work() -> None:
         results.append(
-            run(
+            run_encoder(
                 argv,
                 cwd=tmp_path,
                 log=tmp_path / "log",
@@ -255,7 +255,7 @@ def test_stop_kills_what_ignores_it(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('frame=1', flush=True);"
         "open('ready', 'w').close(); time.sleep(600)"
     )
-    done = run(python(code), cwd=tmp_path, log=tmp_path / "log", should_stop=(tmp_path / "ready").exists)
+    done = run_encoder(python(code), cwd=tmp_path, log=tmp_path / "log", should_stop=(tmp_path / "ready").exists)
     assert (done.ending, done.exit) == ("stopped", -signal.SIGKILL)
 
 
@@ -264,19 +264,19 @@ GRANDCHILD = "import subprocess, sys; p = subprocess.Popen(['sleep', '600']); op
 
 def test_what_a_child_leaves_behind_is_ended(tmp_path: Path) -> None:
     """The grandchild holds the pipe open: its end must not be waited for."""
-    done = run(python(GRANDCHILD + "sys.stdout.write('frame=1')"), cwd=tmp_path, log=tmp_path / "log")
+    done = run_encoder(python(GRANDCHILD + "sys.stdout.write('frame=1')"), cwd=tmp_path, log=tmp_path / "log")
     assert done.exit == 0
     wait_for(lambda: gone(int((tmp_path / "pid").read_text())))
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_whatever_is_raised_the_group_is_dead_and_reaped(tmp_path: Path, error: type[BaseException]) -> None:
-    def refuse(report: Progress) -> None:
+    def refuse(report: EncodeProgress) -> None:
         raise error(str(report.frame))
 
     code = GRANDCHILD + "print('frame=7'); print('progress=continue', flush=True); p.wait()"
     with pytest.raises(error, match="7"):
-        run(python(code), cwd=tmp_path, log=tmp_path / "log", on_progress=refuse)
+        run_encoder(python(code), cwd=tmp_path, log=tmp_path / "log", on_progress=refuse)
     wait_for(lambda: gone(int((tmp_path / "pid").read_text())))
 
 
@@ -285,10 +285,10 @@ def parent(tmp_path: Path, call: str) -> subprocess.Popen[bytes]:
     argv = [*FFMPEG_ENCODE[:-3], "-re", "-f", "lavfi", "-i", "testsrc=s=64x64:r=25", "-f", "null", "-"]
     code = f"""
 import pathlib, signal, threading
-from proxx.ffmpeg.process import run
+from proxx.ffmpeg.process import run_encoder
 def note(report): (here / "frame").write_text(str(report.frame))
 here = pathlib.Path({str(tmp_path)!r})
-def work(): run({argv!r}, cwd=here, log=here / "log", on_progress=note)
+def work(): run_encoder({argv!r}, cwd=here, log=here / "log", on_progress=note)
 {call}
 """
     return subprocess.Popen([PYTHON, "-c", code], cwd=REPO, stderr=subprocess.PIPE)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxx.contracts.errors import FormatMismatch
-from proxx.ffmpeg.proxy_probe import inspect
+from proxx.ffmpeg.proxy_probe import probe_proxy
 from tests.support.makemedia import FFPROBE, make, picture, sound
 
 MOV = (
@@ -26,7 +26,7 @@ def _proxy() -> Path:
 
 
 def test_a_proxy() -> None:
-    found = inspect(_proxy(), FFPROBE)
+    found = probe_proxy(_proxy(), FFPROBE)
     assert found.picture is not None
     assert (found.picture.codec, found.picture.packets, found.picture.start, found.picture.even) == (
         "prores",
@@ -42,19 +42,19 @@ def test_a_proxy() -> None:
 def test_uneven_time_stamps_and_a_late_start_show() -> None:
     filters = "setpts=PTS+3+if(gt(N\\,5)\\,1\\,0)"
     path = make("late.mov", *picture(), "-vf", filters, "-fps_mode", "passthrough", "-c:v", "mjpeg")
-    found = inspect(path, FFPROBE).picture
+    found = probe_proxy(path, FFPROBE).picture
     assert found is not None
     assert not found.even
 
 
 def test_streams_nobody_asked_for_are_named() -> None:
     path = make("two.mov", *picture(), "-map", "0", "-map", "0", "-c:v:0", "prores_ks", "-c:v:1", "mjpeg")
-    assert inspect(path, FFPROBE).others == ("video mjpeg",)
+    assert probe_proxy(path, FFPROBE).others == ("video mjpeg",)
 
 
 def test_aac_is_as_long_as_its_track_says() -> None:
     path = make("a.mp4", *picture(), *sound("stereo"), "-c:v", "libx264", "-c:a", "aac", "-movie_timescale", "48000")
-    assert [one.samples for one in inspect(path, FFPROBE).sound] == [23040]
+    assert [one.samples for one in probe_proxy(path, FFPROBE).sound] == [23040]
 
 
 def test_a_whole_file_is_read(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "cut.mov"
     data = make("front.mov", *MOV, "-movflags", "+faststart").read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
-    found = inspect(path, FFPROBE).picture
+    found = probe_proxy(path, FFPROBE).picture
     assert found is not None and found.packets < 12
 
 
@@ -71,11 +71,11 @@ def test_what_is_no_proxy_is_refused(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "x.mov"
     path.write_bytes(data)
     with pytest.raises(FormatMismatch, match="cannot be read"):
-        inspect(path, FFPROBE)
+        probe_proxy(path, FFPROBE)
 
 
 @pytest.mark.parametrize("name", ["-x.mov", "a:b.mov", "concat:a.mov", "%03d.mov", "new\nline.mov", "it's.mov"])
 def test_hostile_names(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(_proxy().read_bytes())
-    assert inspect(path, FFPROBE).reel == "A001"
+    assert probe_proxy(path, FFPROBE).reel == "A001"

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from proxx.ffmpeg.ffprobe_json import first_frame_of, probed_of, quarter_turn
-from proxx.ffmpeg.streams import FORMAT_WHITELIST, AudioStream, OtherStream, Probed, VideoStream, find_tag
+from proxx.ffmpeg.ffprobe_json import parse_first_frame, parse_probe, quarter_turn
+from proxx.ffmpeg.streams import FORMAT_WHITELIST, AudioStream, OtherStream, ProbeResult, VideoStream, find_tag
 
 VIDEO: dict[str, Any] = {"index": 0, "codec_type": "video", "time_base": "1/25"}
 MATRIX = "\n00000000:            0       65536           0\n00000001:       -65536           0           0\n"
 MATRIX += "00000002:            0           0  1073741824\n"
 
 
-def read(*streams: dict[str, Any], **whole: Any) -> Probed:  # noqa: ANN401  (as JSON has it)
-    return probed_of(json.dumps({"streams": streams, "format": whole}).encode())
+def read(*streams: dict[str, Any], **whole: Any) -> ProbeResult:  # noqa: ANN401  (as JSON has it)
+    return parse_probe(json.dumps({"streams": streams, "format": whole}).encode())
 
 
 def test_playlists_and_scripts_are_not_among_the_formats() -> None:
@@ -35,7 +35,7 @@ def test_what_is_not_said_is_none() -> None:
 def test_decimals_in_side_data_stay_text() -> None:
     answer = b'{"streams": [{"index": 0, "codec_type": "video", "time_base": "1/25",'
     answer += b'"side_data_list": [{"side_data_type": "Stereo 3D", "baseline": 0.5}]}], "format": {}}'
-    (stream,) = probed_of(answer).videos
+    (stream,) = parse_probe(answer).videos
     assert stream.side_data["Stereo 3D"]["baseline"] == "0.5"
 
 
@@ -111,9 +111,9 @@ def test_frozen() -> None:
 
 
 def test_first_frame() -> None:
-    assert first_frame_of(b'{"frames": []}') is None
+    assert parse_first_frame(b'{"frames": []}') is None
     sound = {"media_type": "audio"}
     picture = {"media_type": "video", "width": 8, "height": 6, "color_range": "pc", "interlaced_frame": 1}
-    frame = first_frame_of(json.dumps({"frames": [sound, picture]}).encode())
+    frame = parse_first_frame(json.dumps({"frames": [sound, picture]}).encode())
     assert frame is not None
     assert (frame.width, frame.colour.range, frame.interlaced, frame.top_field_first) == (8, "pc", True, False)

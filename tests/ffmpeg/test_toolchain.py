@@ -13,13 +13,13 @@ from proxx.contracts.errors import ToolchainMismatch, ToolchainMissing
 from proxx.ffmpeg import toolchain
 from proxx.ffmpeg.toolchain import (
     NAMES,
-    Installed,
+    InstalledToolchain,
     Name,
-    admit,
     cpu_features,
     find_toolchain,
-    prove_again,
     require_cpu,
+    require_toolchain,
+    require_unchanged,
 )
 
 AVX2 = ("mmx", "mmxext", "sse", "sse2", "sse3", "ssse3", "sse4.1", "sse4.2", "avx", "fma3", "avx2", "bmi1", "bmi2")
@@ -151,13 +151,13 @@ def test_no_job_is_made_with_an_altered_build(stand_in: Path) -> None:
 def test_a_platform_never_seen_gets_no_claim() -> None:
     found = find_toolchain("static")
     identity = found.identity.model_copy(update={"platform": "linux-aarch64"})
-    assert Installed(identity=identity, ffmpeg=found.ffmpeg, ffprobe=found.ffprobe).published is None
+    assert InstalledToolchain(identity=identity, ffmpeg=found.ffmpeg, ffprobe=found.ffprobe).published is None
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_exactly_this_toolchain_is_admitted(name: Name) -> None:
     found = find_toolchain(name)
-    assert admit(found.identity, AVX2) == found
+    assert require_toolchain(found.identity, AVX2) == found
 
 
 @pytest.mark.clause("N1", lead=True)
@@ -176,7 +176,7 @@ def test_any_field_that_differs_is_refused_by_name(field: str, value: str) -> No
     """A machine whose encoder build differs in any field refuses: jobs are not chosen for machines."""
     found = find_toolchain("full").identity
     with pytest.raises(ToolchainMismatch) as refused:
-        admit(found.model_copy(update={field: value}), AVX2)
+        require_toolchain(found.model_copy(update={field: value}), AVX2)
     assert refused.value.message == f"This is not the toolchain of the spec, which has {field} {value}."
     assert refused.value.detail == f"here: {field} {getattr(found, field)}"
     assert refused.value.status == 6
@@ -185,7 +185,7 @@ def test_any_field_that_differs_is_refused_by_name(field: str, value: str) -> No
 def test_all_differences_are_named_at_once() -> None:
     wanted = find_toolchain("static").identity.model_copy(update={"ffmpeg_version": "n7", "libc": "glibc 2.36"})
     with pytest.raises(ToolchainMismatch) as refused:
-        admit(wanted, AVX2)
+        require_toolchain(wanted, AVX2)
     assert refused.value.message.endswith("has ffmpeg_version n7, libc glibc 2.36.")
     assert str(refused.value.detail).endswith(", libc none")
 
@@ -195,7 +195,7 @@ def test_all_differences_are_named_at_once() -> None:
 def test_an_old_cpu_is_refused_by_what_it_lacks(name: Name) -> None:
     expected = find_toolchain(name).identity
     with pytest.raises(ToolchainMismatch) as refused:
-        admit(expected, AVX2, emulated("Nehalem"))
+        require_toolchain(expected, AVX2, emulated("Nehalem"))
     assert "This CPU has no AVX, FMA3, AVX2, BMI1, BMI2, which the profile pins" in refused.value.message
     assert refused.value.detail == "it has mmx mmxext sse sse2 sse3 ssse3 sse4.1 sse4.2"
 
@@ -204,7 +204,7 @@ def test_an_old_cpu_is_refused_by_what_it_lacks(name: Name) -> None:
 @pytest.mark.parametrize("cpu", ["Haswell", "EPYC"])
 def test_cpus_with_avx2_are_admitted_with_the_same_identity(cpu: str) -> None:
     expected = find_toolchain("static").identity
-    admitted = admit(expected, AVX2, emulated(cpu))
+    admitted = require_toolchain(expected, AVX2, emulated(cpu))
     assert admitted.identity == expected
     assert admitted.ffmpeg_argv[0] == str(QEMU)
     assert cpu_features(admitted) == set(AVX2)
@@ -213,7 +213,7 @@ def test_cpus_with_avx2_are_admitted_with_the_same_identity(cpu: str) -> None:
 @on_linux_x86
 def test_a_cpu_that_has_only_avx_lacks_the_rest() -> None:
     with pytest.raises(ToolchainMismatch) as refused:
-        admit(find_toolchain("static").identity, AVX2, emulated("SandyBridge"))
+        require_toolchain(find_toolchain("static").identity, AVX2, emulated("SandyBridge"))
     assert "This CPU has no FMA3, AVX2, BMI1, BMI2, which" in refused.value.message
 
 
@@ -226,7 +226,7 @@ def test_features_nobody_can_prove_are_refused() -> None:
 def test_an_encoder_that_names_no_features_is_missing(tmp_path: Path) -> None:
     found = find_toolchain("static")
     with pytest.raises(ToolchainMissing, match="does not run on this machine"):
-        cpu_features(Installed(identity=found.identity, ffmpeg=Path("/bin/true"), ffprobe=found.ffprobe))
+        cpu_features(InstalledToolchain(identity=found.identity, ffmpeg=Path("/bin/true"), ffprobe=found.ffprobe))
 
 
 @on_linux_x86
@@ -234,12 +234,12 @@ def test_a_build_replaced_during_a_job_is_noticed(tmp_path: Path) -> None:
     found = find_toolchain("static")
     ffmpeg = tmp_path / "ffmpeg"
     ffmpeg.write_bytes(found.ffmpeg.read_bytes())
-    copied = Installed(identity=found.identity, ffmpeg=ffmpeg, ffprobe=found.ffprobe)
-    prove_again(copied)
+    copied = InstalledToolchain(identity=found.identity, ffmpeg=ffmpeg, ffprobe=found.ffprobe)
+    require_unchanged(copied)
     with ffmpeg.open("ab") as stream:
         stream.write(b"\0")
     with pytest.raises(ToolchainMismatch, match="ffmpeg was replaced while the job ran"):
-        prove_again(copied)
+        require_unchanged(copied)
     ffmpeg.unlink()
     with pytest.raises(ToolchainMissing, match="ffmpeg cannot be read"):
-        prove_again(copied)
+        require_unchanged(copied)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxx.contracts.errors import FormatMismatch
-from proxx.ffmpeg.umid import CONSTANTS, LABEL, ROLES, SIZE, Place, find_umids, umids, write_umids
+from proxx.ffmpeg.umid import CONSTANTS, LABEL, ROLES, SIZE, UmidPosition, find_umids, umids, write_umids
 from tests.support.makemedia import FFPROBE, make, picture, sound
 
 SOURCE, PROFILE = "sha256:" + "a" * 64, "b" * 64
@@ -106,7 +106,7 @@ def test_essence_is_never_searched() -> None:
     picture_item = _item("060e2b34010201010d01030115", material)
     header = _item("060e2b34025301010d010101010137", (0x4401).to_bytes(2, "big") + b"\0\x20" + material)
     found = list(find_umids(io.BytesIO(picture_item + header)))
-    assert found == [Place(len(picture_item) + 20 + 4, "material")]
+    assert found == [UmidPosition(len(picture_item) + 20 + 4, "material")]
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,9 @@ from proxx.files.publish import (
     Present,
     Published,
     Staged,
+    abandoned_stages,
     content_of,
-    existing,
-    leftovers,
+    existing_file,
     publish,
     stage_path,
     staged,
@@ -107,7 +107,7 @@ def test_a_file_is_published_whole_and_nothing_else_is_left(tmp_path: Path) -> N
     assert names(target.parent) == ["A001.mov"]
     assert target.stat().st_nlink == 1
     assert not made.exists()
-    assert existing(target) == Present(sha256(b"proxy"))
+    assert existing_file(target) == Present(sha256(b"proxy"))
 
 
 def test_across_file_systems_the_bytes_are_copied_and_read_back(tmp_path: Path, elsewhere: Path) -> None:
@@ -160,10 +160,10 @@ def test_killed_before_the_link_leaves_no_final_name(tmp_path: Path) -> None:
     process = publisher(made_file(tmp_path), target)
     process.kill()
     process.communicate(timeout=60)
-    assert existing(target) == Absent()
-    (left,) = leftovers(target.parent)
+    assert existing_file(target) == Absent()
+    (left,) = abandoned_stages(target.parent)
     assert put(tmp_path, target) == Published(), "the next attempt is not in its way"
-    assert leftovers(target.parent) == (left,), "nor does it touch what is not its own"
+    assert abandoned_stages(target.parent) == (left,), "nor does it touch what is not its own"
 
 
 # --- what stands there is untouched ----------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_what_is_no_regular_file_is_present_and_never_followed(tmp_path: Path, k
         case "pipe":
             os.mkfifo(target)
     before = os.lstat(target)
-    assert existing(target) == Present(None)
+    assert existing_file(target) == Present(None)
     assert put(tmp_path, target) == Present(None)
     assert os.lstat(target).st_ino == before.st_ino
     assert kind != "dangling" or not other.exists()
@@ -250,7 +250,7 @@ def test_a_link_made_though_the_answer_was_lost_is_ours(tmp_path: Path, monkeypa
 def test_any_name_a_file_system_takes(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "out" / name
     target = folder / name
-    assert existing(target) == Absent()
+    assert existing_file(target) == Absent()
     assert put(tmp_path, target) == Published()
     assert names(folder) == [name]
 
@@ -325,7 +325,7 @@ def test_a_name_that_cannot_be_made_durable_is_not_called_published(
     monkeypatch.setattr(os, "fsync", failing(errno.EIO))
     with pytest.raises(OutputUnwritable), staged(made, target, content) as whole:
         publish(whole, target)
-    assert existing(target) == Present(content.sha256)  # whole and announced: the next attempt finds it its own
+    assert existing_file(target) == Present(content.sha256)  # whole and announced: the next attempt finds it its own
 
 
 @pytest.fixture
@@ -349,8 +349,8 @@ def test_a_folder_without_permission(open_folder: Path) -> None:
     (closed / "A002.mov").write_bytes(b"secret")
     (closed / "A002.mov").chmod(0)
     closed.chmod(0o500)
-    assert existing(closed / "A001.mov") == Absent()
-    assert existing(closed / "A002.mov") == Present(None), "it is there, though nobody may read it"
+    assert existing_file(closed / "A001.mov") == Absent()
+    assert existing_file(closed / "A002.mov") == Present(None), "it is there, though nobody may read it"
     for target in (closed / "A001.mov", closed / "card" / "A001.mov"):
         with pytest.raises(OutputUnwritable) as refused:
             put(open_folder, target)
@@ -358,13 +358,13 @@ def test_a_folder_without_permission(open_folder: Path) -> None:
     assert names(closed) == ["A002.mov"]
     closed.chmod(0)
     with pytest.raises(OutputUnwritable, match="cannot be looked at"):
-        existing(closed / "A001.mov")
+        existing_file(closed / "A001.mov")
     closed.chmod(0o700)
 
 
 def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"")
-    assert existing(tmp_path / "out" / "A001.mov") == Absent()
+    assert existing_file(tmp_path / "out" / "A001.mov") == Absent()
     with pytest.raises(OutputUnwritable, match="folder cannot be made"):
         put(tmp_path, tmp_path / "out" / "A001.mov")
 
@@ -398,7 +398,7 @@ def test_a_file_system_that_can_do_neither_is_refused(tmp_path: Path, monkeypatc
     with pytest.raises(OutputUnwritable, match="neither link nor rename without replacing"):
         put(tmp_path, tmp_path / "A001.mov")
     assert not (tmp_path / "A001.mov").exists()
-    assert leftovers(tmp_path) == ()
+    assert abandoned_stages(tmp_path) == ()
 
 
 # --- real file systems -----------------------------------------------------------------------------------
@@ -432,7 +432,7 @@ def test_a_disk_that_is_really_read_only(tmp_path: Path, small_disk: Path) -> No
     (small_disk / "out").mkdir()
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     for target in (small_disk / "out" / "A001.mov", small_disk / "other" / "A001.mov"):
-        assert existing(target) == Absent()
+        assert existing_file(target) == Absent()
         with pytest.raises(OutputUnwritable, match=r"cannot be (written|made)") as refused:
             put(tmp_path, target)
         assert "Read-only" in str(refused.value.detail)

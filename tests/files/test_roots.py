@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from proxx.contracts.errors import PlaceUnreachable, RootsInvalid
 from proxx.contracts.job import JobContent, JobSpec, seal
-from proxx.files.roots import InBucket, OnDisk, OutOfReach, Roots, Spot, parse_roots, require_reachable
+from proxx.files.roots import InBucket, OnDisk, OutOfReach, Roots, Spot, parse_roots, require_places_here
 from tests.support import specs
 from tests.support.edits import edited
 
@@ -63,7 +63,7 @@ def test_a_place_that_is_out_of_reach_is_refused_by_its_field(roots: Roots, plac
         roots.spot(place)
     for path in ("clips[1].source.files[0].uri", "clips[1].outputs[0].uri"):
         with pytest.raises(PlaceUnreachable) as refused:
-            require_reachable(job(path, place), roots)
+            require_places_here(job(path, place), roots)
         assert refused.value.status == 6
         named = {one.path: one.message for one in refused.value.problems}
         assert place.partition("/")[0].rstrip(":") in named[path]
@@ -71,7 +71,7 @@ def test_a_place_that_is_out_of_reach_is_refused_by_its_field(roots: Roots, plac
 
 def test_all_places_are_named_at_once() -> None:
     with pytest.raises(PlaceUnreachable) as refused:
-        require_reachable(specs.job(3), ROOTS)  # plain paths, with roots set
+        require_places_here(specs.job(3), ROOTS)  # plain paths, with roots set
     assert len(refused.value.problems) == 6
 
 

@@ -13,7 +13,7 @@ from proxx.contracts.errors import Interrupted, SourceChanged, SourceMissing, So
 from proxx.contracts.fingerprint import digest_bytes
 from proxx.contracts.recipe import SourceFile
 from proxx.files.roots import OnDisk
-from proxx.files.source import admit_source, read_beside
+from proxx.files.source import read_beside, require_source_file
 
 DATA = b"frames" * 500_000  # three chunks
 
@@ -29,7 +29,7 @@ def file_of(path: Path, data: bytes = DATA) -> SourceFile:
 
 def test_a_whole_source_settles(tmp_path: Path) -> None:
     file = file_of(tmp_path / "a.mov")
-    with read_beside(admit_source(OnDisk(Path(file.uri)), file), file) as reader:
+    with read_beside(require_source_file(OnDisk(Path(file.uri)), file), file) as reader:
         reader.settle(never)
 
 
@@ -37,7 +37,7 @@ def test_a_missing_source(tmp_path: Path) -> None:
     file = file_of(tmp_path / "a.mov")
     (tmp_path / "a.mov").unlink()
     with pytest.raises(SourceMissing) as caught:
-        admit_source(OnDisk(Path(file.uri)), file)
+        require_source_file(OnDisk(Path(file.uri)), file)
     assert str(tmp_path) not in caught.value.message
 
 
@@ -46,7 +46,7 @@ def test_a_folder_in_its_place(tmp_path: Path) -> None:
     (tmp_path / "a.mov").unlink()
     (tmp_path / "a.mov").mkdir()
     with pytest.raises(SourceUnreadable):
-        admit_source(OnDisk(Path(file.uri)), file)
+        require_source_file(OnDisk(Path(file.uri)), file)
 
 
 def test_another_size_is_refused_before_anything_is_read(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_another_size_is_refused_before_anything_is_read(tmp_path: Path) -> None
     with (tmp_path / "a.mov").open("ab") as stream:
         stream.write(b"x")
     with pytest.raises(SourceChanged) as caught:
-        admit_source(OnDisk(Path(file.uri)), file)
+        require_source_file(OnDisk(Path(file.uri)), file)
     assert caught.value.detail == f"{len(DATA) + 1} bytes, not {len(DATA)}"
 
 
@@ -64,13 +64,13 @@ def test_one_changed_byte(tmp_path: Path, place: int) -> None:
     data = bytearray(DATA)
     data[place] ^= 1
     (tmp_path / "a.mov").write_bytes(data)
-    with read_beside(admit_source(OnDisk(Path(file.uri)), file), file) as reader, pytest.raises(SourceChanged):
+    with read_beside(require_source_file(OnDisk(Path(file.uri)), file), file) as reader, pytest.raises(SourceChanged):
         reader.settle(never)
 
 
 def test_a_source_that_vanishes_before_it_is_read(tmp_path: Path) -> None:
     file = file_of(tmp_path / "a.mov")
-    path = admit_source(OnDisk(Path(file.uri)), file)
+    path = require_source_file(OnDisk(Path(file.uri)), file)
     path.unlink()
     with read_beside(path, file) as reader, pytest.raises(SourceUnreadable):
         reader.settle(never)
@@ -96,7 +96,7 @@ def replace_by_a_copy(path: Path) -> None:
 def test_a_source_that_changes_behind_the_reader(tmp_path: Path, change: Callable[[Path], None]) -> None:
     """The reader has come to its end, ffmpeg has not."""
     file = file_of(tmp_path / "a.mov")
-    path = admit_source(OnDisk(Path(file.uri)), file)
+    path = require_source_file(OnDisk(Path(file.uri)), file)
     with read_beside(path, file) as reader:
         reader.settle(never)
         change(path)

@@ -12,9 +12,9 @@ from proxx.contracts.fingerprint import digest_bytes
 from proxx.files.places import Places
 from proxx.files.publish import Present, Published, content_of
 from proxx.files.roots import InBucket
-from proxx.files.upload import parcel
+from proxx.files.upload import prepare_upload
 from proxx.s3 import multipart
-from proxx.s3.transport import Pace
+from proxx.s3.transport import TransportTiming
 from tests.objects.line import Line, noted
 from tests.objects.rules import StallAnswer
 from tests.s3.test_bucket import a_file
@@ -36,7 +36,7 @@ def test_what_changed_since_it_was_verified_is_not_published(
     fences: list[int] = []
     with (
         pytest.raises(WorkUnusable, match="gave back other bytes than were verified"),
-        parcel(places, spot, made, content, lambda: False) as sent,
+        prepare_upload(places, spot, made, content, lambda: False) as sent,
     ):
         sent.publish(lambda: fences.append(1))
     assert (line.bucket.head(spot.key), line.bucket.uploads(spot.key), fences) == (None, [], [])
@@ -46,9 +46,9 @@ def test_a_stop_after_the_last_byte_is_settled_by_looking(line: Line, tmp_path: 
     """The server has the whole object, and only its answer is missing: the clip is made."""
     spot = InBucket(line.bucket.name, f"{line.prefix()}/a")
     made = a_file(tmp_path, 100)
-    places = Places(wire=line.wire(Pace(patience=600.0)))
+    places = Places(wire=line.wire(TransportTiming(patience=600.0)))
     rule = line.way.on(StallAnswer(), method="PUT")
-    with parcel(places, spot, made, content_of(made), lambda: rule.acted) as sent:
+    with prepare_upload(places, spot, made, content_of(made), lambda: rule.acted) as sent:
         assert sent.publish(lambda: None) == Published()
     assert [one[0] for one in noted(places.wire)] == ["settled"]
     assert line.bucket.get(spot.key) == made.read_bytes()
@@ -59,7 +59,7 @@ def test_an_upload_that_was_thrown_away_at_the_last_moment_is_not_believed(line:
     spot = InBucket(line.bucket.name, f"{line.prefix()}/a")
     made = a_file(tmp_path, 6 * MIB)
     places = Places(wire=line.wire(resends=5), single=MIB, part=5 * MIB)
-    with parcel(places, spot, made, content_of(made), lambda: False) as sent:
+    with prepare_upload(places, spot, made, content_of(made), lambda: False) as sent:
 
         def meanwhile() -> None:
             assert multipart.abort(places.bucket(spot), spot.key, sent.notes["upload"])

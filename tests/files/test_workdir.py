@@ -14,7 +14,7 @@ from typing import NoReturn
 import pytest
 
 from proxx.contracts.errors import DiskFull, WorkUnusable
-from proxx.files.workdir import default_parent, free_bytes, leftovers, used, work_directory
+from proxx.files.workdir import abandoned_directories, default_parent, free_bytes, work_directory, working_in
 
 JOB = "0123456789abcdef" * 4
 REPO = Path(__file__).parents[2]
@@ -81,12 +81,12 @@ def test_what_a_killed_worker_left_is_listed_and_what_is_in_use_is_not(tmp_path:
     )
     assert holder.stdout is not None
     work = Path(holder.stdout.readline().strip())
-    assert leftovers(tmp_path) == ()
+    assert abandoned_directories(tmp_path) == ()
     holder.send_signal(signal.SIGKILL)
     holder.communicate(timeout=60)
-    (left,) = leftovers(tmp_path)
+    (left,) = abandoned_directories(tmp_path)
     assert (left.path, left.job, left.attempt, left.size) == (work, JOB[:8], 3, 5)
-    assert leftovers(tmp_path / "gone") == ()
+    assert abandoned_directories(tmp_path / "gone") == ()
 
 
 def test_free_space_is_that_of_the_nearest_folder_there_is(tmp_path: Path) -> None:
@@ -97,11 +97,11 @@ def test_free_space_is_that_of_the_nearest_folder_there_is(tmp_path: Path) -> No
 
 
 def test_what_the_system_refuses_in_it_has_a_name(tmp_path: Path) -> None:
-    with pytest.raises(WorkUnusable, match="cannot be used any more"), used(tmp_path):
+    with pytest.raises(WorkUnusable, match="cannot be used any more"), working_in(tmp_path):
         (tmp_path / "gone" / "log").open("ab")
-    with pytest.raises(DiskFull), used(tmp_path):
+    with pytest.raises(DiskFull), working_in(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
-    with pytest.raises(FileNotFoundError), used(tmp_path / "work"):
+    with pytest.raises(FileNotFoundError), working_in(tmp_path / "work"):
         (tmp_path / "elsewhere" / "log").open("ab")
-    with pytest.raises(BrokenPipeError), used(tmp_path):
+    with pytest.raises(BrokenPipeError), working_in(tmp_path):
         raise BrokenPipeError

@@ -29,8 +29,8 @@ from proxx.contracts.job import JobSpec, spec_bytes
 from proxx.engine.execute import register_job
 from proxx.store.base import Store
 from proxx.store.file import FileStore
-from proxx.store.opening import init
-from proxx.store.status import State, history, job_status
+from proxx.store.opening import initialize_store
+from proxx.store.status import State, job_history, job_status
 from tests.flows import runbook
 from tests.flows.server import Server, serving
 
@@ -131,7 +131,7 @@ class Pool:
         self.workers: list[WorkerProcess] = []
         self.numbers = count(1)
         self.store = store or FileStore(folder / "store")
-        self.identity = init(self.store)
+        self.identity = initialize_store(self.store)
         self.uuid = self.identity.uuid
 
     def env(self, **more: str) -> dict[str, str]:
@@ -289,7 +289,7 @@ class Pool:
 
     def acquired(self, job: JobSpec) -> int:
         """How often the job's execution lock was taken."""
-        return sum(entry.type == "lock.acquired" for entry in history(self.store, job.job_id).entries)
+        return sum(entry.type == "lock.acquired" for entry in job_history(self.store, job.job_id).entries)
 
     def said(self) -> str:
         return "\n".join(f"--- {worker.name}\n{worker.words[-1500:]}" for worker in self.workers)

@@ -22,7 +22,7 @@ from proxx.contracts.job import JobSpec, spec_bytes
 from proxx.engine.execute import register_job
 from proxx.store.attempts import read_attempts
 from proxx.store.base import Store
-from proxx.store.opening import init
+from proxx.store.opening import initialize_store
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 def registered(job: JobSpec, store: Store, attempt: int = 1) -> JobReference:
     """The job in the store, as `proxx submit` leaves it."""
     register_job(job, spec_bytes(job), store, this_worker(), str(uuid.uuid4()))
-    return JobReference(store=store.uri, job_id=job.job_id, attempt=attempt, store_uuid=init(store).uuid)
+    return JobReference(store=store.uri, job_id=job.job_id, attempt=attempt, store_uuid=initialize_store(store).uuid)
 
 
 def run_here(**parameters: Any) -> State[dict[str, Any]]:  # noqa: ANN401

@@ -15,11 +15,11 @@ from typing import Any, Final
 import click
 import pytest
 import yaml
-from proxx_flows.audit.finding import Verdict
+from proxx_flows.audit.finding import JobVerdict
 
 from proxx.cli.main import enter, proxx
 from proxx.store.file import FileStore
-from proxx.store.opening import init
+from proxx.store.opening import initialize_store
 from tests.flows import runbook
 from tests.flows.pool import ROOT, Pool, digests
 from tests.support.jobs import half_second
@@ -97,7 +97,7 @@ def test_the_first_set_up(pool: Pool, tmp_path: Path) -> None:
 def test_by_hand(pool: Pool, tmp_path: Path) -> None:
     cards(tmp_path, "A002", "A003")
     share = tmp_path / "share"
-    init(FileStore(share / "store"))
+    initialize_store(FileStore(share / "store"))
     spec = str(share / "A003.json")
     create = ["create", str(tmp_path / "media" / "A003"), "--profile", "prores_proxy_half", "--output"]
     assert enter([*create, str(share / "proxies"), "--spec", spec]) == 0
@@ -205,7 +205,7 @@ def test_settings_exist() -> None:
 def test_every_state_and_verdict_is_explained() -> None:
     from prefect.client.schemas.objects import StateType
 
-    for verdict in Verdict:
+    for verdict in JobVerdict:
         assert f"| {verdict.value} |" in runbook.TEXT
     for state in set(StateType) - {StateType.PAUSED}:
         assert re.search(rf"^\| [A-Za-z, ]*\b{state.value.capitalize()}\b", runbook.TEXT, re.MULTILINE), state

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from proxx_flows.audit.finding import Verdict
+from proxx_flows.audit.finding import JobVerdict
 
 from proxx.contracts.job import JobSpec
 from proxx.store.status import State, job_status
@@ -67,7 +67,7 @@ def test_a_killed_run_is_crashed_and_held(yard: Yard) -> None:
     assert yard.outputs("killed") == []
     assert job_status(pool.store, job.job_id).state == State.HELD
     audit = yard.finding(job)
-    assert (audit.verdict, audit.decide, audit.differs) == (Verdict.HELD, True, True)
+    assert (audit.verdict, audit.decide, audit.differs) == (JobVerdict.HELD, True, True)
     assert any("unlock" in step.command for step in audit.steps)
 
 
@@ -88,7 +88,7 @@ def test_a_cancelled_run_gives_its_attempt_back(yard: Yard) -> None:
     made = {yard.ground.at(f"proxies/cancelled/{name}") for name in yard.outputs("cancelled")}
     assert made == {clip.outputs[0].uri for clip in job.clips[: len(made)]}, "the first ones, each whole"
     audit = yard.finding(job)
-    assert (audit.verdict, audit.differs) == (Verdict.FAILED, False)
+    assert (audit.verdict, audit.differs) == (JobVerdict.FAILED, False)
 
 
 @pytest.mark.clause("T2")
@@ -120,7 +120,7 @@ def test_one_job_in_several_hands(yard: Yard, tmp_path: Path) -> None:
     assert pool.acquired(job) == 1
     assert len(yard.outputs("hands")) == 2
     audit = yard.finding(job)
-    assert (audit.verdict, audit.decide) == (Verdict.COMPLETED, False)
+    assert (audit.verdict, audit.decide) == (JobVerdict.COMPLETED, False)
 
 
 @pytest.mark.clause("T4")
@@ -137,7 +137,7 @@ def test_a_killed_worker_leaves_its_run_alone(yard: Yard) -> None:
     assert pool.acquired(job) == 1
     assert yard.outputs("orphan") == ["0.mov"]
     audit = yard.finding(job)
-    assert (audit.verdict, audit.decide, audit.differs) == (Verdict.COMPLETED, False, False)
+    assert (audit.verdict, audit.decide, audit.differs) == (JobVerdict.COMPLETED, False, False)
 
 
 @pytest.mark.clause("T4")
@@ -178,7 +178,7 @@ def test_a_dead_machine_is_called_crashed(yard: Yard, dead_machine: tuple[JobSpe
     assert pool.acquired(job) == 1
     assert job_status(pool.store, job.job_id).state == State.HELD
     audit = yard.finding(job)
-    assert (audit.verdict, audit.decide) == (Verdict.HELD, True)
+    assert (audit.verdict, audit.decide) == (JobVerdict.HELD, True)
 
 
 @pytest.mark.clause("V2")
@@ -197,7 +197,7 @@ def test_a_killed_server_does_not_touch_a_run(yard: Yard) -> None:
     assert pool.acquired(job) == 1
     assert len(yard.outputs("server")) == 2
     audit = yard.finding(job)
-    assert (audit.verdict, audit.decide, audit.differs) == (Verdict.COMPLETED, False, False)
+    assert (audit.verdict, audit.decide, audit.differs) == (JobVerdict.COMPLETED, False, False)
 
 
 @pytest.mark.clause("V2")
@@ -217,4 +217,4 @@ def test_a_restarted_database_does_not_touch_a_run(
         assert pool.acquired(job) == 1
         assert len(yard.outputs("database")) == 2
         audit = yard.finding(job)
-        assert (audit.verdict, audit.decide, audit.differs) == (Verdict.COMPLETED, False, False)
+        assert (audit.verdict, audit.decide, audit.differs) == (JobVerdict.COMPLETED, False, False)

@@ -22,7 +22,7 @@ from proxx.contracts.event import this_worker
 from proxx.contracts.job import JobSpec, spec_bytes
 from proxx.engine.execute import register_job
 from proxx.store.lock import acquire
-from proxx.store.opening import init, open_store
+from proxx.store.opening import initialize_store, open_store
 from proxx.store.status import all_jobs, job_status
 from tests.flows.ground import Ground
 from tests.flows.pool import ROOT, until
@@ -32,7 +32,7 @@ from tests.media.test_refused import clip_of, damaged
 from tests.support.jobs import create, half_second
 
 if TYPE_CHECKING:
-    from proxx_flows.common.api import Run
+    from proxx_flows.common.api import PrefectRun
 
 PROFILE: Final = "prores_proxy_half"
 SERVE: Final = """
@@ -73,7 +73,7 @@ def good(tmp_path: Path) -> Path:
     return folder
 
 
-def runs_of(summary: Summary) -> list[Run]:
+def runs_of(summary: Summary) -> list[PrefectRun]:
     """The flow runs that Prefect has of the summary's jobs, in their order."""
     from proxx_flows.common.api import runs_tagged
 
@@ -179,7 +179,7 @@ def test_a_bucket_that_cannot_be_used(
     from proxx_flows.make_proxies import make_proxies, summary_of
 
     rgw_ground.put(half_second("a.mov"), "card/a.mov")
-    init(rgw_ground.store)
+    initialize_store(rgw_ground.store)
     output = "s3://no-such-bucket-at-all/edit" if what == "a missing bucket" else rgw_ground.at("edit")
     if what == "a wrong secret":
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "geheim-geheim-geheim")

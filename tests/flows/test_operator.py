@@ -25,7 +25,7 @@ from proxx.contracts.event import this_worker
 from proxx.contracts.job import JobSpec, spec_bytes
 from proxx.engine.execute import register_job
 from proxx.store.base import Store
-from proxx.store.opening import init
+from proxx.store.opening import initialize_store
 from proxx.store.status import job_status
 from tests.cli.command import Answer, call
 from tests.flows.deploy import deploy
@@ -167,7 +167,7 @@ def desk(
     deploy(prefect)
     ground = speak(ground_of(getattr(request, "param", "file"), request, tmp_path), monkeypatch)
     desk = Desk(prefect, tmp_path, ground, capsys)
-    init(desk.store)
+    initialize_store(desk.store)
     monkeypatch.setenv("PROXX_STORE", desk.store.uri)
     return desk
 

@@ -19,7 +19,7 @@ from proxx_flows.proxy_job import proxy_job
 from proxx.contracts.event import this_worker
 from proxx.contracts.job import JobSpec, spec_bytes
 from proxx.engine.execute import register_job
-from proxx.store.opening import init, open_store
+from proxx.store.opening import initialize_store, open_store
 from tests.flows.browser import page
 from tests.flows.deploy import deploy
 from tests.flows.server import Server, talking_to
@@ -60,7 +60,7 @@ def looked(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def three_runs(server: Server, tmp_path: Path, opened: Page) -> Looked:
     store = open_store(str(tmp_path / "store"))
-    uuid_of_store = init(store).uuid
+    uuid_of_store = initialize_store(store).uuid
 
     def registered(job: JobSpec) -> JobReference:
         register_job(job, spec_bytes(job), store, this_worker(), "test")

@@ -20,7 +20,7 @@ from proxx.contracts.job import JobSpec
 from proxx.store.attempts import Closed, read_attempts
 from proxx.store.base import Store
 from proxx.store.file import FileStore
-from proxx.store.status import State, history, job_status
+from proxx.store.status import State, job_history, job_status
 from tests.flows.pool import Pool, digests
 from tests.flows.postgres import Postgres
 from tests.support.jobs import create, half_second, write_spec
@@ -113,7 +113,7 @@ def by_the_pool(pool: Pool, folder: Path, jobs: list[JobSpec]) -> tuple[list[Mad
         else:
             assert end.state.type.value == "COMPLETED"
         assert pool.acquired(jobs[number]) == 1
-        (name,) = {entry.worker.name for entry in history(pool.store, jobs[number].job_id).entries}
+        (name,) = {entry.worker.name for entry in job_history(pool.store, jobs[number].job_id).entries}
         assert name in {worker.name for worker in pool.workers}
     return [became(pool.store, job) for job in jobs], digests(folder / "proxies")
 

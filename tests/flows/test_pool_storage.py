@@ -15,12 +15,12 @@ from typing import Final
 
 import psutil
 import pytest
-from proxx_flows.audit.finding import Verdict
+from proxx_flows.audit.finding import JobVerdict
 
 from proxx.cli.main import enter
 from proxx.contracts.job import JobSpec
 from proxx.store.file import FileStore
-from proxx.store.status import State, history, job_status
+from proxx.store.status import State, job_history, job_status
 from tests.flows.ground import Ground
 from tests.flows.pool import Pool
 from tests.flows.test_pool import Made, became
@@ -105,7 +105,7 @@ def test_two_workers_and_a_bucket(yard: Yard, tmp_path: Path) -> None:
         )
         assert ("FAILED" if number in MUST_FAIL else "COMPLETED") in ended, said
         assert pool.acquired(job) == 1
-        (name,) = {entry.worker.name for entry in history(pool.store, job.job_id).entries}
+        (name,) = {entry.worker.name for entry in job_history(pool.store, job.job_id).entries}
         assert name in {worker.name for worker in pool.workers}
     assert ([became(pool.store, job) for job in jobs], ground.digests("proxies")) == alone
     made, files = alone
@@ -171,7 +171,7 @@ def test_a_killed_run_is_held_and_the_next_attempt_makes_it(yard: Yard) -> None:
     assert ground.bucket.uploads() == []
     assert job_status(pool.store, job.job_id).state == State.HELD
     held = yard.finding(job)
-    assert (held.verdict, held.decide) == (Verdict.HELD, True)
+    assert (held.verdict, held.decide) == (JobVerdict.HELD, True)
     for step in held.steps:
         words = step.command.replace("TEXT", "seen").split()
         pool.command(*words, *(("--wait",) if "submit" in words else ()))

@@ -22,10 +22,10 @@ from proxx_flows.proxy_job import proxy_job
 from proxx.contracts.event import this_worker
 from proxx.contracts.job import JobSpec, spec_bytes
 from proxx.contracts.result import ExecutionResult
-from proxx.engine.execute import Site, execute
+from proxx.engine.execute import RunEnvironment, execute
 from proxx.store.file import FileStore
 from proxx.store.keys import spec_key
-from proxx.store.opening import init
+from proxx.store.opening import initialize_store
 from proxx.store.status import State, job_status
 from tests.flows.deploy import deploy
 from tests.flows.ground import Ground
@@ -49,7 +49,7 @@ def test_a_run_makes_what_the_engine_makes(ground: Ground, tmp_path: Path) -> No
     sources = tuple(ground.put(half_second(f"clip{n}.mov", f"01:00:0{n}:00"), f"card/clip{n}.mov") for n in range(2))
     job = create(sources, ground.at("proxies"), "prores_proxy", name="A001")
     plain = FileStore(tmp_path / "plain")
-    alone = execute(spec_bytes(job), Site(store=plain, worker=this_worker(), run_id="alone"))
+    alone = execute(spec_bytes(job), RunEnvironment(store=plain, worker=this_worker(), run_id="alone"))
     expected = ground.files("proxies")
     ground.clear("proxies")
 
@@ -154,7 +154,7 @@ def code_of(state: Any) -> str:  # noqa: ANN401
 
 def test_a_reference_to_another_store(store: FileStore, tmp_path: Path) -> None:
     reference = registered(make_job(tmp_path / "proxies", "prores_proxy"), store)
-    other = init(FileStore(tmp_path / "other")).uuid
+    other = initialize_store(FileStore(tmp_path / "other")).uuid
     assert code_of(run_here(reference=reference.model_copy(update={"store_uuid": other}))) == "STORE_MISMATCH"
     gone = reference.model_copy(update={"store": (tmp_path / "not-mounted").as_uri()})
     assert code_of(run_here(reference=gone)) == "STORE_MISMATCH"
@@ -163,7 +163,7 @@ def test_a_reference_to_another_store(store: FileStore, tmp_path: Path) -> None:
 
 
 def test_a_job_nobody_registered(ground: Ground) -> None:
-    reference = JobReference(store=ground.store.uri, job_id="0" * 64, store_uuid=init(ground.store).uuid)
+    reference = JobReference(store=ground.store.uri, job_id="0" * 64, store_uuid=initialize_store(ground.store).uuid)
     state = run_here(reference=reference)
     assert code_of(state) == "JOB_UNKNOWN"
     assert flow_run(run_id(state)).name == run_name("job", reference)

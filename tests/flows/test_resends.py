@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from proxx.store.status import State, history, job_status
+from proxx.store.status import State, job_history, job_status
 from tests.flows.ground import Ground
 from tests.flows.runs import log_of, registered
 from tests.flows.server import Server
@@ -45,7 +45,7 @@ def test_a_resend_is_told_in_the_history_and_in_the_runs_log(prefect: Server, rg
     assert done.returncode == 0, done.stderr
     known = job_status(ground.store, reference.job_id)
     assert (known.state, len(known.attempts)) == (State.COMPLETED, 1)
-    notes = str([entry.notes for entry in history(ground.store, reference.job_id).entries])
+    notes = str([entry.notes for entry in job_history(ground.store, reference.job_id).entries])
     assert "'resent'" in notes
     assert "'settled'" in notes, "the lost answer: by reading back what stands there"
     run = UUID(done.stdout.split()[-1])

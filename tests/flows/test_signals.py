@@ -93,9 +93,9 @@ def encoder_of(process: subprocess.Popen[str], store: Store, job: JobSpec) -> ps
 
 
 def ledger_types(store: Store, job: JobSpec) -> list[str]:
-    from proxx.store.status import history
+    from proxx.store.status import job_history
 
-    return [entry.type for entry in history(store, job.job_id).entries]
+    return [entry.type for entry in job_history(store, job.job_id).entries]
 
 
 @pytest.mark.clause("V2")

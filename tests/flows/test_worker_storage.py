@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from proxx_flows.worker import check as worker_check
 
-from proxx.store.opening import identity, open_store
+from proxx.store.opening import open_store, store_identity
 from tests.objects.endpoint import Bucket, Endpoint
 from tests.objects.fault import proxying
 from tests.objects.process import free_port
@@ -52,7 +52,7 @@ def test_a_whole_machine(
     monkeypatch.setenv("PROXX_ROOTS", f"media={bucket.url}/media;proxies={bucket.url}/proxies;cards={tmp_path}/cards")
     store = f"{bucket.url}/store"
     made = check("--store", store, "--make-store", "--resends", "0")
-    known = identity(open_store(store))
+    known = store_identity(open_store(store))
     assert known is not None
     assert (made.exit_code, made.output.splitlines()[0]) == (0, f"{store}: store {known.uuid}."), made.output
     assert known.resends == 0

@@ -10,8 +10,8 @@ from typing import Final
 
 import psutil
 import pytest
-from proxx_flows.audit.audit import Tally, look
-from proxx_flows.audit.finding import Finding
+from proxx_flows.audit.audit import AuditTally, audit_store
+from proxx_flows.audit.finding import AuditFinding
 from proxx_flows.common import connection
 
 from proxx.contracts.job import JobSpec
@@ -43,12 +43,12 @@ class Yard:
     def outputs(self, name: str) -> list[str]:
         return sorted(self.ground.files(f"proxies/{name}"))
 
-    def finding(self, job: JobSpec) -> Finding:
+    def finding(self, job: JobSpec) -> AuditFinding:
         """What audit says of the job."""
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
         with temporary_settings({PREFECT_API_URL: self.pool.server.url}), connection.connected():
-            findings = look(self.pool.store).findings(Tally())
+            findings = audit_store(self.pool.store).findings(AuditTally())
             return next(finding for finding in findings if finding.job_id == job.job_id)
 
     @contextmanager

@@ -30,7 +30,7 @@ from proxx.contracts.fingerprint import digest_bytes
 from proxx.contracts.job import JOB_SCHEMA, JobSpec, LeftOut, read_spec, seal, spec_bytes
 from proxx.contracts.model import Contract, load_contract
 from proxx.contracts.profile import PROFILE_SCHEMA, ProfileSpec, catalogue, find_profile, parse_profile
-from proxx.contracts.result import RESULT_SCHEMA, ExecutionResult, core_of, result_fingerprint
+from proxx.contracts.result import RESULT_SCHEMA, ExecutionResult, result_core, result_fingerprint
 from tests.support import results, specs
 
 FOLDER: Final = Path(__file__).parent / "files"
@@ -79,7 +79,7 @@ def derived(once: Mapping[str, bytes]) -> dict[str, bytes]:
         "job": canonical_bytes(content),
         "toolchain": canonical_bytes(job.toolchain.to_json()),
         "clip": canonical_bytes(job.clips[0].to_json()),
-        "result": canonical_bytes(core_of(result)),
+        "result": canonical_bytes(result_core(result)),
         "event": canonical_bytes(canonical_log([event])[0]),
     }
     fingerprints: Json = {
@@ -93,7 +93,7 @@ def derived(once: Mapping[str, bytes]) -> dict[str, bytes]:
         "clips": [clip.fingerprint for clip in job.clips],
         "name": seal(job).seals.name,
         "left_out": seal(job).seals.left_out,
-        "result": result_fingerprint(core_of(result)),
+        "result": result_fingerprint(result_core(result)),
         "files": {name: digest_bytes(data) for name, data in once.items()},
     }  # fmt: skip
     files = {

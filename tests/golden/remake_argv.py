@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from proxx.contracts.canonical import pretty_bytes
-from proxx.ffmpeg.command import plan
+from proxx.ffmpeg.command import plan_command
 from tests.support.argvs import CASES
 
 FOLDER: Final = Path(__file__).parent / "argv"
@@ -18,7 +18,7 @@ FOLDER: Final = Path(__file__).parent / "argv"
 def content(name: str) -> bytes:
     """One word a line."""
     profile, clip = CASES[name]
-    return pretty_bytes(list(plan(profile, clip).argv))
+    return pretty_bytes(list(plan_command(profile, clip).argv))
 
 
 if __name__ == "__main__":

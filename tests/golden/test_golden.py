@@ -102,7 +102,7 @@ def test_one_changed_character_of_a_contract_is_noticed(
 PLAN = """
 import pathlib, sys, proxx.contracts.job, proxx.ffmpeg.command
 spec = proxx.contracts.job.read_spec(pathlib.Path(sys.argv[1]).read_bytes())
-print(spec.job_id, *[proxx.ffmpeg.command.plan(spec.profile, clip).argv for clip in spec.clips], sep="\\n")
+print(spec.job_id, *[proxx.ffmpeg.command.plan_command(spec.profile, clip).argv for clip in spec.clips], sep="\\n")
 """
 
 

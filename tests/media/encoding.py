@@ -12,14 +12,14 @@ from pathlib import Path
 from proxx.contracts.error_bases import ClipFailure
 from proxx.contracts.job import Clip
 from proxx.contracts.profile import ProfileSpec
-from proxx.create.examine import examine
+from proxx.create.examine import examine_source
 from proxx.decide.clip import decide_clip
-from proxx.engine.checks import checks, verdict
-from proxx.ffmpeg.command import bind, plan
-from proxx.ffmpeg.encode_log import Encoded, encode_failure, read_evidence
+from proxx.engine.checks import compare_with_expectation, failure_of_checks
+from proxx.ffmpeg.command import bind_paths, plan_command
+from proxx.ffmpeg.encode_log import EncodeEvidence, encode_failure, read_encode_log
 from proxx.ffmpeg.probe import decoders
-from proxx.ffmpeg.process import ENVIRONMENT, run
-from proxx.ffmpeg.proxy_probe import Found, inspect
+from proxx.ffmpeg.process import ENVIRONMENT, run_encoder
+from proxx.ffmpeg.proxy_probe import ProxyContents, probe_proxy
 from proxx.ffmpeg.umid import write_umids
 from tests.support.makemedia import FFMPEG, FFPROBE
 
@@ -31,8 +31,8 @@ class Made:
     clip: Clip
     path: Path
     sha256: str
-    encoded: Encoded
-    found: Found
+    encoded: EncodeEvidence
+    found: ProxyContents
 
 
 @dataclass(frozen=True)
@@ -55,20 +55,22 @@ def _decoders() -> frozenset[str]:
 
 def decide(profile: ProfileSpec, source: Path) -> Clip:
     """The clip as creation decides it."""
-    facts = examine(source, FFPROBE, _decoders(), accept_damage=False, sound=True, on_read=lambda done, size: None)
+    facts = examine_source(
+        source, FFPROBE, _decoders(), accept_damage=False, sound=True, on_read=lambda done, size: None
+    )
     decided = decide_clip(profile, facts, f"/proxies/x.{profile.container}", _decoders(), False)
     assert not isinstance(decided, ClipFailure), decided
     return decided.clip
 
 
-def encode(profile: ProfileSpec, clip: Clip, folder: Path, world: World = HERE) -> tuple[Path, Encoded]:
+def encode(profile: ProfileSpec, clip: Clip, folder: Path, world: World = HERE) -> tuple[Path, EncodeEvidence]:
     """Run the clip's command. Fails the test with ffmpeg's words."""
     folder.mkdir(parents=True, exist_ok=True)
     path, log = folder / f"proxy.{profile.container}", folder / "log"
     source = clip.source.files[0]
-    argv = bind(plan(profile, clip).argv, world.ffmpeg, Path(source.uri), path)
-    done = run((*world.launcher, *argv), cwd=world.cwd or folder, log=log, env=world.env)
-    encoded = read_evidence(log)
+    argv = bind_paths(plan_command(profile, clip).argv, world.ffmpeg, Path(source.uri), path)
+    done = run_encoder((*world.launcher, *argv), cwd=world.cwd or folder, log=log, env=world.env)
+    encoded = read_encode_log(log)
     assert done.exit == 0, f"{encode_failure(done.exit, encoded)}\n{done.stderr.decode(errors='replace')[-3000:]}"
     if profile.container == "mxf":
         write_umids(path, source.digest, profile.fingerprint)
@@ -79,9 +81,9 @@ def make_proxy(profile: ProfileSpec, source: Path, folder: Path, world: World = 
     """Decide, encode, inspect; fails the test where any check is not equal."""
     clip = decide(profile, source)
     path, encoded = encode(profile, clip, folder, world)
-    found = inspect(path, FFPROBE)
-    made = checks(profile, clip, encoded, found)
-    failure = verdict(made)
+    found = probe_proxy(path, FFPROBE)
+    made = compare_with_expectation(profile, clip, encoded, found)
+    failure = failure_of_checks(made)
     assert failure is None, failure
     assert all(check.equal for check in made)
     return Made(clip, path, hashlib.sha256(path.read_bytes()).hexdigest(), encoded, found)

@@ -25,7 +25,7 @@ from proxx.contracts.profile import find_profile
 from proxx.contracts.result import ExecutionResult
 from proxx.create.jobs import create_jobs
 from proxx.create.request import CreateRequest
-from proxx.engine.execute import Site, execute
+from proxx.engine.execute import RunEnvironment, execute
 from proxx.ffmpeg.probe import decoders
 from proxx.ffmpeg.toolchain import find_toolchain
 from proxx.store.opening import open_store
@@ -322,7 +322,7 @@ def job_of(source: Path, profile: str, output: Path) -> JobSpec:
 
 
 def run(job: JobSpec, root: Path) -> ExecutionResult:
-    site = Site(store=open_store(str(root / "store")), worker=this_worker(), run_id="media")
+    site = RunEnvironment(store=open_store(str(root / "store")), worker=this_worker(), run_id="media")
     return execute(spec_bytes(job), site)
 
 

@@ -10,7 +10,7 @@ import pytest
 from proxx.contracts.errors import PreflightRefused
 from proxx.contracts.event import this_worker
 from proxx.contracts.job import spec_bytes
-from proxx.engine.execute import Site, execute
+from proxx.engine.execute import RunEnvironment, execute
 from proxx.ffmpeg.toolchain import find_toolchain
 from proxx.store.base import MemoryStore
 from tests.support.jobs import create
@@ -46,7 +46,7 @@ def test_the_static_build_says_which_one_to_take(source: Path, tmp_path: Path) -
 
 def test_the_full_build_makes_it_with_its_colours(source: Path, tmp_path: Path) -> None:
     job = create((source,), tmp_path / "out", "prores_proxy", build="full")
-    result = execute(spec_bytes(job), Site(store=MemoryStore(), worker=this_worker(), run_id="full"))
+    result = execute(spec_bytes(job), RunEnvironment(store=MemoryStore(), worker=this_worker(), run_id="full"))
     assert result.status == "COMPLETED"
     assert result.clips[0].frames == 12
     to_rgb = "scale=1:1:flags=area+accurate_rnd:in_color_matrix=smpte170m,format=rgb24"

@@ -15,9 +15,9 @@ import pytest
 from proxx.contracts.errors import PreflightRefused
 from proxx.contracts.event import this_worker
 from proxx.contracts.job import JobSpec, read_spec, spec_bytes
-from proxx.engine.execute import Site, execute
+from proxx.engine.execute import RunEnvironment, execute
 from proxx.ffmpeg.toolchain import find_toolchain
-from proxx.proof.verify import recheck, records, verdict
+from proxx.proof.verify import records, verification_failure, verify_proxies
 from proxx.store.opening import open_store
 from tests.cli.command import CODE, environment
 from tests.support.jobs import create, half_second
@@ -44,11 +44,11 @@ def card_of(folder: Path, names: list[str]) -> tuple[Path, ...]:
 def made(job: JobSpec, root: Path) -> set[str]:
     """The sha256 of what the job's clips came to, after a look at each as `proxx verify` does it."""
     store = open_store(str(root / "store"))
-    result = execute(spec_bytes(job), Site(store=store, worker=this_worker(), run_id="names"))
+    result = execute(spec_bytes(job), RunEnvironment(store=store, worker=this_worker(), run_id="names"))
     assert [clip.failure for clip in result.clips if clip.failure] == []
     (root / "words").mkdir()
-    found = recheck(job, records(store, job.job_id), find_toolchain("static"), root / "words")
-    assert verdict(found) is None
+    found = verify_proxies(job, records(store, job.job_id), find_toolchain("static"), root / "words")
+    assert verification_failure(found) is None
     return {clip.output_sha256 or "" for clip in result.clips}
 
 

@@ -32,7 +32,7 @@ from proxx.contracts.profile import find_profile, pinned_threads
 from proxx.contracts.result import ClipFailed, ExecutionResult
 from proxx.create.jobs import create_jobs
 from proxx.create.request import CreateRequest
-from proxx.engine.execute import Site, execute
+from proxx.engine.execute import RunEnvironment, execute
 from proxx.engine.steps import ClipProgress, ClipStage, Step, Watcher, silent
 from proxx.ffmpeg.probe import decoders
 from proxx.ffmpeg.toolchain import find_toolchain
@@ -215,7 +215,7 @@ class Scene:
     def run(
         self, watch: Watcher = silent, attempt: int = 1, work: Path | None = None, launcher: tuple[str, ...] = ()
     ) -> ExecutionResult:
-        site = Site(
+        site = RunEnvironment(
             store=open_store(str(self.root / "store")),
             worker=this_worker(),
             run_id="refused",
@@ -356,7 +356,9 @@ def test_damage_that_was_accepted_is_made_and_gives_the_same_bytes(tmp_path: Pat
     assert job.clips[0].recipe.decode_errors == "accept"
     digests = []
     for number in range(2):
-        site = Site(store=open_store(str(tmp_path / f"store{number}")), worker=this_worker(), run_id="refused")
+        site = RunEnvironment(
+            store=open_store(str(tmp_path / f"store{number}")), worker=this_worker(), run_id="refused"
+        )
         result = execute(spec_bytes(job), site)
         assert result.status == "COMPLETED", result.clips[0].failure
         digests.append(result.clips[0].output_sha256)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from proxx.s3.incidents import Journal
+from proxx.s3.incidents import IncidentJournal
 from proxx.store.base import Store
 
 
@@ -19,7 +19,7 @@ class Around:
         return self.inner.uri
 
     @property
-    def journal(self) -> Journal:
+    def journal(self) -> IncidentJournal:
         return self.inner.journal
 
     def create(self, key: str, data: bytes) -> bytes | None:

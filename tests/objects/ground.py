@@ -16,8 +16,8 @@ from typing import Final
 from proxx.contracts.job import JobSpec
 from proxx.files.places import Places
 from proxx.files.roots import InBucket, OnDisk, Root, Roots
-from proxx.s3.incidents import Journal
-from proxx.s3.transport import Pace, Wire
+from proxx.s3.incidents import IncidentJournal
+from proxx.s3.transport import Transport, TransportTiming
 from proxx.store.base import Store
 from proxx.store.opening import open_store
 from tests.objects.endpoint import Bucket, Endpoint
@@ -25,7 +25,7 @@ from tests.support.jobs import create, half_second
 from tests.support.makemedia import make
 
 KINDS: Final = ("file", "moto", "rgw")
-QUICK: Final = Pace(patience=5, pauses=(0.02,))
+QUICK: Final = TransportTiming(patience=5, pauses=(0.02,))
 """Seconds: a request that nothing answers ends soon, and the next one follows at once."""
 
 
@@ -51,15 +51,15 @@ class Ground:
     def roots(self) -> Roots:
         return Roots(tuple(Root(name, self.target(name)) for name in ("media", "proxies")))
 
-    def places(self, wire: Wire | None = None, **sizes: int) -> Places:
+    def places(self, wire: Transport | None = None, **sizes: int) -> Places:
         """sizes: `single`, `part`."""
         return Places(roots=self.roots, wire=wire or self.wire, **sizes)
 
-    def store(self, wire: Wire | None = None, name: str = "store") -> Store:
+    def store(self, wire: Transport | None = None, name: str = "store") -> Store:
         return open_store(self.target(name), wire or self.wire)
 
     @property
-    def wire(self) -> Wire:
+    def wire(self) -> Transport:
         """One for all tests by the same way as the same user: a client takes longer to make than a job's requests."""
         return _wire(self.endpoint if self.bucket else None)
 
@@ -151,8 +151,8 @@ class Ground:
 
 
 @cache
-def _wire(_: Endpoint | None) -> Wire:
-    return Wire(pace=QUICK)
+def _wire(_: Endpoint | None) -> Transport:
+    return Transport(pace=QUICK)
 
 
 def _clips(clips: int) -> tuple[Path, ...]:
@@ -191,7 +191,7 @@ class Around:
         return self.real.uri
 
     @property
-    def journal(self) -> Journal:
+    def journal(self) -> IncidentJournal:
         return self.real.journal
 
     def create(self, key: str, data: bytes) -> bytes | None:

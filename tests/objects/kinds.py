@@ -17,15 +17,15 @@ from typing import Final, TypeAlias
 import pytest
 
 from proxx.s3 import bucket as product
-from proxx.s3.transport import Pace, Wire
+from proxx.s3.transport import Transport, TransportTiming
 from proxx.store.base import MemoryStore, Store
 from proxx.store.file import FileStore
-from proxx.store.opening import init, open_store
+from proxx.store.opening import initialize_store, open_store
 from tests.objects.endpoint import Bucket, Endpoint
 
 NewStore: TypeAlias = Callable[[], Store]
 KINDS: Final = ("memory", "file", "moto", "rgw")
-SHORT: Final = Pace(patience=2.0, pauses=(0.01,))  # tests that break the way wait no longer than they must
+SHORT: Final = TransportTiming(patience=2.0, pauses=(0.01,))  # tests that break the way wait no longer than they must
 _NUMBERS: Final = itertools.count(1)
 
 
@@ -40,9 +40,9 @@ def speaking_to(endpoint: Endpoint) -> Iterator[None]:
         yield
 
 
-def connected(bucket: Bucket, wire: Wire | None = None) -> Wire:
+def connected(bucket: Bucket, wire: Transport | None = None) -> Transport:
     """A wire that has found its server and credentials, and needs the environment no more."""
-    wire = wire or Wire()
+    wire = wire or Transport()
     with speaking_to(bucket.endpoint):
         product.Bucket(wire, bucket.name).head("nothing")
     return wire
@@ -55,7 +55,7 @@ class Kind:
     name: str
     folder: Path
     bucket: Bucket | None = None
-    wire: Wire | None = None
+    wire: Transport | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -74,7 +74,7 @@ class Kind:
     def new(self) -> Store:
         """A store that is made, with its store.json."""
         store = self.bare()
-        init(store)
+        initialize_store(store)
         return store
 
     def again(self, store: Store) -> Store:

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from proxx.s3 import bucket as product
-from proxx.s3.incidents import Journal
-from proxx.s3.transport import Pace, Wire
-from proxx.store.opening import init
+from proxx.s3.incidents import IncidentJournal
+from proxx.s3.transport import Transport, TransportTiming
+from proxx.store.opening import initialize_store
 from proxx.store.s3 import S3Store
 from tests.objects.endpoint import Bucket
 from tests.objects.fault import Proxy, proxying
 from tests.objects.kinds import connected
 
-PATIENT: Final = Pace(patience=30.0, pauses=(0.0,))
-HASTY: Final = Pace(patience=0.5, pauses=(0.0,))
+PATIENT: Final = TransportTiming(patience=30.0, pauses=(0.0,))
+HASTY: Final = TransportTiming(patience=0.5, pauses=(0.0,))
 NOTED: Final = ("kind", "action", "place", "cause", "number")
 _NUMBERS: Final = itertools.count(1)
 
@@ -29,11 +29,11 @@ class Line:
 
     bucket: Bucket
     way: Proxy
-    wires: dict[Pace, Wire] = field(default_factory=dict)
+    wires: dict[TransportTiming, Transport] = field(default_factory=dict)
 
-    def wire(self, pace: Pace = PATIENT, resends: int = 0) -> Wire:
+    def wire(self, pace: TransportTiming = PATIENT, resends: int = 0) -> Transport:
         if pace not in self.wires:
-            own = Wire(pace=pace, journal=Journal())
+            own = Transport(pace=pace, journal=IncidentJournal())
             self.wires[pace] = connected(self.bucket.endpoint.at(self.way.url).bucket(self.bucket.name), own)
         wire = self.wires[pace]
         wire.resends, wire.sent = resends, 0
@@ -41,13 +41,13 @@ class Line:
         self.way.forget()
         return wire
 
-    def objects(self, pace: Pace = PATIENT, resends: int = 0) -> product.Bucket:
+    def objects(self, pace: TransportTiming = PATIENT, resends: int = 0) -> product.Bucket:
         return product.Bucket(self.wire(pace, resends), self.bucket.name)
 
-    def store(self, resends: int = 0, pace: Pace = PATIENT) -> S3Store:
+    def store(self, resends: int = 0, pace: TransportTiming = PATIENT) -> S3Store:
         """One that is made and proved; nothing has been counted or noted yet."""
         made = S3Store(self.bucket.name, self.prefix(), self.wire(pace))
-        init(made, resends=resends)
+        initialize_store(made, resends=resends)
         made.create("first", b"")
         self.wire(pace, resends)
         return made
@@ -62,7 +62,7 @@ def fresh() -> str:
     return f"line-{next(_NUMBERS)}"
 
 
-def noted(wire: Wire) -> list[tuple[object, ...]]:
+def noted(wire: Transport) -> list[tuple[object, ...]]:
     """What the journal holds, without how long things took; it is empty then."""
     return [tuple(one.get(name) for name in NOTED) for one in wire.journal.take()]
 

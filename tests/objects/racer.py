@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from proxx.store.base import Store
-from proxx.store.opening import identity, open_store
+from proxx.store.opening import open_store, store_identity
 
 Answers = dict[str, dict[str, str]]
 """For each key what each writer was given: "" where the key is its own, else the bytes that stand there."""
@@ -46,7 +46,7 @@ def race(store: Store, writers: list[str], keys: Iterable[str], together: Callab
 
 def main(url: str, writers: list[str]) -> None:
     store = open_store(url)
-    assert identity(store) is not None
+    assert store_identity(store) is not None
     print("ready", flush=True)
     answers: Answers = {}
     for line in iter(sys.stdin.readline, "\n"):

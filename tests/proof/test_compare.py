@@ -14,8 +14,8 @@ from proxx.contracts.job import JobContent, JobSpec, seal
 from proxx.engine.steps import ClipEnded, Step
 from proxx.files.places import Places
 from proxx.files.roots import Root, Roots
-from proxx.proof.compare import Judged, Verdict, Yard, judge
-from proxx.proof.sample import Pick, Tally, Wanted, sample
+from proxx.proof.compare import ComparedClip, Comparison, ReencodeSession, compare_clip
+from proxx.proof.sample import SampledClip, SampleScope, SampleTally, sample
 from proxx.store.base import MemoryStore, Store
 from tests.support.finished import FORGED, HERE, THERE, finish, forged, run
 from tests.support.jobs import create, half_second
@@ -24,26 +24,26 @@ from tests.support.makemedia import make, picture
 WORKER = Worker(host="third", pid=3, user="auditor")
 
 
-def yard(tmp_path: Path) -> Yard:
+def yard(tmp_path: Path) -> ReencodeSession:
     folder = tmp_path / "again"
     folder.mkdir(exist_ok=True)
-    return Yard(folder=folder, worker=WORKER)
+    return ReencodeSession(folder=folder, worker=WORKER)
 
 
-def audit(store: Store, place: Yard, *, not_made_on: str | None = None) -> list[Judged]:
-    wanted = Wanted(share=Fraction(1), not_made_on=not_made_on)
-    return [judge(found, place) for found in sample(store, wanted, Tally())]
+def audit(store: Store, place: ReencodeSession, *, not_made_on: str | None = None) -> list[ComparedClip]:
+    wanted = SampleScope(share=Fraction(1), not_made_on=not_made_on)
+    return [compare_clip(found, place) for found in sample(store, wanted, SampleTally())]
 
 
-def told(judged: list[Judged]) -> dict[tuple[str, int], tuple[Verdict, str | None]]:
+def told(judged: list[ComparedClip]) -> dict[tuple[str, int], tuple[Comparison, str | None]]:
     return {
         (one.of.spec.job_id, one.of.index): (one.verdict, one.problem.code if one.problem else None)
         for one in judged
-        if isinstance(one.of, Pick)
+        if isinstance(one.of, SampledClip)
     }
 
 
-def altered(job: JobSpec, change: Callable[[JobSpec], dict[str, object]]) -> Pick:
+def altered(job: JobSpec, change: Callable[[JobSpec], dict[str, object]]) -> SampledClip:
     """Clip 0 of a job that is changed, as another machine would have made it."""
     content = job.model_copy(update=change(job))
     other = seal(
@@ -56,7 +56,7 @@ def altered(job: JobSpec, change: Callable[[JobSpec], dict[str, object]]) -> Pic
             left_out=(),
         )
     )
-    return Pick(spec=other, index=0, expected=FORGED, made_by=THERE, attempt=1)
+    return SampledClip(spec=other, index=0, expected=FORGED, made_by=THERE, attempt=1)
 
 
 @pytest.mark.clause("V1")
@@ -73,12 +73,12 @@ def test_a_fleet(tmp_path: Path) -> None:
     place = yard(tmp_path)
     judged = audit(fleet, place)
     assert told(judged) == {
-        (first.job_id, 0): (Verdict.SAME, None),
-        (first.job_id, 1): (Verdict.DIFFERS, "OTHER_BYTES"),
-        (second.job_id, 0): (Verdict.SAME, None),
-        (third.job_id, 0): (Verdict.SAME, None),
+        (first.job_id, 0): (Comparison.SAME, None),
+        (first.job_id, 1): (Comparison.DIFFERS, "OTHER_BYTES"),
+        (second.job_id, 0): (Comparison.SAME, None),
+        (third.job_id, 0): (Comparison.SAME, None),
     }
-    (wrong,) = (one for one in judged if one.verdict == Verdict.DIFFERS)
+    (wrong,) = (one for one in judged if one.verdict == Comparison.DIFFERS)
     assert wrong.kept is not None
     assert wrong.kept.read_bytes() == outputs[Path(first.clips[1].outputs[0].uri)]
     assert list(place.folder.iterdir()) == [wrong.kept]
@@ -87,8 +87,8 @@ def test_a_fleet(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"first", "second", "third", "again"}
 
     other = audit(fleet, yard(tmp_path), not_made_on=HERE.host)
-    assert told(other) == {(second.job_id, 0): (Verdict.SAME, None)}
-    assert isinstance(other[0].of, Pick)
+    assert told(other) == {(second.job_id, 0): (Comparison.SAME, None)}
+    assert isinstance(other[0].of, SampledClip)
     assert other[0].of.made_by == THERE
 
 
@@ -112,8 +112,8 @@ def test_what_this_machine_cannot_tell_is_said_of_each(tmp_path: Path) -> None:
     }
     place = yard(tmp_path)
     for code, pick in picks.items():
-        judged = judge(pick, place)
-        assert (judged.verdict, judged.kept) == (Verdict.NOT_JUDGED, None)
+        judged = compare_clip(pick, place)
+        assert (judged.verdict, judged.kept) == (Comparison.NOT_JUDGED, None)
         assert judged.problem is not None
         assert judged.problem.code == code
     assert list(place.folder.iterdir()) == []
@@ -123,8 +123,8 @@ def test_an_encode_that_fails_now_is_a_difference(tmp_path: Path) -> None:
     job = create((half_second("clip.mov"),), tmp_path / "out", "prores_proxy")
     (clip,) = job.clips
     fewer = clip.model_copy(update={"expect": clip.expect.model_copy(update={"frames": 11})})
-    judged = judge(altered(job, lambda _: {"clips": (fewer,)}), yard(tmp_path))
-    assert judged.verdict == Verdict.DIFFERS
+    judged = compare_clip(altered(job, lambda _: {"clips": (fewer,)}), yard(tmp_path))
+    assert judged.verdict == Comparison.DIFFERS
     assert judged.problem is not None
     assert judged.problem.code == "FRAMES_MISMATCH"
 
@@ -135,15 +135,15 @@ def test_only_the_source_has_to_be_within_reach(tmp_path: Path) -> None:
     job = create((source,), tmp_path / "out", "prores_proxy")
     store = MemoryStore()
     run(store, job)
-    (found,) = sample(store, Wanted(share=Fraction(1)), Tally())
-    assert isinstance(found, Pick)
+    (found,) = sample(store, SampleScope(share=Fraction(1)), SampleTally())
+    assert isinstance(found, SampledClip)
     (clip,) = job.clips
     file = clip.source.files[0].model_copy(update={"uri": f"media:/{source.name}"})
     output = clip.outputs[0].model_copy(update={"uri": "proxies:/clip.mov"})
     named = clip.model_copy(
         update={"source": clip.source.model_copy(update={"files": (file,)}), "outputs": (output,)}
     )
-    pick = Pick(
+    pick = SampledClip(
         spec=altered(job, lambda _: {"clips": (named,)}).spec,
         index=0,
         expected=found.expected,
@@ -152,14 +152,14 @@ def test_only_the_source_has_to_be_within_reach(tmp_path: Path) -> None:
     )
     place = yard(tmp_path)
     place.places = Places(roots=Roots((Root("media", str(source.parent)),)))
-    assert judge(pick, place).verdict == Verdict.SAME
+    assert compare_clip(pick, place).verdict == Comparison.SAME
 
 
 def test_attempts_that_recorded_other_bytes_differ(tmp_path: Path) -> None:
     job = create((half_second("clip.mov"),), tmp_path / "out", "prores_proxy")
-    pick = Pick(spec=job, index=0, expected=FORGED, made_by=HERE, attempt=2, differing=(1,))
-    judged = judge(pick, yard(tmp_path))
-    assert judged.verdict == Verdict.DIFFERS
+    pick = SampledClip(spec=job, index=0, expected=FORGED, made_by=HERE, attempt=2, differing=(1,))
+    judged = compare_clip(pick, yard(tmp_path))
+    assert judged.verdict == Comparison.DIFFERS
     assert judged.problem is not None
     assert judged.problem.code == "RECORDS_DIFFER"
 
@@ -167,14 +167,14 @@ def test_attempts_that_recorded_other_bytes_differ(tmp_path: Path) -> None:
 def test_it_is_stopped_between_clips_and_within_one(tmp_path: Path) -> None:
     long = make("long.mov", *picture(size="640x480", seconds="20"), "-c:v", "mpeg4", "-g", "1", "-threads", "1")
     store, job = MemoryStore(), create((long,), tmp_path / "out", "prores_proxy")
-    pick = Pick(spec=job, index=0, expected=FORGED, made_by=HERE, attempt=1)
+    pick = SampledClip(spec=job, index=0, expected=FORGED, made_by=HERE, attempt=1)
     steps: list[Step] = []
     place = yard(tmp_path)
     place.watch, place.should_stop = steps.append, lambda: bool(steps)
     with pytest.raises(Interrupted):
-        judge(pick, place)
+        compare_clip(pick, place)
     assert not [step for step in steps if isinstance(step, ClipEnded)]
     with pytest.raises(Interrupted):
-        judge(pick, place)
+        compare_clip(pick, place)
     assert list(place.folder.iterdir()) == []
     assert store.list("") == ()

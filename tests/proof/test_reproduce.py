@@ -13,11 +13,18 @@ from hypothesis import strategies as st
 from proxx.contracts.errors import Interrupted, JobUnknown, ReproduceIncomplete, ReproduceMismatch
 from proxx.contracts.event import Worker
 from proxx.contracts.job import JobSpec, spec_bytes
-from proxx.engine.execute import Site, execute
+from proxx.engine.execute import RunEnvironment, execute
 from proxx.engine.steps import ClipEnded, ClipStarted, Step
 from proxx.ffmpeg.toolchain import find_toolchain
 from proxx.files.places import Places
-from proxx.proof.reproduce import Workshop, choose, expected_bytes, recorded_differently, reproduce, verdict
+from proxx.proof.reproduce import (
+    EncodeSite,
+    choose_clips,
+    expected_bytes,
+    recorded_differently,
+    reproduce,
+    reproduction_failure,
+)
 from proxx.proof.verify import records
 from proxx.store.base import MemoryStore
 from tests.objects.ground import Ground
@@ -30,14 +37,14 @@ CLIPS = tuple(clip(index) for index in range(40))
 
 def made(tmp_path: Path, profile: str = "prores_proxy", clips: int = 2) -> tuple[JobSpec, MemoryStore]:
     job, store = make_job(tmp_path / "out", profile, clips), MemoryStore()
-    assert execute(spec_bytes(job), Site(store=store, worker=WORKER, run_id="run-1")).status == "COMPLETED"
+    assert execute(spec_bytes(job), RunEnvironment(store=store, worker=WORKER, run_id="run-1")).status == "COMPLETED"
     return job, store
 
 
-def shop(tmp_path: Path, places: Places | None = None) -> Workshop:
+def shop(tmp_path: Path, places: Places | None = None) -> EncodeSite:
     folder = tmp_path / "again"
     folder.mkdir()
-    return Workshop(installed=find_toolchain("static"), folder=folder, worker=WORKER, places=places or Places())
+    return EncodeSite(installed=find_toolchain("static"), folder=folder, worker=WORKER, places=places or Places())
 
 
 @pytest.mark.clause("V1", lead=True)
@@ -49,7 +56,7 @@ def test_the_same_bytes(profile: str, tmp_path: Path) -> None:
     objects = store.list("")
     expected = expected_bytes(job, (0, 1), records(store, job.job_id), Places())
     again = reproduce(job, expected, shop(tmp_path))
-    assert verdict(again) is None
+    assert reproduction_failure(again) is None
     assert [one.found for one in again] == [expected[0], expected[1]]
     assert [one.path.read_bytes() for one in again if one.path] == [before[path] for path in sorted(before)]
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
@@ -60,7 +67,7 @@ def test_the_same_bytes(profile: str, tmp_path: Path) -> None:
 def test_the_same_bytes_on_each_ground(ground: Ground, tmp_path: Path) -> None:
     """The sources from where they are, the second encode in a folder of its own, though it is in no root."""
     job, store = ground.job(clips=1), ground.store()
-    site = Site(store=store, worker=WORKER, run_id="run-1", places=ground.places())
+    site = RunEnvironment(store=store, worker=WORKER, run_id="run-1", places=ground.places())
     assert execute(spec_bytes(job), site).status == "COMPLETED"
     before, objects = ground.facts(), store.list("")
     for known in (records(store, job.job_id), {}):
@@ -83,12 +90,12 @@ def test_other_bytes_and_other_failures_are_all_told(tmp_path: Path) -> None:
     job = job.model_copy(update={"clips": (job.clips[0], moved, job.clips[2])})
     again = reproduce(job, known, shop(tmp_path))
     assert [one.problem.code if one.problem else None for one in again] == ["OTHER_BYTES", "SOURCE_MISSING", None]
-    mismatch = verdict(again)
+    mismatch = reproduction_failure(again)
     assert isinstance(mismatch, ReproduceMismatch)
     assert len(mismatch.problems) == 2
     assert again[0].path is not None
     assert again[0].path.exists()
-    left = verdict(again[1:])
+    left = reproduction_failure(again[1:])
     assert isinstance(left, ReproduceIncomplete), "a source that is gone says nothing of the first encode"
     assert (left.status, "1 of 2 clips could not be judged" in left.message) == (6, True)
 
@@ -110,7 +117,7 @@ def test_it_is_watched_and_can_be_stopped(tmp_path: Path) -> None:
     expected = expected_bytes(job, (0, 1), records(store, job.job_id), Places())
     steps: list[Step] = []
     place = shop(tmp_path)
-    stopping = Workshop(
+    stopping = EncodeSite(
         installed=place.installed,
         folder=place.folder,
         worker=WORKER,
@@ -139,11 +146,11 @@ def test_without_a_record_the_published_file_counts(tmp_path: Path) -> None:
 @given(st.integers(1, 40), st.fractions(Fraction(1, 1000), 1))
 def test_a_sample(count: int, share: Fraction) -> None:
     clips = CLIPS[:count]
-    chosen = choose(clips, share)
+    chosen = choose_clips(clips, share)
     assert chosen == tuple(sorted(set(chosen)))
     assert 1 <= len(chosen) <= count
     assert len(chosen) >= share * count > len(chosen) - 1 or len(chosen) == 1
     picked = {clips[index].fingerprint for index in chosen}
     assert picked == set(sorted(one.fingerprint for one in clips)[: len(chosen)])
-    turned = choose(clips[::-1], share)
+    turned = choose_clips(clips[::-1], share)
     assert {clips[::-1][index].fingerprint for index in turned} == picked  # the order of the job does not matter

@@ -17,7 +17,7 @@ from proxx.contracts.errors import Interrupted
 from proxx.contracts.event import Clock, Worker, stamp, utc_now
 from proxx.contracts.job import JobContent, JobSpec, seal, spec_bytes
 from proxx.contracts.result import make_result
-from proxx.proof.sample import Found, Pick, Tally, Unreadable, Wanted, is_in, sample
+from proxx.proof.sample import SampledClip, SampleItem, SampleScope, SampleTally, UnreadableJob, is_in, sample
 from proxx.store.base import MemoryStore
 from proxx.store.keys import spec_key
 from proxx.store.lock import acquire, release, retire
@@ -74,13 +74,13 @@ def fleet(*jobs: JobSpec) -> MemoryStore:
     return store
 
 
-def look(store: MemoryStore, share: Fraction = ALL, **wanted: object) -> tuple[list[Found], Tally]:
-    tally = Tally()
-    return list(sample(store, Wanted(share=share, **wanted), tally)), tally  # type: ignore[arg-type]
+def look(store: MemoryStore, share: Fraction = ALL, **wanted: object) -> tuple[list[SampleItem], SampleTally]:
+    tally = SampleTally()
+    return list(sample(store, SampleScope(share=share, **wanted), tally)), tally  # type: ignore[arg-type]
 
 
-def chosen(found: Iterable[Found]) -> list[tuple[str, int]]:
-    return [(one.spec.job_id, one.index) for one in found if isinstance(one, Pick)]
+def chosen(found: Iterable[SampleItem]) -> list[tuple[str, int]]:
+    return [(one.spec.job_id, one.index) for one in found if isinstance(one, SampledClip)]
 
 
 JOBS: Final = tuple(job(number, 1 + number % 4) for number in range(8))
@@ -105,7 +105,7 @@ def test_a_pick_is_what_the_job_recorded() -> None:
     finish(store, JOBS[3], THERE, attempt=2)
     found, _ = look(store)
     assert found == [
-        Pick(spec=JOBS[3], index=index, expected=sha256(JOBS[3], index), made_by=THERE, attempt=2)
+        SampledClip(spec=JOBS[3], index=index, expected=sha256(JOBS[3], index), made_by=THERE, attempt=2)
         for index in range(4)
     ]
 
@@ -133,7 +133,9 @@ def test_clips_of_a_machine_are_left_out() -> None:
     assert chosen(found) == [(JOBS[2].job_id, index) for index in range(3)]
     assert (tally.jobs, tally.clips, tally.made_here) == (1, 3, 3)
     assert look(store, Fraction(1, 10**9), not_made_on="here")[0] == [
-        one for one in found if isinstance(one, Pick) and one.spec.seals.clips[one.index] == min(JOBS[2].seals.clips)
+        one
+        for one in found
+        if isinstance(one, SampledClip) and one.spec.seals.clips[one.index] == min(JOBS[2].seals.clips)
     ]
     assert look(store, not_made_on="there")[1].made_here == 1
 
@@ -175,7 +177,7 @@ def test_what_cannot_be_read_is_told_and_hides_nothing() -> None:
         if data is not None and not (JOBS[4].job_id in key and key.endswith("events/00002.json")):
             broken.create(key, data)
     found, tally = look(broken)
-    told = {one.job_id: one.problem.code for one in found if isinstance(one, Unreadable)}
+    told = {one.job_id: one.problem.code for one in found if isinstance(one, UnreadableJob)}
     assert told == {
         JOBS[0].job_id: "STORE_DAMAGED",
         JOBS[1].job_id: "STORE_DAMAGED",
@@ -193,8 +195,8 @@ def test_a_clip_that_no_event_tells_of() -> None:
     ledger = acquire(store, spec.job_id, 1, HERE, "r")
     release(ledger, make_result(spec.job_id, 1, (completed(),), None, envelope()).to_json())
     found, _ = look(store)
-    assert [(type(one), one.problem.code) for one in found if isinstance(one, Unreadable)] == [
-        (Unreadable, "STORE_DAMAGED")
+    assert [(type(one), one.problem.code) for one in found if isinstance(one, UnreadableJob)] == [
+        (UnreadableJob, "STORE_DAMAGED")
     ] * 2
 
 
@@ -204,21 +206,21 @@ def test_recorded_bytes_that_differ_are_told() -> None:
     ledger.append("clip.completed", {"clip": 0, "sha256": "sha256:" + "0" * 64, "frames": 25, "output": "o"})
     release(ledger, make_result(spec.job_id, 2, (completed(),), None, envelope()).to_json())
     (found,), _ = look(store)
-    assert isinstance(found, Pick)
+    assert isinstance(found, SampledClip)
     assert (found.attempt, found.differing) == (2, (1,))
 
 
 def test_it_is_stopped_between_jobs_of_which_none_is_chosen() -> None:
     asked = iter([False, False, True])
     with pytest.raises(Interrupted):
-        list(sample(fleet(*JOBS), Wanted(share=ALL, profile="another"), Tally(), lambda: next(asked)))
+        list(sample(fleet(*JOBS), SampleScope(share=ALL, profile="another"), SampleTally(), lambda: next(asked)))
 
 
 def test_no_more_than_two_specs_are_held_whatever_there_is() -> None:
     store = fleet(*(job(number) for number in range(30)))
 
     def held() -> Iterator[int]:
-        for _ in sample(store, Wanted(share=Fraction(1, 4)), Tally()):
+        for _ in sample(store, SampleScope(share=Fraction(1, 4)), SampleTally()):
             yield sum(isinstance(one, JobSpec) for one in gc.get_objects())
 
     before = sum(isinstance(one, JobSpec) for one in gc.get_objects())

@@ -14,10 +14,17 @@ import pytest
 from proxx.contracts.errors import DiskFull, Interrupted, StoreDamaged, VerifyMismatch, WorkUnusable
 from proxx.contracts.event import Worker
 from proxx.contracts.job import JobSpec, spec_bytes
-from proxx.engine.execute import Site, execute
+from proxx.engine.execute import RunEnvironment, execute
 from proxx.ffmpeg.toolchain import find_toolchain
-from proxx.proof.verify import Reading, Rechecked, Record, recheck, records, verdict
-from proxx.s3.transport import Wire
+from proxx.proof.verify import (
+    RecordedProxy,
+    VerifiedProxy,
+    VerifyProgress,
+    records,
+    verification_failure,
+    verify_proxies,
+)
+from proxx.s3.transport import Transport
 from proxx.store.base import MemoryStore, Store
 from proxx.store.keys import event_key
 from proxx.store.lock import unlock
@@ -31,22 +38,22 @@ WORKER = Worker(host="here", pid=1, user="editor")
 
 def made(tmp_path: Path, clips: int = 2) -> tuple[JobSpec, MemoryStore]:
     job, store = make_job(tmp_path / "out", "prores_proxy", clips), MemoryStore()
-    assert execute(spec_bytes(job), Site(store=store, worker=WORKER, run_id="run-1")).status == "COMPLETED"
+    assert execute(spec_bytes(job), RunEnvironment(store=store, worker=WORKER, run_id="run-1")).status == "COMPLETED"
     return job, store
 
 
 def made_on(ground: Ground, clips: int) -> tuple[JobSpec, Store]:
     job, store = ground.job("prores_proxy_half", clips), ground.store()
-    site = Site(store=store, worker=WORKER, run_id="run-1", places=ground.places())
+    site = RunEnvironment(store=store, worker=WORKER, run_id="run-1", places=ground.places())
     assert execute(spec_bytes(job), site).status == "COMPLETED"
     return job, store
 
 
-def look(job: JobSpec, known: Mapping[int, Record], tmp_path: Path) -> tuple[Rechecked, ...]:
-    return recheck(job, known, find_toolchain("static"), tmp_path)
+def look(job: JobSpec, known: Mapping[int, RecordedProxy], tmp_path: Path) -> tuple[VerifiedProxy, ...]:
+    return verify_proxies(job, known, find_toolchain("static"), tmp_path)
 
 
-def codes(rechecked: tuple[Rechecked, ...]) -> list[str | None]:
+def codes(rechecked: tuple[VerifiedProxy, ...]) -> list[str | None]:
     return [one.problem.code if one.problem else None for one in rechecked]
 
 
@@ -58,11 +65,13 @@ def test_all_is_well(ground: Ground, tmp_path: Path) -> None:
     job, store = made_on(ground, 2)
     work = tmp_path / "work"
     work.mkdir()
-    steps: list[Reading] = []
+    steps: list[VerifyProgress] = []
     known = records(store, job.job_id)
-    rechecked = recheck(job, known, find_toolchain("static"), work, places=ground.places(), on_progress=steps.append)
+    rechecked = verify_proxies(
+        job, known, find_toolchain("static"), work, places=ground.places(), on_progress=steps.append
+    )
     assert codes(rechecked) == [None, None]
-    assert verdict(rechecked) is None
+    assert verification_failure(rechecked) is None
     assert {(step.index, step.stage) for step in steps} == {(0, "hash"), (0, "decode"), (1, "hash"), (1, "decode")}
     assert [one.record for one in rechecked] == [known[0], known[1]]
     assert list(work.iterdir()) == []
@@ -77,7 +86,7 @@ def test_each_thing_that_can_be_wrong(tmp_path: Path) -> None:
     place(job, 2).mkdir()
     rechecked = look(job, {n: r for n, r in records(store, job.job_id).items() if n != 3}, tmp_path)
     assert codes(rechecked) == ["PROXY_MISSING", "PROXY_CHANGED", "PROXY_UNREADABLE", "NOT_MADE"]
-    mismatch = verdict(rechecked)
+    mismatch = verification_failure(rechecked)
     assert isinstance(mismatch, VerifyMismatch)
     assert [problem.path for problem in mismatch.problems] == [f"clips[{n}] {place(job, n)}" for n in range(4)]
 
@@ -94,14 +103,14 @@ def test_each_thing_that_can_be_wrong_in_a_bucket(ground: Ground, tmp_path: Path
     with proxying(ground.endpoint.url) as way, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL_S3", way.url)
         way.on(Answer(403, "AccessDenied"), path=r"/proxies/clip2\.mov$", times=None)
-        places = ground.places(Wire())
-        rechecked = recheck(job, records(store, job.job_id), find_toolchain("static"), work, places=places)
+        places = ground.places(Transport())
+        rechecked = verify_proxies(job, records(store, job.job_id), find_toolchain("static"), work, places=places)
     assert codes(rechecked) == ["PROXY_MISSING", "PROXY_CHANGED", "PROXY_UNREADABLE"]
     assert list(work.iterdir()) == []
     ground.put(uris[0], b"no movie at all")
     digest = f"sha256:{hashlib.sha256(b'no movie at all').hexdigest()}"
     forged = {0: replace(records(store, job.job_id)[0], sha256=digest)}
-    rechecked = recheck(job, forged, find_toolchain("static"), work, places=ground.places())
+    rechecked = verify_proxies(job, forged, find_toolchain("static"), work, places=ground.places())
     assert codes(rechecked)[0] == "PROXY_UNDECODABLE"
 
 
@@ -115,7 +124,7 @@ def test_no_room_for_a_copy_says_nothing_of_the_proxy(
     size = len(ground.get(job.clips[0].outputs[0].uri) or b"")
 
     def verified() -> None:
-        recheck(job, known, find_toolchain("static"), work, places=ground.places())
+        verify_proxies(job, known, find_toolchain("static"), work, places=ground.places())
 
     with monkeypatch.context() as patch:
         patch.setattr("proxx.proof.verify.free_bytes", lambda _: size + (64 << 20) - 1)
@@ -148,7 +157,7 @@ def test_a_proxy_that_a_link_leads_out_of_its_root_is_not_read(tmp_path: Path) -
     (tmp_path / "proxies" / "clip0.mov").rename(tmp_path / "outside" / "clip0.mov")
     (tmp_path / "proxies" / "clip0.mov").symlink_to(tmp_path / "outside" / "clip0.mov")
     known = records(store, job.job_id)
-    rechecked = recheck(job, known, find_toolchain("static"), tmp_path, places=ground.places())
+    rechecked = verify_proxies(job, known, find_toolchain("static"), tmp_path, places=ground.places())
     assert codes(rechecked) == ["PROXY_UNREADABLE"]
 
 
@@ -171,7 +180,7 @@ def test_bytes_as_recorded_that_do_not_decode(tmp_path: Path) -> None:
 def test_it_can_be_stopped(tmp_path: Path) -> None:
     job, store = made(tmp_path)
     with pytest.raises(Interrupted):
-        recheck(job, records(store, job.job_id), find_toolchain("static"), tmp_path, should_stop=lambda: True)
+        verify_proxies(job, records(store, job.job_id), find_toolchain("static"), tmp_path, should_stop=lambda: True)
 
 
 # --- what was recorded -----------------------------------------------------------------------------------
@@ -189,7 +198,7 @@ class DiesBeforeTheEnd(MemoryStore):
 def test_what_a_killed_attempt_recorded_counts(tmp_path: Path) -> None:
     job, store = make_job(tmp_path / "out", "prores_proxy", 2), DiesBeforeTheEnd()
     with pytest.raises(KeyboardInterrupt):
-        execute(spec_bytes(job), Site(store=store, worker=WORKER, run_id="run-1"))
+        execute(spec_bytes(job), RunEnvironment(store=store, worker=WORKER, run_id="run-1"))
     assert sorted(records(store, job.job_id)) == [0, 1]
     unlock(store, job.job_id, "killed", WORKER)
     assert codes(look(job, records(store, job.job_id), tmp_path)) == [None, None]
@@ -207,7 +216,7 @@ def test_attempts_that_recorded_other_bytes_are_told(tmp_path: Path) -> None:
     job, store = made(tmp_path, 1)
     completed(store, job.job_id, 2, "sha256:" + "0" * 64)
     known = records(store, job.job_id)
-    assert known[0] == Record(attempt=2, sha256="sha256:" + "0" * 64, frames=12, differing=(1,))
+    assert known[0] == RecordedProxy(attempt=2, sha256="sha256:" + "0" * 64, frames=12, differing=(1,))
     assert codes(look(job, known, tmp_path)) == ["RECORDS_DIFFER"]
 
 

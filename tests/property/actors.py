@@ -21,13 +21,13 @@ from proxx.contracts.fingerprint import digest_bytes
 from proxx.contracts.job import JobContent, JobSpec, Toolchain, read_spec, seal
 from proxx.engine import execute as engine
 from proxx.engine.clip import ClipJob
-from proxx.ffmpeg.encode_log import Encoded
-from proxx.ffmpeg.toolchain import Installed
+from proxx.ffmpeg.encode_log import EncodeEvidence
+from proxx.ffmpeg.toolchain import InstalledToolchain
 from proxx.files.publish import Content, content_of
 from proxx.files.transfer import Settle
-from proxx.s3.incidents import Journal
+from proxx.s3.incidents import IncidentJournal
 from proxx.store.base import Store
-from proxx.store.clip_log import keep_log
+from proxx.store.clip_log import store_clip_log
 from tests.support import specs
 
 Order: TypeAlias = Literal["go", "crash", "refuse", "lose", "signal"]
@@ -119,7 +119,7 @@ class Door:
         return self._inner.uri
 
     @property
-    def journal(self) -> Journal:
+    def journal(self) -> IncidentJournal:
         return self._inner.journal
 
     def create(self, key: str, data: bytes) -> bytes | None:
@@ -176,15 +176,15 @@ def whoever() -> Actor:
     return me
 
 
-def _admit(wanted: Toolchain, _flags: tuple[str, ...], _launcher: tuple[str, ...] = ()) -> Installed:
-    return Installed(identity=wanted, ffmpeg=Path("/no/ffmpeg"), ffprobe=Path("/no/ffprobe"))
+def _admit(wanted: Toolchain, _flags: tuple[str, ...], _launcher: tuple[str, ...] = ()) -> InstalledToolchain:
+    return InstalledToolchain(identity=wanted, ffmpeg=Path("/no/ffmpeg"), ffprobe=Path("/no/ffprobe"))
 
 
-def _encode(clip: ClipJob, _todo: object, _path: Path, settle: Settle) -> Encoded | None:
+def _encode(clip: ClipJob, _todo: object, _path: Path, settle: Settle) -> EncodeEvidence | None:
     """A few bytes for the clip; another shade is what an encoder that cannot repeat itself would make."""
     clip._made.write_bytes(f"{clip.spec.name} {clip.output} {whoever().shade}".encode())
     clip._words.write_bytes(b"words")
-    clip.log = keep_log(clip._words, clip.index, clip.bench.ledger)
+    clip.log = store_clip_log(clip._words, clip.index, clip.bench.ledger)
     settle(clip.bench.should_stop)
     return None
 
@@ -199,7 +199,7 @@ def _verify(clip: ClipJob, _encoded: object) -> Content:
 def quick_media() -> Iterator[None]:
     """While the block runs jobs are made of nothing: no toolchain, no ffmpeg; a spec that was read is remembered."""
     with (
-        patch.object(engine, "admit", _admit),
+        patch.object(engine, "require_toolchain", _admit),
         patch.object(engine, "read_spec", functools.lru_cache(read_spec)),
         patch.object(ClipJob, "_encode", _encode),
         patch.object(ClipJob, "_verify", _verify),

@@ -1,6 +1,7 @@
 """Object storage for the protocol's model: a server in memory, and the wire of one actor to it.
 
-Resending, settling, conditions, parts and fences are the engine's own: `Wire`, `Bucket`, `multipart`, `Parcel`. Only
+Resending, settling, conditions, parts and fences are the engine's own: `Transport`, `Bucket`, `multipart`,
+`PreparedUpload`. Only
 what the server does with a request is a stand-in; `test_shelf.py` holds it to what real servers do. A request has
 the same two stops as one to the store: before it takes effect, which for an object is after its last byte was read
 and the fence has held, and after it, while the answer is on its way.
@@ -16,13 +17,13 @@ from typing import Any, Final, TypeVar
 from botocore.exceptions import ClientError
 
 from proxx.s3.bucket import NONCE
-from proxx.s3.faults import WireFault, cause_of_error
-from proxx.s3.transport import Action, Pace, Pulse, Stop, Wire
+from proxx.s3.faults import StorageFault, cause_of_error
+from proxx.s3.transport import Action, ActivityClock, Stop, Transport, TransportTiming
 from tests.property.actors import Actor
 from tests.property.actors import Stop as Stand
 
 T = TypeVar("T")
-AT_ONCE: Final = Pace(pauses=(0.0,))
+AT_ONCE: Final = TransportTiming(pauses=(0.0,))
 STATUS: Final = {"PreconditionFailed": 412, "NoSuchKey": 404, "NoSuchUpload": 404, "404": 404, "InternalError": 500}
 
 
@@ -216,7 +217,7 @@ def read_all(body: Any) -> bytes:  # noqa: ANN401
     return b"".join(pieces)
 
 
-class ActorWire(Wire):
+class ActorWire(Transport):
     """The engine's wire, whose requests an actor makes in its own thread."""
 
     def __init__(self, shelf: Shelf, actor: Actor) -> None:
@@ -225,12 +226,12 @@ class ActorWire(Wire):
 
     def _once(self, action: str, place: str, do: Action[T], should_stop: Stop, patience: float) -> T:
         try:
-            return _driven(do(self._client, Pulse()))  # type: ignore[arg-type]  # all of them are coroutines
+            return _driven(do(self._client, ActivityClock()))  # type: ignore[arg-type]  # all of them are coroutines
         except Exception as why:
             known = cause_of_error(why)
             if known is None:
                 raise
-            raise WireFault(known[0], action, place, known[1], known[2]) from None
+            raise StorageFault(known[0], action, place, known[1], known[2]) from None
 
 
 def _driven(request: Coroutine[Any, Any, T]) -> T:

@@ -7,7 +7,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxx.contracts.naming import normalized
+from proxx.contracts.naming import normalized_name
 from proxx.store import keys as layout
 
 job_ids = st.from_regex(r"[0-9a-z][0-9a-z-]{0,127}", fullmatch=True).filter(layout.is_job_id)
@@ -66,8 +66,8 @@ def test_events_sort_by_number_when_parsed(job: str, pairs: list[tuple[int, int]
 
 @given(texts)
 def test_normalization_is_a_fixed_point_and_ignores_form_and_case(uri: str) -> None:
-    once = normalized(uri)
-    assert normalized(once) == once
+    once = normalized_name(uri)
+    assert normalized_name(once) == once
     for variant in ("NFC", "NFD"):
         same = unicodedata.normalize(variant, uri)
         assert layout.claim_key(same, 1) == layout.claim_key(uri, 1)
@@ -76,4 +76,6 @@ def test_normalization_is_a_fixed_point_and_ignores_form_and_case(uri: str) -> N
 
 @given(texts, texts)
 def test_only_what_is_normalized_alike_shares_a_claim(one: str, other: str) -> None:
-    assert (layout.claim_digest(one) == layout.claim_digest(other)) == (normalized(one) == normalized(other))
+    assert (layout.claim_digest(one) == layout.claim_digest(other)) == (
+        normalized_name(one) == normalized_name(other)
+    )

@@ -22,8 +22,8 @@ from proxx.contracts.errors import (
     StoreUnavailable,
 )
 from proxx.contracts.event import Worker, canonical_log, stamp
-from proxx.contracts.naming import normalized
-from proxx.store.attempts import Absent, Closed, Open, read_attempts
+from proxx.contracts.naming import normalized_name
+from proxx.store.attempts import Closed, NotBegun, Open, read_attempts
 from proxx.store.base import MemoryStore
 from proxx.store.ledger import Ledger
 from proxx.store.lock import acquire, release, retire, unlock
@@ -139,7 +139,7 @@ class Job(RuleBasedStateMachine):
             assert attempt.problems == ()
             assert len(canonical_log(attempt.events)) == len(attempt.events)
             assert isinstance(attempt.state, Open if self.open and attempt is attempts[-1] else Closed)
-            assert not isinstance(attempt.state, Absent)
+            assert not isinstance(attempt.state, NotBegun)
         state = job_status(self.store, JOB).state
         assert (state == "HELD") == self.open and (state == "RETIRED") == self.retired
 
@@ -158,7 +158,9 @@ steps = st.lists(
 )
 
 
-FOUR_JOBS: Final = st.lists(st.lists(names, min_size=1, max_size=3, unique_by=normalized), min_size=4, max_size=4)
+FOUR_JOBS: Final = st.lists(
+    st.lists(names, min_size=1, max_size=3, unique_by=normalized_name), min_size=4, max_size=4
+)
 
 
 @given(FOUR_JOBS, steps)
@@ -211,4 +213,4 @@ def one_live_owner(new_store: NewStore, outputs: list[list[str]], steps: list[tu
         for n in range(4):
             if is_registered(store, ids[n]) and n not in retired:
                 for output in outputs[n]:
-                    assert owners.setdefault(normalized(output), n) == n
+                    assert owners.setdefault(normalized_name(output), n) == n

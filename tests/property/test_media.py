@@ -14,9 +14,9 @@ from proxx.contracts.measures import (
     STANDARD_RATES,
     IllegalTimecode,
     Rate,
-    label_of,
+    nearest_standard_rate,
     parse_timecode,
-    snap,
+    timecode_label,
 )
 from tests.property import smpte
 
@@ -34,7 +34,7 @@ def test_every_label_is_its_frame_or_refused(
     if smpte.exists(minutes, seconds, frames, rate.nominal, drop):
         number = smpte.frame_of(hours, minutes, seconds, frames, rate.nominal, drop)
         assert parse_timecode(label, rate) == (number, drop)
-        assert label_of(number, rate, drop) == label
+        assert timecode_label(number, rate, drop) == label
     else:
         with pytest.raises(IllegalTimecode):
             parse_timecode(label, rate)
@@ -44,9 +44,9 @@ def test_every_label_is_its_frame_or_refused(
 def test_every_frame_has_a_label_of_its_own(count: tuple[Rate, bool], data: st.DataObject) -> None:
     rate, drop = count
     number = data.draw(st.integers(0, smpte.day(rate.nominal, drop) - 1))
-    label = label_of(number, rate, drop)
+    label = timecode_label(number, rate, drop)
     assert parse_timecode(label, rate) == (number, drop)
-    assert label_of(number + smpte.day(rate.nominal, drop), rate, drop) == label  # the next day
+    assert timecode_label(number + smpte.day(rate.nominal, drop), rate, drop) == label  # the next day
 
 
 @pytest.mark.parametrize(("rate", "drop"), COUNTS, ids=str)
@@ -55,7 +55,7 @@ def test_the_minutes_where_labels_are_left_out(rate: Rate, drop: bool) -> None:
     for minute in (0, 1, 9, 10, 24 * 60 - 1):
         start = smpte.frame_of(minute // 60, minute % 60, 0, rate.nominal // 15 if drop else 0, rate.nominal, drop)
         for number in (*range(start, start + 5), *range(start + 59 * rate.nominal, start + 60 * rate.nominal - 9)):
-            label = label_of(number % smpte.day(rate.nominal, drop), rate, drop)
+            label = timecode_label(number % smpte.day(rate.nominal, drop), rate, drop)
             hours, minutes, rest = label.split(":", 2)
             seconds, frames = rest.split(";" if drop else ":")
             assert smpte.frame_of(int(hours), int(minutes), int(seconds), int(frames), rate.nominal, drop) == number
@@ -67,14 +67,14 @@ def test_any_text_is_a_label_or_illegal(text: str) -> None:
         number, drop = parse_timecode(text, Rate.of(Fraction(30000, 1001)))
     except IllegalTimecode:
         return
-    assert label_of(number, Rate.of(Fraction(30000, 1001)), drop)[:8] == text[:8]
+    assert timecode_label(number, Rate.of(Fraction(30000, 1001)), drop)[:8] == text[:8]
 
 
 @given(st.fractions(min_value=Fraction(1, 1000), max_value=1000))
 def test_what_snaps_is_near_one_rate_only(value: Fraction) -> None:
     near = [rate for rate in STANDARD_RATES if abs(value / rate.fraction - 1) <= SNAP]
     assert len(near) <= 1
-    assert snap(value) == (near[0] if near else None)
+    assert nearest_standard_rate(value) == (near[0] if near else None)
 
 
 @given(st.fractions(min_value=Fraction(1, 1000), max_value=1000))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxx.files import transfer as deliver
-from proxx.files.upload import Parcel
+from proxx.files.upload import PreparedUpload
 from proxx.s3 import multipart
 from proxx.store.ledger import Ledger
 from tests.property.shelf import Shelf
@@ -36,13 +36,13 @@ def test_a_server_that_replaces(media: Media, monkeypatch: pytest.MonkeyPatch) -
 
 @in_parts
 def test_an_upload_that_is_left(media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Parcel, "give_up", lambda _: None)
+    monkeypatch.setattr(PreparedUpload, "give_up", lambda _: None)
     assert "parts are left" in found(media)
 
 
 @in_parts
 def test_an_upload_of_a_crash_that_no_attempt_aborts(media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deliver, "clear", lambda *_: None)
+    monkeypatch.setattr(deliver, "abort_unfinished", lambda *_: None)
     assert "parts are left" in found(media)
 
 

@@ -16,8 +16,8 @@ from proxx.store.keys import parse, result_key
 from proxx.store.ledger import Ledger
 from proxx.store.lock import acquire, release, retire, unlock
 from proxx.store.registration import register
-from proxx.store.replay import lines, outputs, rebuild, result_bytes, timeline
-from proxx.store.status import history, job_status
+from proxx.store.replay import job_timeline, outputs, rebuild, result_bytes, timeline
+from proxx.store.status import job_history, job_status
 from tests.support.results import AnyClip, completed, envelope, failed, failure, not_run
 
 STEPS = ("started", "announced", "completed", "failed")
@@ -116,7 +116,7 @@ def test_what_the_store_says_its_events_say(pasts: list[Past]) -> None:
         status = job_status(store, job.job_id)
         assert (job.state, job.problems) == (status.state, ())
         assert tuple(attempt.status for attempt in job.attempts) == status.attempts
-        assert job.entries == history(store, job.job_id).entries
+        assert job.entries == job_history(store, job.job_id).entries
         for attempt in job.attempts:
             recorded = store.read(result_key(job.job_id, attempt.status.attempt))
             assert (attempt.result and result_bytes(attempt.result)) == recorded
@@ -136,7 +136,7 @@ def test_the_timeline_has_each_event_once_and_in_order(pasts: list[Past], minute
     for job in jobs:
         mine = [(line.entry.attempt, line.entry.number) for line in line_up if line.job_id == job.job_id]
         assert mine == sorted(mine)
-        assert [line.entry for line in lines(job)] == list(job.entries)
+        assert [line.entry for line in job_timeline(job)] == list(job.entries)
     assert [line.at for line in line_up] == sorted(line.at for line in line_up)
     assert all(line.at >= line.entry.time for line in line_up)
     since = (datetime(2026, 1, 31, 22, tzinfo=UTC) + timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M")

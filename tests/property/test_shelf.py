@@ -9,7 +9,7 @@ import pytest
 
 from proxx.s3 import multipart
 from proxx.s3.bucket import Bucket
-from proxx.s3.faults import WireFault
+from proxx.s3.faults import StorageFault
 from tests.objects.kinds import Kind
 from tests.objects.line import fresh
 from tests.property.actors import Actor, Order, Stop
@@ -40,7 +40,7 @@ def story(bucket: Bucket, folder: Path) -> list[object]:
     def ask(request: Callable[[], object]) -> None:
         try:
             told.append(request())
-        except WireFault as fault:
+        except StorageFault as fault:
             told.append((fault.cause, fault.status))
 
     def stop() -> None:
@@ -57,7 +57,7 @@ def story(bucket: Bucket, folder: Path) -> list[object]:
     ask(lambda: bucket.get(key))
     ask(lambda: bucket.head(key))
 
-    upload, taken = multipart.begin(bucket, other, "four"), multipart.begin(bucket, key, "five")
+    upload, taken = multipart.begin_upload(bucket, other, "four"), multipart.begin_upload(bucket, key, "five")
     tags = {one: multipart.send(bucket, key_, one, made, 5 << 20) for one, key_ in ((upload, other), (taken, key))}
     ask(lambda: bucket.head(other))
     ask(lambda: multipart.complete(bucket, other, upload, tags[upload]))
@@ -66,7 +66,7 @@ def story(bucket: Bucket, folder: Path) -> list[object]:
     ask(lambda: bucket.get(other))
     ask(lambda: multipart.complete(bucket, key, taken, tags[taken]))
     told.append((bucket.head(key) or pytest.fail()).nonce)  # replaced, or not
-    gone = multipart.begin(bucket, key, "six")
+    gone = multipart.begin_upload(bucket, key, "six")
     ask(lambda: multipart.abort(bucket, key, gone))
     ask(lambda: multipart.abort(bucket, key, gone))
     ask(lambda: multipart.complete(bucket, key, gone, tags[taken]))  # its key is taken

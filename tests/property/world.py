@@ -10,13 +10,13 @@ from proxx.contracts.event import Worker
 from proxx.contracts.job import JobSpec, spec_bytes
 from proxx.contracts.result import ExecutionResult
 from proxx.engine import execute as engine
-from proxx.engine.execute import Site
+from proxx.engine.execute import RunEnvironment
 from proxx.store import lock
-from proxx.store.attempts import Closed, Open, read_attempts, uploads
+from proxx.store.attempts import Closed, Open, announced_uploads, read_attempts
 from proxx.store.base import MemoryStore, Store
 from proxx.store.file import FileStore
 from proxx.store.keys import STORE_KEY, parse, spec_key
-from proxx.store.opening import init
+from proxx.store.opening import initialize_store
 from proxx.store.status import State, job_status
 from tests.property.actors import Actor, Door, Order, small_job
 from tests.property.outputs import Outputs
@@ -55,7 +55,7 @@ class World:
         self.store = open_store()
         self.promises = Promises(media.jobs, media.outputs)
         if media.resends is not None:
-            init(self.store, resends=media.resends)
+            initialize_store(self.store, resends=media.resends)
             self.promises.kept[STORE_KEY] = self.store.read(STORE_KEY) or b""
         self.actors: list[Actor] = []
 
@@ -77,7 +77,7 @@ class World:
     def worker(self, job: JobSpec, attempt: int, shade: int = 0) -> Actor:
         """A process that is told to run this attempt, and has not begun."""
         actor = self._actor(f"worker {len(self.actors)} of {job.name}{attempt}", job, attempt, shade)
-        site = Site(
+        site = RunEnvironment(
             store=self._door(actor),
             worker=Worker(host="cart", pid=len(self.actors)),
             run_id=actor.name,
@@ -200,7 +200,7 @@ class World:
 
     def _nothing_is_left_of(self, job: JobSpec) -> None:
         """What was announced as begun has been ended, by whoever: no parts are left that nobody pays attention to."""
-        announced = [upload for ids in uploads(self.store, job.job_id).values() for upload in ids]
+        announced = [upload for ids in announced_uploads(self.store, job.job_id).values() for upload in ids]
         left = [upload for upload, _ in self.media.outputs.unfinished() if upload in announced]
         self.promises.check(not left, f"{job.name} is done, and parts are left of {left}")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from proxx.s3.bucket import Bucket, Head, Listed
-from proxx.s3.faults import Cause, WireFault
-from proxx.s3.transport import Pace
+from proxx.s3.bucket import Bucket, ListedObject, ObjectInfo
+from proxx.s3.faults import Cause, StorageFault
+from proxx.s3.transport import TransportTiming
 from tests.objects.kinds import Kind
 from tests.objects.line import HASTY, Line, fresh, noted
 from tests.objects.rules import Answer, Cut, Garble, LoseAnswer, ResetMidway, StallMidway
@@ -54,7 +54,7 @@ def test_looking(mine: Bucket) -> None:
     assert not mine.touch(f"{at}/a")
     mine.create(f"{at}/a", b"12345", "own")
     mine.create(f"{at}/empty", b"", "own")
-    assert mine.head(f"{at}/a") == Head(5, "own")
+    assert mine.head(f"{at}/a") == ObjectInfo(5, "own")
     assert mine.get(f"{at}/a") == (b"12345", "own")
     assert mine.get(f"{at}/empty") == (b"", "own")
     assert mine.touch(f"{at}/a")
@@ -71,7 +71,7 @@ def test_what_is_there_is_never_replaced(mine: Bucket, tmp_path: Path) -> None:
         lambda: mine.create_from(key, a_file(tmp_path, 100), "other", nothing),
     )
     for create in creates:
-        with pytest.raises(WireFault) as caught:
+        with pytest.raises(StorageFault) as caught:
             create()
         assert caught.value.cause is Cause.EXISTS
         assert not caught.value.uncertain
@@ -85,12 +85,12 @@ def test_a_name_comes_back_as_it_went(mine: Bucket, kind: Kind, name: str, tmp_p
     key = f"{at}/{name}"
     made = a_file(tmp_path, 10)
     mine.create_from(key, made, "own", nothing)
-    assert mine.head(key) == Head(10, "own")
+    assert mine.head(key) == ObjectInfo(10, "own")
     assert mine.get(key) == (made.read_bytes(), "own")
-    assert [listed for listed, _ in mine.pages(f"{at}/")] == [(Listed(key, 10),)]
+    assert [listed for listed, _ in mine.pages(f"{at}/")] == [(ListedObject(key, 10),)]
     assert kind.bucket is not None
     assert kind.bucket.keys(f"{at}/") == [key]
-    with pytest.raises(WireFault) as caught:
+    with pytest.raises(StorageFault) as caught:
         mine.create(key, b"", "other")
     assert caught.value.cause is Cause.EXISTS
 
@@ -115,7 +115,7 @@ def test_listing_goes_on_page_after_page(mine: Bucket, monkeypatch: pytest.Monke
 def test_a_file_is_looked_at_once_more_before_its_last_piece(mine: Bucket, tmp_path: Path, size: int) -> None:
     key = f"{fresh()}/a"
     made = a_file(tmp_path, size)
-    seen: list[Head | None] = []
+    seen: list[ObjectInfo | None] = []
     mine.create_from(key, made, "own", lambda: seen.append(mine.head(key)))
     assert seen == [None]
     assert mine.get(key) == (made.read_bytes(), "own")
@@ -158,7 +158,7 @@ def test_all_that_is_sent_is_seen_anew_each_time(line: Line, tmp_path: Path) -> 
 
     mine = line.objects(resends=1)
     line.way.on(LoseAnswer(), method="PUT")
-    with pytest.raises(WireFault):
+    with pytest.raises(StorageFault):
         mine.create_from(key, made, "own", nothing, sink=anew)
     assert [b"".join(one) for one in seen if one] == [made.read_bytes()] * 2
 
@@ -178,7 +178,7 @@ def test_an_upload_reset_midway_leaves_nothing_or_is_sent_whole_again(
         assert line.bucket.get(key) == made.read_bytes()
         assert noted(mine.wire) == [("resent", "PutObject", mine.place(key), Cause.CUT, 1)]
     else:
-        with pytest.raises(WireFault) as caught:
+        with pytest.raises(StorageFault) as caught:
             mine.create_from(key, made, "own", lambda: fences.append(1))
         assert (caught.value.cause, caught.value.uncertain) == (Cause.CUT, True)
         assert line.bucket.head(key) is None
@@ -192,7 +192,7 @@ def test_an_upload_that_stalls_ends_by_patience_and_leaves_nothing(line: Line, t
     mine = line.objects(HASTY)
     rule = line.way.on(StallMidway(MIB), method="PUT")
     fences: list[int] = []
-    with pytest.raises(WireFault) as caught:
+    with pytest.raises(StorageFault) as caught:
         mine.create_from(key, a_file(tmp_path, 48 * MIB), "own", lambda: fences.append(1))
     assert rule.acted
     assert (caught.value.cause, caught.value.uncertain) == (Cause.SILENT, True)
@@ -202,9 +202,9 @@ def test_an_upload_that_stalls_ends_by_patience_and_leaves_nothing(line: Line, t
 
 def test_an_upload_that_stalls_is_stopped_when_told_to(line: Line, tmp_path: Path) -> None:
     key = f"{line.prefix()}/a"
-    mine = line.objects(Pace(patience=600.0), resends=5)
+    mine = line.objects(TransportTiming(patience=600.0), resends=5)
     rule = line.way.on(StallMidway(MIB), method="PUT")
-    with pytest.raises(WireFault) as caught:
+    with pytest.raises(StorageFault) as caught:
         mine.create_from(key, a_file(tmp_path, 48 * MIB), "own", nothing, lambda: rule.acted)
     assert caught.value.cause is Cause.STOPPED
     assert line.bucket.head(key) is None
@@ -250,7 +250,7 @@ def test_what_may_have_been_done_stays_uncertain(line: Line) -> None:
     mine = line.objects(resends=1)
     line.way.on(LoseAnswer(), method="PUT")
     line.way.on(Answer(403, "AccessDenied"), method="PUT", nth=2)
-    with pytest.raises(WireFault) as caught:
+    with pytest.raises(StorageFault) as caught:
         mine.create(key, b"1", "own")
     assert (caught.value.cause, caught.value.uncertain) == (Cause.DENIED, True)
     assert line.bucket.get(key) == b"1"
@@ -269,6 +269,6 @@ def test_a_bucket_that_is_not_there(kind: Kind, tmp_path: Path) -> None:
         lambda: gone.create_from("a", a_file(tmp_path, 3), "own", nothing),
     )
     for ask in asks:
-        with pytest.raises(WireFault) as caught:
+        with pytest.raises(StorageFault) as caught:
             ask()
         assert caught.value.cause is Cause.NO_BUCKET

@@ -14,8 +14,8 @@ from tests.cli.command import environment
 FOUND = """
 from fsspec.asyn import sync
 from proxx.s3 import client as wireclient
-files = wireclient.make(5)
-client = sync(files.loop, wireclient.of, files)
+files = wireclient.make_file_system(5)
+client = sync(files.loop, wireclient.client_of, files)
 keys = client._request_signer._credentials
 print(keys.access_key, keys.secret_key, keys.token, client.meta.endpoint_url, client.meta.config.signature_version)
 """

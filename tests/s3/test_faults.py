@@ -9,7 +9,7 @@ import pytest
 from botocore import exceptions as known
 from botocore.parsers import ResponseParserError
 
-from proxx.s3.faults import RESENT, SENTENCES, UNCERTAIN, Cause, WireFault, cause_of_answer, cause_of_error
+from proxx.s3.faults import RESENT, SENTENCES, UNCERTAIN, Cause, StorageFault, cause_of_answer, cause_of_error
 
 
 @pytest.mark.parametrize(
@@ -114,10 +114,10 @@ def test_every_cause_has_words_and_only_these_are_sent_again() -> None:
 
 
 def test_a_fault_in_words() -> None:
-    fault = WireFault(Cause.FULL, "PutObject", "s3://b/k", "QuotaExceeded", 403)
+    fault = StorageFault(Cause.FULL, "PutObject", "s3://b/k", "QuotaExceeded", 403)
     assert str(fault) == "PutObject s3://b/k: FULL"
     assert fault.detail == (
         "PutObject s3://b/k: the quota is used up, or the storage is full (QuotaExceeded, HTTP 403)"
     )
     assert fault.remedy == "Free space, or raise the quota."
-    assert WireFault(Cause.CUT, "GetObject", "s3://b/k").detail.endswith("server was cut")
+    assert StorageFault(Cause.CUT, "GetObject", "s3://b/k").detail.endswith("server was cut")

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from proxx.s3.incidents import KEPT, Incident, Journal
+from proxx.s3.incidents import KEPT, Incident, IncidentJournal
 
 
 def resent(number: int = 1) -> Incident:
@@ -27,7 +27,7 @@ def test_an_incident_in_a_record_and_in_words() -> None:
 
 
 def test_what_is_taken_is_taken_once_and_in_order(caplog: pytest.LogCaptureFixture) -> None:
-    journal = Journal()
+    journal = IncidentJournal()
     with caplog.at_level(logging.DEBUG, logger="proxx"):
         for number in (1, 2):
             journal.note(resent(number))
@@ -38,7 +38,7 @@ def test_what_is_taken_is_taken_once_and_in_order(caplog: pytest.LogCaptureFixtu
 
 
 def test_a_storm_is_counted_not_kept() -> None:
-    journal = Journal()
+    journal = IncidentJournal()
 
     def storm() -> None:
         for _ in range(KEPT):

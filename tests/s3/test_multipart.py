@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from proxx.s3 import multipart
-from proxx.s3.bucket import Bucket, Upload
-from proxx.s3.faults import Cause, WireFault
-from proxx.s3.transport import Pace
+from proxx.s3.bucket import Bucket, UnfinishedUpload
+from proxx.s3.faults import Cause, StorageFault
+from proxx.s3.transport import TransportTiming
 from tests.objects.kinds import Kind
 from tests.objects.line import Line, fresh, noted
 from tests.objects.rules import Garble, LoseAnswer, Reset, ResetMidway, StallMidway
@@ -39,7 +39,7 @@ def a_file(folder: Path, size: int) -> Path:
 
 def test_in_parts_from_the_beginning_to_the_end(mine: Bucket, tmp_path: Path) -> None:
     key, made = f"{fresh()}/a b+ü.mov", a_file(tmp_path, 2 * PART + 7)
-    upload = multipart.begin(mine, key, "own")
+    upload = multipart.begin_upload(mine, key, "own")
     assert [one.upload_id for one in multipart.unfinished(mine, key)] == [upload]
     tags = multipart.send(mine, key, upload, made, PART)
     assert len(tags) == 3
@@ -54,12 +54,12 @@ def test_in_parts_from_the_beginning_to_the_end(mine: Bucket, tmp_path: Path) ->
 def test_an_upload_that_is_thrown_away(line: Line, tmp_path: Path) -> None:
     mine = line.objects()
     key = f"{fresh()}/a"
-    upload = multipart.begin(mine, key, "own")
+    upload = multipart.begin_upload(mine, key, "own")
     tags = multipart.send(mine, key, upload, a_file(tmp_path, 100), PART)
     assert multipart.abort(mine, key, upload)
     assert not multipart.abort(mine, key, upload)
     assert not multipart.abort(mine, key, "2~no-such-upload")
-    with pytest.raises(WireFault) as caught:
+    with pytest.raises(StorageFault) as caught:
         multipart.complete(mine, key, upload, tags)
     assert caught.value.cause in (Cause.NO_UPLOAD, Cause.SERVER_FAULT)  # AWS's answer; RGW 16 and moto say 500
     assert mine.head(key) is None
@@ -85,11 +85,11 @@ def test_the_parts_of_a_large_file_are_few_enough(monkeypatch: pytest.MonkeyPatc
 
 def test_what_is_unfinished_is_listed_page_after_page(mine: Bucket, kind: Kind) -> None:
     at = fresh()
-    begun = {multipart.begin(mine, f"{at}/{number}", "own"): f"{at}/{number}" for number in range(3)}
-    multipart.begin(mine, f"{at}x/other", "own")
+    begun = {multipart.begin_upload(mine, f"{at}/{number}", "own"): f"{at}/{number}" for number in range(3)}
+    multipart.begin_upload(mine, f"{at}x/other", "own")
     found = list(multipart.unfinished(mine, f"{at}/"))
     assert {one.upload_id: one.key for one in found} == begun
-    assert all(isinstance(one, Upload) and one.begun.endswith("Z") for one in found)
+    assert all(isinstance(one, UnfinishedUpload) and one.begun.endswith("Z") for one in found)
     for upload, key in begun.items():
         multipart.abort(mine, key, upload)
     assert list(multipart.unfinished(mine, f"{at}/")) == []
@@ -100,7 +100,7 @@ def test_a_part_is_sent_again_whole(line: Line, tmp_path: Path, action: Reset | 
     key, made = f"{line.prefix()}/a", a_file(tmp_path, 2 * PART)
     mine = line.objects(resends=1)
     line.way.on(action, method="PUT", query="partNumber", nth=2)
-    upload = multipart.begin(mine, key, "own")
+    upload = multipart.begin_upload(mine, key, "own")
     multipart.complete(mine, key, upload, multipart.send(mine, key, upload, made, PART))
     assert line.bucket.get(key) == made.read_bytes()
     assert noted(mine.wire) == [("resent", "UploadPart", mine.place(key), Cause.CUT, 1)]
@@ -112,7 +112,7 @@ def test_a_part_that_changes_on_the_way_is_refused(rgw_line: Line, tmp_path: Pat
     key, made = f"{line.prefix()}/a", a_file(tmp_path, 100)
     mine = line.objects(resends=1)
     line.way.on(Garble(), method="PUT")
-    upload = multipart.begin(mine, key, "own")
+    upload = multipart.begin_upload(mine, key, "own")
     multipart.complete(mine, key, upload, multipart.send(mine, key, upload, made, PART))
     assert line.bucket.get(key) == made.read_bytes()
     assert noted(mine.wire) == [("resent", "UploadPart", mine.place(key), Cause.GARBLED, 1)]
@@ -120,10 +120,10 @@ def test_a_part_that_changes_on_the_way_is_refused(rgw_line: Line, tmp_path: Pat
 
 def test_a_part_that_stalls_is_stopped_when_told_to(line: Line, tmp_path: Path) -> None:
     key = f"{line.prefix()}/a"
-    mine = line.objects(Pace(patience=600.0), resends=5)
+    mine = line.objects(TransportTiming(patience=600.0), resends=5)
     rule = line.way.on(StallMidway(MIB), method="PUT")
-    upload = multipart.begin(mine, key, "own")
-    with pytest.raises(WireFault) as caught:
+    upload = multipart.begin_upload(mine, key, "own")
+    with pytest.raises(StorageFault) as caught:
         multipart.send(mine, key, upload, a_file(tmp_path, 48 * MIB), 48 * MIB, lambda: rule.acted)
     assert caught.value.cause is Cause.STOPPED
     assert line.bucket.head(key) is None
@@ -135,9 +135,9 @@ def test_an_end_whose_answer_is_lost_has_happened(line: Line, tmp_path: Path) ->
     key, made = f"{line.prefix()}/a", a_file(tmp_path, 100)
     mine = line.objects(resends=0)
     line.way.on(LoseAnswer(), method="POST", query="uploadId")
-    upload = multipart.begin(mine, key, "own")
+    upload = multipart.begin_upload(mine, key, "own")
     tags = multipart.send(mine, key, upload, made, PART)
-    with pytest.raises(WireFault) as caught:
+    with pytest.raises(StorageFault) as caught:
         multipart.complete(mine, key, upload, tags)
     assert (caught.value.cause, caught.value.uncertain) == (Cause.CUT, True)
     head = mine.head(key)

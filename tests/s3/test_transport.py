@@ -16,9 +16,9 @@ import pytest
 
 from proxx.s3 import transport as module
 from proxx.s3.bucket import Bucket
-from proxx.s3.faults import RESENT, Cause, WireFault
-from proxx.s3.incidents import Journal
-from proxx.s3.transport import Pace, Wire
+from proxx.s3.faults import RESENT, Cause, StorageFault
+from proxx.s3.incidents import IncidentJournal
+from proxx.s3.transport import Transport, TransportTiming
 from tests.objects import endpoint
 from tests.objects.endpoint import Endpoint, Keys
 from tests.objects.fault import Proxy
@@ -72,8 +72,8 @@ def way(line: Line) -> Proxy:
     return line.way
 
 
-def a_wire(pace: Pace, resends: int = 0) -> Wire:
-    return Wire(resends=resends, pace=pace, journal=Journal())
+def a_wire(pace: TransportTiming, resends: int = 0) -> Transport:
+    return Transport(resends=resends, pace=pace, journal=IncidentJournal())
 
 
 @pytest.mark.parametrize("resends", [0, 1, 5])
@@ -90,7 +90,7 @@ def test_what_is_sent_again_is_sent_as_often_as_allowed_and_each_time_noted(
     else:
         way.on(action, times=None)
     try:
-        with pytest.raises(WireFault) as caught:
+        with pytest.raises(StorageFault) as caught:
             mine.create("key", b"1", "nonce")
     finally:
         if action is None:
@@ -113,7 +113,7 @@ def test_every_cause_is_either_sent_again_or_not() -> None:
 def test_nothing_else_is_ever_sent_again(line: Line, bucket: endpoint.Bucket, way: Proxy, cause: Cause) -> None:
     wire = line.wire(PATIENT, 5)
     way.on(ONCE[cause], times=None)
-    with pytest.raises(WireFault) as caught:
+    with pytest.raises(StorageFault) as caught:
         Bucket(wire, bucket.name).create("key", b"1", "nonce")
     assert caught.value.cause is cause
     assert (caught.value.code, caught.value.status) == (ONCE[cause].code, ONCE[cause].status)
@@ -135,7 +135,7 @@ def test_silence_ends_by_patience(line: Line, bucket: endpoint.Bucket, way: Prox
     bucket.put("key", b"1")
     wire = line.wire(HASTY)
     rule = way.on(action, method="GET")
-    with pytest.raises(WireFault) as caught:
+    with pytest.raises(StorageFault) as caught:
         Bucket(wire, bucket.name).get("key")
     assert caught.value.cause is Cause.SILENT
     assert rule.acted
@@ -145,7 +145,7 @@ def test_what_comes_slowly_is_waited_for(line: Line, bucket: endpoint.Bucket, wa
     """Longer than patience in all, never that long without a byte."""
     body = bytes(3000)
     bucket.put("key", body)
-    wire = line.wire(Pace(patience=4.0))
+    wire = line.wire(TransportTiming(patience=4.0))
     rule = way.on(Drip(0.002), method="GET")
     assert Bucket(wire, bucket.name).get("key") == (body, "")
     rule.wait()
@@ -156,8 +156,8 @@ def test_what_comes_slowly_is_waited_for(line: Line, bucket: endpoint.Bucket, wa
 def test_it_stops_when_told_to(bucket: endpoint.Bucket, way: Proxy, stalled: bool) -> None:
     """In the middle of a request, and in the pause before the next."""
     rule = way.on(Stall() if stalled else Answer(503, "SlowDown"), method="GET", times=None)
-    wire = a_wire(Pace(patience=600.0, pauses=(600.0,)), 5)
-    with pytest.raises(WireFault) as caught:
+    wire = a_wire(TransportTiming(patience=600.0, pauses=(600.0,)), 5)
+    with pytest.raises(StorageFault) as caught:
         Bucket(wire, bucket.name).read("key", lambda: lambda _: None, lambda: rule.acted)
     assert caught.value.cause is Cause.STOPPED
     assert wire.sent == 1
@@ -168,7 +168,7 @@ def test_a_missing_file_of_trusted_certificates_is_not_the_networks_fault(monkey
     for name, value in {**settings, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}.items():
         monkeypatch.setenv(name, value)
     wire = a_wire(PATIENT, 5)
-    with pytest.raises(WireFault) as caught:
+    with pytest.raises(StorageFault) as caught:
         Bucket(wire, "bucket").head("key")
     assert (caught.value.cause, wire.sent) == (Cause.TLS, 1)
     assert "AWS_CA_BUNDLE" in caught.value.remedy
@@ -194,7 +194,7 @@ def test_no_credentials(monkeypatch: pytest.MonkeyPatch, way: Proxy, bucket: end
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     for name in ("AWS_PROFILE", "none"):
         wire = a_wire(PATIENT, 5)
-        with pytest.raises(WireFault) as caught:
+        with pytest.raises(StorageFault) as caught:
             Bucket(wire, bucket.name).get("key")
         assert caught.value.cause is Cause.NO_CREDENTIALS
         monkeypatch.setenv("AWS_PROFILE", name)
@@ -265,7 +265,7 @@ def test_an_answer_of_another_server(status: int, headers: dict[str, str], body:
     """Nothing is sent anywhere else, whatever region or address the answer names."""
     with answering(status, headers, body) as (page, asked), speaking_to(page):
         wire = a_wire(PATIENT, 5)
-        with pytest.raises(WireFault) as caught:
+        with pytest.raises(StorageFault) as caught:
             list(Bucket(wire, "bucket").pages("a/"))
         assert caught.value.cause is cause
         assert len(asked) == wire.sent == 1
@@ -280,7 +280,7 @@ def test_nothing_follows_a_redirect(status: int) -> None:
         speaking_to(page),
     ):
         wire = a_wire(PATIENT, 5)
-        with pytest.raises(WireFault) as caught:
+        with pytest.raises(StorageFault) as caught:
             Bucket(wire, "bucket").create("key", b"1", "nonce")
         assert caught.value.cause is Cause.REFUSED
         assert asked_there == []
@@ -290,7 +290,7 @@ def test_nothing_follows_a_redirect(status: int) -> None:
 def test_a_proxys_own_503_is_sent_again() -> None:
     with answering(503, {"Content-Type": "text/html"}, PAGE) as (page, asked), speaking_to(page):
         wire = a_wire(PATIENT, 2)
-        with pytest.raises(WireFault) as caught:
+        with pytest.raises(StorageFault) as caught:
             Bucket(wire, "bucket").get("key")
         assert caught.value.cause is Cause.SERVER_FAULT
         assert len(asked) == 3
@@ -343,7 +343,7 @@ def in_a_child(do: Callable[[], bytes]) -> bytes:
 @pytest.mark.filterwarnings("ignore:This process.*fork:DeprecationWarning")
 def test_both_sides_of_a_fork_go_on(bucket: endpoint.Bucket, way: Proxy) -> None:
     """With a request under way in the parent: its answer is the parent's, and the child has its own session."""
-    wire = a_wire(Pace(patience=20.0))
+    wire = a_wire(TransportTiming(patience=20.0))
     mine = Bucket(wire, bucket.name)
     mine.create("parent", b"1", "nonce")
 

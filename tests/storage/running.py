@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from proxx.contracts.canonical import Json
 from proxx.contracts.event import Event, canonical_log, this_worker
 from proxx.contracts.job import JobSpec, spec_bytes
-from proxx.contracts.result import ExecutionResult, core_of
-from proxx.engine.execute import Site, execute
+from proxx.contracts.result import ExecutionResult, result_core
+from proxx.engine.execute import RunEnvironment, execute
 from proxx.store.attempts import read_attempts
 from tests.objects.ground import Ground
 
@@ -25,7 +25,9 @@ class Told:
 
 
 def run(ground: Ground, job: JobSpec, attempt: int = 1, **changes: object) -> ExecutionResult:
-    site = Site(store=ground.store(), worker=this_worker(), run_id="run", attempt=attempt, places=ground.places())
+    site = RunEnvironment(
+        store=ground.store(), worker=this_worker(), run_id="run", attempt=attempt, places=ground.places()
+    )
     return execute(spec_bytes(job), replace(site, **changes))  # type: ignore[arg-type]
 
 
@@ -35,7 +37,7 @@ def events(ground: Ground, job: JobSpec, attempt: int = 1) -> tuple[Event, ...]:
 
 def told(ground: Ground, job: JobSpec, result: ExecutionResult) -> Told:
     log = canonical_log(events(ground, job, result.attempt))
-    return Told(ground.outputs(), log, core_of(result), result.fingerprint)
+    return Told(ground.outputs(), log, result_core(result), result.fingerprint)
 
 
 def codes(result: ExecutionResult) -> list[str]:

@@ -20,7 +20,7 @@ import pytest
 from proxx.contracts.event import this_worker
 from proxx.contracts.job import JobSpec, seal
 from proxx.files.roots import InBucket
-from proxx.s3.transport import Pace, Wire
+from proxx.s3.transport import Transport, TransportTiming
 from proxx.store.attempts import Open, read_attempts
 from proxx.store.lock import retire, unlock
 from proxx.store.status import job_status
@@ -144,7 +144,7 @@ def test_the_upload_is_on_record_before_its_first_part(way: Way) -> None:
     job, seen = way.ground.noisy_job(), list[Any]()
 
     def look() -> None:
-        last = read_attempts(way.ground.store(Wire()), job.job_id)[0].events[-1]
+        last = read_attempts(way.ground.store(Transport()), job.job_id)[0].events[-1]
         seen.append((last.type, last.envelope.notes.get("upload")))
         seen.append(way.ground.uploads())
 
@@ -160,7 +160,7 @@ def test_the_upload_is_on_record_before_its_first_part(way: Way) -> None:
 def test_an_unlock_during_the_upload_publishes_nothing(way: Way, how: str, right: dict[str, str]) -> None:
     """The worker looks again before the last bytes go."""
     job = way.ground.noisy_job()
-    closed = Before(lambda: unlock(way.ground.store(Wire()), job.job_id, "it looked dead", this_worker()))
+    closed = Before(lambda: unlock(way.ground.store(Transport()), job.job_id, "it looked dead", this_worker()))
     sending(way, closed, how)
     assert make(way, job, how) == ["LOCK_LOST"]
     assert way.ground.names(hidden=True) == []
@@ -178,7 +178,7 @@ def test_a_retired_jobs_upload_is_not_completed_any_more(way: Way) -> None:
     made: list[str] = []
 
     def meanwhile() -> None:
-        store = way.ground.store(Wire())
+        store = way.ground.store(Transport())
         unlock(store, job.job_id, "it looked dead", this_worker())
         retire(store, job.job_id, "another has it now", this_worker())
         made.extend(make(way, heir, "parts"))
@@ -280,7 +280,7 @@ def test_a_server_that_says_no_each_time(way: Way, how: str) -> None:
     """As often as the store's record says, and no more; the cause is on record."""
     job = way.ground.noisy_job()
     way.proxy.on(Answer(503, "SlowDown"), method="PUT", path=OUTPUT, times=None)
-    wire = Wire(pace=Pace(pauses=(0.01,)))
+    wire = Transport(pace=TransportTiming(pauses=(0.01,)))
     result = run(way.ground, job, places=way.ground.places(wire, **sizes(how)))
     assert codes(result) == ["OUTPUT_UNWRITABLE"]
     assert len(way.proxy.requests("PUT", OUTPUT)) == 6

@@ -181,7 +181,7 @@ def test_a_token_that_has_expired(bench: Bench) -> None:
 
 
 def test_a_server_that_is_not_there(bench: Bench) -> None:
-    stores.init(bench.store, resends=0)
+    stores.initialize_store(bench.store, resends=0)
     here = bench.environment(bench.endpoint.at("http://127.0.0.1:9"))
     refused(bench, here, *((url, "UNREACHABLE") for url in (bench.media.url, bench.proxies.url)))
 

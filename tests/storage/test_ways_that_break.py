@@ -19,13 +19,13 @@ from proxx.contracts.canonical import Json, read_json
 from proxx.contracts.error_bases import Refusal
 from proxx.contracts.event import canonical_log, this_worker
 from proxx.contracts.job import JobSpec
-from proxx.contracts.result import ExecutionResult, core_of
-from proxx.s3.transport import Pace, Wire
+from proxx.contracts.result import ExecutionResult, result_core
+from proxx.s3.transport import Transport, TransportTiming
 from proxx.store.attempts import Attempt, Closed, Open, read_attempts
 from proxx.store.base import Store
 from proxx.store.keys import storage_key
 from proxx.store.lock import unlock
-from proxx.store.opening import init
+from proxx.store.opening import initialize_store
 from proxx.store.registration import is_registered
 from proxx.store.status import job_status
 from tests.objects.rules import Action, Answer, Cut, Drip, LoseAnswer, Reset, Stall, StallAnswer
@@ -46,7 +46,7 @@ HARMLESS: Final = {"answer cut", "drip"}  # where the answer is short, or slow e
 SAMPLE: Final = int(os.environ.get("PROXX_TESTS_POSITIONS", "2"))
 """How many positions of each fault are looked at; the more, the closer to all of them."""
 OUTPUT: Final = r"/proxies/clip0\.mov$"
-HASTY: Final = Pace(patience=2, pauses=(0.01,))
+HASTY: Final = TransportTiming(patience=2, pauses=(0.01,))
 AFTER_THE_END: Final = 3  # requests for what readers like to find, once the attempt is closed
 
 
@@ -58,18 +58,18 @@ class Trials:
     resends: int
     sizes: Mapping[str, Any] = field(default_factory=dict)
     job: JobSpec = field(init=False)
-    wire: Wire = field(init=False)
+    wire: Transport = field(init=False)
     number: int = 0
 
     def __post_init__(self) -> None:
         self.job = self.way.ground.job()
-        self.wire = Wire(pace=HASTY)
+        self.wire = Transport(pace=HASTY)
 
     def new(self) -> Store:
         self.number += 1
         assert self.way.ground.bucket is not None
         self.way.ground.bucket.delete_all("proxies/")
-        init(self.store(), resends=self.resends)
+        initialize_store(self.store(), resends=self.resends)
         self.wire.journal.take()
         self.way.proxy.forget()
         return self.store()
@@ -116,7 +116,7 @@ class Calm:
         assert result.status == "COMPLETED"
         assert trials.incidents() == []
         log = canonical_log(trials.attempts()[0].events)
-        return cls(log, core_of(result), trials.way.ground.outputs(), requests)
+        return cls(log, result_core(result), trials.way.ground.outputs(), requests)
 
 
 def positions(count: int, seed: str) -> list[int]:
@@ -138,7 +138,7 @@ def test_one_request_is_sent_again(way: Way, fault: str) -> None:
         result = trials.run()
         way.proxy.forget()
         assert isinstance(result, ExecutionResult), (fault, place, str(result))
-        assert core_of(result) == calm.core, (fault, place)
+        assert result_core(result) == calm.core, (fault, place)
         (attempt,) = trials.attempts()
         assert canonical_log(attempt.events) == calm.log
         assert isinstance(attempt.state, Closed)
@@ -163,7 +163,7 @@ def test_one_request_of_an_upload_in_parts_is_sent_again(way: Way, fault: str) -
         way.proxy.forget()
         assert isinstance(result, ExecutionResult)
         assert rule.acted
-        assert core_of(result) == calm.core, (fault, place)
+        assert result_core(result) == calm.core, (fault, place)
         assert canonical_log(trials.attempts()[0].events) == calm.log
         assert way.ground.outputs() == calm.outputs
         assert trials.incidents() != []
@@ -188,7 +188,7 @@ def test_one_request_is_not_sent_again(way: Way, fault: str) -> None:
         check(trials, calm, result, where)
         again = trials.run(next_attempt(trials))
         assert isinstance(again, ExecutionResult), f"{where}: {again}"
-        assert core_of(again) == calm.core, where
+        assert result_core(again) == calm.core, where
         assert way.ground.outputs() == calm.outputs, where
 
 
@@ -209,7 +209,7 @@ def check(trials: Trials, calm: Calm, result: ExecutionResult | Refusal, where: 
         return
     assert isinstance(attempt.state, Closed), where
     assert attempt.state.result == result.to_json(), where
-    assert (result.status == "COMPLETED") == (core_of(result) == calm.core), where
+    assert (result.status == "COMPLETED") == (result_core(result) == calm.core), where
 
 
 def next_attempt(trials: Trials) -> int:

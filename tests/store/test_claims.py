@@ -10,7 +10,7 @@ from proxx.store.base import MemoryStore, Store
 from proxx.store.claims import claim_bytes, former_uploads, owner_of
 from proxx.store.keys import claim_key
 from proxx.store.lock import acquire, retire, unlock
-from proxx.store.opening import init
+from proxx.store.opening import initialize_store
 from proxx.store.registration import register
 
 A, B, C = "aa" * 32, "bb" * 32, "cc" * 32
@@ -22,7 +22,7 @@ OTHER = "s3://shelf/out/two.mov"
 @pytest.fixture
 def store() -> Store:
     made = MemoryStore()
-    init(made)
+    initialize_store(made)
     return made
 
 

@@ -9,7 +9,7 @@ import pytest
 from proxx.contracts.errors import LedgerFailed, StoreUnavailable
 from proxx.contracts.event import this_worker
 from proxx.store.base import MemoryStore
-from proxx.store.clip_log import HALF, keep_log, read_ends
+from proxx.store.clip_log import HALF, read_ends, store_clip_log
 from proxx.store.ledger import Ledger
 
 JOB = "a" * 64
@@ -18,7 +18,7 @@ JOB = "a" * 64
 def test_a_short_log_is_kept_whole(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"what ffmpeg said\n")
     store = MemoryStore()
-    name = keep_log(tmp_path / "log", 3, Ledger(store, JOB, 2, this_worker(), "run"))
+    name = store_clip_log(tmp_path / "log", 3, Ledger(store, JOB, 2, this_worker(), "run"))
     assert name == "clips/003.log"
     assert store.read(f"jobs/{JOB}/attempts/0002/clips/003.log") == b"what ffmpeg said\n"
 
@@ -43,5 +43,5 @@ class Broken(MemoryStore):
 
 def test_a_log_that_cannot_be_kept_fails_the_job(tmp_path: Path) -> None:
     with pytest.raises(LedgerFailed) as caught:
-        keep_log(tmp_path / "log", 0, Ledger(Broken(), JOB, 1, this_worker(), "run"))
+        store_clip_log(tmp_path / "log", 0, Ledger(Broken(), JOB, 1, this_worker(), "run"))
     assert caught.value.detail == "disk on fire"

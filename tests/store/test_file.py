@@ -19,7 +19,7 @@ import pytest
 from proxx.contracts.errors import StoreRefused, StoreUnavailable
 from proxx.store import file as module
 from proxx.store.file import FileStore
-from proxx.store.opening import identity, init
+from proxx.store.opening import initialize_store, store_identity
 
 
 def visible(root: Path) -> set[str]:
@@ -189,7 +189,7 @@ def test_every_new_folder_is_synced_into_its_parent(tmp_path: Path, monkeypatch:
 def test_a_share_that_is_not_mounted_does_not_become_a_new_store(tmp_path: Path) -> None:
     store = FileStore(tmp_path / "volume" / "store")
     with pytest.raises(StoreUnavailable):
-        init(store)
+        initialize_store(store)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -211,5 +211,5 @@ def test_foreign_files_are_not_listed(tmp_path: Path) -> None:
 
 def test_a_reader_of_a_missing_folder_does_not_make_it(tmp_path: Path) -> None:
     store = FileStore(tmp_path / "store")
-    assert (identity(store), store.list(""), store.children("jobs/")) == (None, (), ())
+    assert (store_identity(store), store.list(""), store.children("jobs/")) == (None, (), ())
     assert list(tmp_path.iterdir()) == []

@@ -24,7 +24,16 @@ from proxx.contracts.event import (
 )
 from proxx.store import keys as layout
 from proxx.store import ledger
-from proxx.store.attempts import Absent, Attempt, Closed, Open, announcements, is_retired, ours, read_attempts
+from proxx.store.attempts import (
+    Attempt,
+    Closed,
+    NotBegun,
+    Open,
+    announcements,
+    is_own_output,
+    is_retired,
+    read_attempts,
+)
 from proxx.store.base import Store
 from proxx.store.file import FileStore
 from proxx.store.ledger import Ledger
@@ -99,7 +108,7 @@ def test_data_that_has_no_canonical_form_is_a_bug_and_logs_nothing(store: Store)
 @pytest.mark.clause("A5")
 def test_numbers_have_no_gap_and_the_state_follows_from_the_events(store: Store) -> None:
     assert read_attempts(store, JOB) == ()
-    assert Attempt(1, ()).state == Absent()
+    assert Attempt(1, ()).state == NotBegun()
     mine = pen(store)
     first = mine.append("lock.acquired", {})
     assert read_attempts(store, JOB)[0].state == Open(first)
@@ -342,17 +351,17 @@ def test_ours_is_what_an_attempt_of_this_job_announced(store: Store) -> None:
         if attempt == 1:
             mine.append("unlocked", {"reason": "dead"})
     assert announcements(store, JOB) == {"/p/a.mov": frozenset({"1", "2"})}
-    assert ours(store, JOB, "/p/a.mov", "2")
-    assert not ours(store, JOB, "/p/a.mov", "3")
-    assert not ours(store, JOB, "/p/b.mov", "1")
-    assert not ours(store, "cd" * 32, "/p/a.mov", "1")
+    assert is_own_output(store, JOB, "/p/a.mov", "2")
+    assert not is_own_output(store, JOB, "/p/a.mov", "3")
+    assert not is_own_output(store, JOB, "/p/b.mov", "1")
+    assert not is_own_output(store, "cd" * 32, "/p/a.mov", "1")
 
 
 def test_ours_does_not_guess_over_a_damaged_ledger(store: Store) -> None:
     put(store, 1, made(1, "lock.acquired"))
     store.create(layout.event_key(JOB, 1, 2), b"{")
     with pytest.raises(StoreDamaged):
-        ours(store, JOB, "/p/a.mov", SHA)
+        is_own_output(store, JOB, "/p/a.mov", SHA)
     with pytest.raises(LedgerFailed) as caught:
         pen(store).ours("/p/a.mov", SHA)
     assert caught.value.detail == "attempt 1 event 2 cannot be read"

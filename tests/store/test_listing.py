@@ -16,7 +16,7 @@ from proxx.contracts.result import make_result
 from proxx.store.base import MemoryStore
 from proxx.store.file import FileStore
 from proxx.store.keys import ENDED, OPEN, parse
-from proxx.store.listing import glances
+from proxx.store.listing import list_jobs
 from proxx.store.lock import acquire, release, retire, unlock
 from proxx.store.registration import record_refusal, register
 from proxx.store.status import JobStatus, State, all_jobs
@@ -79,8 +79,8 @@ def test_a_glance_and_the_events_tell_the_same(stories: list[list[str]]) -> None
             if end == "held":
                 break
     whole = told(list(all_jobs(store)))
-    assert told(list(glances(store))) == whole
-    since = {job: (state, code) for job, (state, _, code) in told(list(glances(store, date(2020, 1, 1)))).items()}
+    assert told(list(list_jobs(store))) == whole
+    since = {job: (state, code) for job, (state, _, code) in told(list(list_jobs(store, date(2020, 1, 1)))).items()}
     assert since == {job: (state, code) for job, (state, _, code) in whole.items()}
 
 
@@ -99,7 +99,7 @@ def test_the_index_decides_nothing(lost: set[int]) -> None:
     for key in store.list(""):
         if key not in gone:
             poor.create(key, store.read(key) or b"")
-    assert told(list(glances(poor))) == whole
+    assert told(list(list_jobs(poor))) == whole
 
 
 def test_what_a_listing_tells_is_not_read() -> None:
@@ -110,11 +110,11 @@ def test_what_a_listing_tells_is_not_read() -> None:
         enter(store, number)  # waiting
     run(store, enter(store, 300), 1, "held")
     store.reads.clear()
-    found = list(glances(store))
+    found = list(list_jobs(store))
     assert Counter(job.state for job in found) == {"COMPLETED": 100, "FAILED": 100, "REGISTERED": 100, "HELD": 1}
     assert store.reads["spec"] <= 1 and store.reads["event"] <= 3 and store.reads.total() < 12  # the one that is open
     store.reads.clear()
-    assert len(list(glances(store, date(2026, 1, 31)))) == 301
+    assert len(list(list_jobs(store, date(2026, 1, 31)))) == 301
     assert store.reads.total() < 12
 
 
@@ -127,12 +127,12 @@ def test_since_has_all_that_something_happened_to_and_nothing_else() -> None:
     ledger._clock = lambda: DAY  # taken long ago, ended since
     release(ledger, make_result(ended, 1, (completed(),), None, envelope()).to_json())
     new = enter(store, 7)
-    assert {job.job_id: job.state for job in glances(store, DAY.date())} == {
+    assert {job.job_id: job.state for job in list_jobs(store, DAY.date())} == {
         begun: State.HELD,
         ended: State.COMPLETED,
         new: State.REGISTERED,
     }
-    assert old in {job.job_id for job in glances(store)}
+    assert old in {job.job_id for job in list_jobs(store)}
 
 
 def test_since_is_not_misled_by_a_clock_that_is_behind() -> None:
@@ -141,9 +141,9 @@ def test_since_is_not_misled_by_a_clock_that_is_behind() -> None:
     assert behind.date() < DAY.date()
     job, waiting = enter(store, 1), enter(store, 2)
     run(store, job, 1, "completed", behind)
-    found = {one.job_id: one.state for one in glances(store, DAY.date())}
+    found = {one.job_id: one.state for one in list_jobs(store, DAY.date())}
     assert found == {job: State.COMPLETED, waiting: State.REGISTERED}
-    assert found == {one.job_id: one.state for one in glances(store)}
+    assert found == {one.job_id: one.state for one in list_jobs(store)}
 
 
 @pytest.mark.clause("V3")
@@ -156,7 +156,7 @@ def test_what_is_not_whole_is_read(tmp_path: Path) -> None:
     refusal = OutputClaimed(message="it belongs to another", owner=job_id(1))
     record_refusal(store, enter(store, 3), refusal, stamp(WORKER, "r"))
     store.create(f"jobs/{job_id(4)}/nonsense", b"")
-    found = {job.job_id: job for job in glances(store)}
+    found = {job.job_id: job for job in list_jobs(store)}
     assert [found[job_id(n)].state for n in (1, 2, 3)] == [State.DAMAGED, State.UNREGISTERED, State.REGISTERED]
     assert found[job_id(3)].refusals[0].code == "OUTPUT_CLAIMED"
     assert job_id(4) not in found

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxx.contracts.errors import StoreDamaged, StoreMismatch, StoreRefused
-from proxx.store.opening import admit, identity, init, open_store
+from proxx.store.opening import initialize_store, open_store, require_store, store_identity
 from tests.objects.kinds import Kind
 
 
@@ -43,15 +43,15 @@ def test_other_stores_are_refused_by_name(url: str, said: str) -> None:
 
 def test_identity_is_made_once_by_a_writer_and_never_by_a_reader(kind: Kind) -> None:
     store = kind.bare()
-    assert identity(store) is None
+    assert store_identity(store) is None
     with pytest.raises(StoreMismatch) as caught:
-        admit(store, "1")
+        require_store(store, "1")
     assert (caught.value.code, caught.value.status) == ("STORE_MISMATCH", 6)
     assert store.list("") == ()
-    made = init(store)
+    made = initialize_store(store)
     assert (made.layout, made.resends) == (1, 5)
-    assert init(kind.again(store)) == made
-    assert init(store) == identity(store) == admit(store, made.uuid) == made
+    assert initialize_store(kind.again(store)) == made
+    assert initialize_store(store) == store_identity(store) == require_store(store, made.uuid) == made
     assert json.loads(store.read("store.json") or b"") == {
         "schema": "proxx.store/1",
         "uuid": made.uuid,
@@ -59,13 +59,13 @@ def test_identity_is_made_once_by_a_writer_and_never_by_a_reader(kind: Kind) -> 
         "resends": 5,
     }
     with pytest.raises(StoreMismatch):
-        admit(store, "another")
+        require_store(store, "another")
 
 
 def test_the_number_of_resends_is_the_first_makers_for_good(kind: Kind) -> None:
     store = kind.bare()
-    assert init(store, resends=0).resends == 0
-    assert init(kind.again(store), resends=7).resends == 0
+    assert initialize_store(store, resends=0).resends == 0
+    assert initialize_store(kind.again(store), resends=7).resends == 0
     assert json.loads(store.read("store.json") or b"")["resends"] == 0
 
 
@@ -76,7 +76,7 @@ def test_writers_racing_to_make_a_store_agree(kind: Kind) -> None:
 
     def make() -> None:
         barrier.wait()
-        found.append(init(kind.again(store)).uuid)
+        found.append(initialize_store(kind.again(store)).uuid)
 
     threads = [threading.Thread(target=make) for _ in range(8)]
     for thread in threads:
@@ -98,7 +98,7 @@ def test_writers_racing_to_make_a_store_agree(kind: Kind) -> None:
 def test_a_store_of_another_kind_is_refused(kind: Kind, record: object, error: type[Exception]) -> None:
     store = kind.bare()
     store.create("store.json", json.dumps(record).encode())
-    for call in (identity, init):
+    for call in (store_identity, initialize_store):
         with pytest.raises(error):
             call(store)
 
@@ -109,5 +109,5 @@ def test_a_torn_store_json_and_a_store_without_one_are_damaged(kind: Kind) -> No
     kind.put(headless, "jobs/a/spec.json", b"{}")
     for store in (torn, headless):
         with pytest.raises(StoreDamaged) as caught:
-            init(store)
+            initialize_store(store)
         assert (caught.value.code, caught.value.status) == ("STORE_DAMAGED", 6)

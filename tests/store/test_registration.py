@@ -29,7 +29,7 @@ from proxx.store.file import FileStore
 from proxx.store.keys import claim_key, parse
 from proxx.store.lock import acquire, retire
 from proxx.store.registration import (
-    Refused,
+    RefusalRecord,
     first_difference,
     is_registered,
     record_refusal,
@@ -303,7 +303,7 @@ def test_a_refusal_is_written_down_and_uses_up_no_attempt(store: Store) -> None:
     error = Locked(message="attempt 1 is open", detail="by x", run_id="r")
     key = record_refusal(store, A, error, who, 1)
     assert key == f"jobs/{A}/refusals/{who.nonce}.json"
-    assert Refused.model_validate_json(store.read(key) or b"") == Refused(
+    assert RefusalRecord.model_validate_json(store.read(key) or b"") == RefusalRecord(
         schema_="proxx.refusal/1", code="LOCKED", message="attempt 1 is open", detail="by x", attempt=1, envelope=who
     )
     assert store.list("") == (key, "store.json")

@@ -20,7 +20,7 @@ from proxx.store.base import MemoryStore
 from proxx.store.file import FileStore
 from proxx.store.keys import claim_digest, event_key, parse, result_key
 from proxx.store.lock import acquire, release, retire, unlock
-from proxx.store.opening import init
+from proxx.store.opening import initialize_store
 from proxx.store.registration import register
 from proxx.store.status import State
 from tests.cli.command import Answer, call, proxx
@@ -244,7 +244,7 @@ def events(store: MemoryStore) -> dict[str, bytes]:
 
 def test_all_is_by_time_and_since_cuts_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = FileStore(tmp_path / "store")
-    init(store)
+    initialize_store(store)
     at(3, store, "aa" * 32)
     at(2, store, "bb" * 32)
     at(1, store, "cc" * 32, ends=False)

@@ -13,10 +13,10 @@ import pytest
 
 from proxx.contracts.errors import StoreDamaged, StoreRefused, StoreUnavailable
 from proxx.s3.faults import Cause
-from proxx.s3.incidents import Journal
-from proxx.s3.transport import Wire
+from proxx.s3.incidents import IncidentJournal
+from proxx.s3.transport import Transport
 from proxx.store.base import Store
-from proxx.store.opening import identity, init, open_store
+from proxx.store.opening import initialize_store, open_store, store_identity
 from proxx.store.s3 import S3Store
 from tests.objects.endpoint import Bucket, Endpoint, Keys
 from tests.objects.kinds import Kind, speaking_to
@@ -172,7 +172,7 @@ def test_a_damaged_record_changes_no_resends(line: Line) -> None:
         assert store.read("a") is None
         assert wire.resends == 4
         with pytest.raises((StoreDamaged, StoreRefused)):
-            identity(store)
+            store_identity(store)
 
 
 # --- servers that are not fit -------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ def test_a_server_that_overwrites_silently_is_refused_when_a_store_is_made(lax: 
     store = S3Store(lax.bucket.name, lax.prefix(), lax.wire())
     lax.way.on(Strip("if-none-match"), method="PUT", times=None)
     with pytest.raises(StoreRefused) as caught:
-        init(store)
+        initialize_store(store)
     assert (caught.value.code, caught.value.status) == ("STORE_REFUSED", 6)
     assert caught.value.message == SENTENCE
     assert caught.value.detail == f"it has to answer 412 Precondition Failed: {store.uri}"
@@ -279,7 +279,7 @@ def test_a_store_without_a_prefix(rgw: Rgw) -> None:
     bucket = rgw.as_user(rgw.user("rootless")).bucket("rootless").make()
     with speaking_to(bucket.endpoint):
         store = open_store(bucket.url)
-        init(store)
+        initialize_store(store)
         assert store.create("a/b", b"1") is None
         assert store.uri == bucket.url
         assert open_store(store.uri).list("") == ("a/b", "store.json")
@@ -332,7 +332,7 @@ def test_a_refusal_says_its_cause_and_no_secret(
     bucket = rgw_bucket(rgw, request.node.nodeid)
     case, said = REFUSALS[which]
     endpoint = case(rgw, bucket)
-    error = refused(endpoint, bucket, init, caplog)
+    error = refused(endpoint, bucket, initialize_store, caplog)
     assert error.message.endswith(said)
 
 
@@ -340,7 +340,7 @@ def refused(
     endpoint: Endpoint, bucket: Bucket, ask: Callable[[Store], object], caplog: pytest.LogCaptureFixture
 ) -> StoreUnavailable:
     """What the store refuses with; neither it nor anything said besides holds what a client signs with."""
-    wire = Wire(resends=1, pace=PATIENT, journal=Journal())
+    wire = Transport(resends=1, pace=PATIENT, journal=IncidentJournal())
     with speaking_to(endpoint), caplog.at_level(logging.DEBUG, logger="proxx"):
         store = open_store(f"{bucket.url}/some/store", wire)
         with pytest.raises(StoreUnavailable) as caught:
@@ -366,7 +366,7 @@ def refused(
 def test_a_missing_bucket(rgw: Rgw, moto_kind: Kind, caplog: pytest.LogCaptureFixture) -> None:
     assert moto_kind.bucket is not None
     for endpoint in (rgw.as_user(rgw.user("bucketless")), moto_kind.bucket.endpoint):
-        error = refused(endpoint, Bucket(endpoint, "no-such-bucket"), init, caplog)
+        error = refused(endpoint, Bucket(endpoint, "no-such-bucket"), initialize_store, caplog)
         assert error.message == (
             "the store did not give an object: there is no such bucket. Make the bucket, or correct its name"
         )
@@ -378,10 +378,10 @@ def test_a_missing_bucket(rgw: Rgw, moto_kind: Kind, caplog: pytest.LogCaptureFi
 def test_a_key_that_may_only_read(rgw: Rgw, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> None:
     bucket = rgw_bucket(rgw, request.node.nodeid)
     reader = bucket.endpoint.to(rgw.user(owner(bucket), read_only=True))
-    error = refused(reader, bucket, init, caplog)
+    error = refused(reader, bucket, initialize_store, caplog)
     assert error.message.startswith("the store did not take an object: these credentials may not do that")
     with speaking_to(bucket.endpoint):
-        init(open_store(f"{bucket.url}/some/store"))
+        initialize_store(open_store(f"{bucket.url}/some/store"))
     refused(reader, bucket, lambda store: store.create("a/b", b""), caplog)
     with speaking_to(reader):
         assert open_store(f"{bucket.url}/some/store").list("") == ("store.json",)
@@ -390,7 +390,7 @@ def test_a_key_that_may_only_read(rgw: Rgw, request: pytest.FixtureRequest, capl
 def test_a_full_quota(rgw: Rgw, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> None:
     bucket = rgw_bucket(rgw, request.node.nodeid)
     with speaking_to(bucket.endpoint):
-        init(open_store(f"{bucket.url}/some/store"))
+        initialize_store(open_store(f"{bucket.url}/some/store"))
     rgw.user(owner(bucket), quota_objects=1)
     error = refused(bucket.endpoint, bucket, lambda store: store.create("a/b", b"1"), caplog)
     assert "the quota is used up, or the storage is full" in error.message
@@ -404,7 +404,7 @@ def test_a_clock_an_hour_late(
     real = botocore.auth.get_current_datetime
     late = datetime.timedelta(hours=1)
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *a, **k: real(*a, **k) - late)
-    error = refused(bucket.endpoint, bucket, init, caplog)
+    error = refused(bucket.endpoint, bucket, initialize_store, caplog)
     assert error.message == (
         "the store did not give an object: this machine's clock and the storage server's differ too much. "
         "Set both by NTP"
@@ -424,7 +424,7 @@ def test_what_only_aws_says(line: Line, code: str, status: int, said: str, caplo
     keys = line.bucket.endpoint.keys
     endpoint = line.bucket.endpoint.at(line.way.url).to(Keys(keys.access, keys.secret, "token-token-token"))
     line.way.on(Answer(status, code), times=None)
-    error = refused(endpoint, line.bucket, init, caplog)
+    error = refused(endpoint, line.bucket, initialize_store, caplog)
     assert said in error.message
     assert len(line.way.requests()) == 1
 
@@ -432,7 +432,7 @@ def test_what_only_aws_says(line: Line, code: str, status: int, said: str, caplo
 def test_a_server_that_is_not_there(line: Line, caplog: pytest.LogCaptureFixture) -> None:
     line.way.down()
     try:
-        error = refused(line.bucket.endpoint.at(line.way.url), line.bucket, init, caplog)
+        error = refused(line.bucket.endpoint.at(line.way.url), line.bucket, initialize_store, caplog)
     finally:
         line.way.up()
     assert error.message.endswith("the storage server cannot be reached. Check the endpoint and the network")
@@ -446,7 +446,7 @@ def test_without_credentials(line: Line, monkeypatch: pytest.MonkeyPatch, caplog
             monkeypatch.delenv(name)
         for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
             monkeypatch.setenv(name, os.devnull)
-        init(store)
+        initialize_store(store)
 
     error = refused(line.bucket.endpoint.at(line.way.url), line.bucket, without, caplog)
     assert "no credentials were found. Give them by environment, profile or role" in error.message

@@ -19,7 +19,7 @@ from proxx.store.keys import event_key
 from proxx.store.ledger import Ledger
 from proxx.store.lock import acquire, release, retire, unlock
 from proxx.store.registration import record_refusal, register
-from proxx.store.status import State, all_jobs, history, job_status
+from proxx.store.status import State, all_jobs, job_history, job_status
 from tests.objects.kinds import Kind, NewStore
 
 JOB = "ab" * 32
@@ -177,7 +177,7 @@ def test_a_damaged_job_is_named_and_hides_no_other(store: Store) -> None:
 @pytest.mark.parametrize("job_id", ["cd" * 32, "", "../x", "no such job"])
 def test_an_unknown_job(job_id: str, kind: Kind, tmp_path: Path) -> None:
     for store in (kind.new(), kind.bare()):
-        for ask in (job_status, history):
+        for ask in (job_status, job_history):
             with pytest.raises(JobUnknown) as caught:
                 ask(store, job_id)
             assert (caught.value.code, caught.value.status) == ("JOB_UNKNOWN", 3)
@@ -211,8 +211,8 @@ def test_the_whole_story_can_be_told_from_the_events_alone(new_store: NewStore) 
     for key in store.list("jobs/"):
         if "/events/" in key:
             events_only.create(key, store.read(key) or b"")
-    told = history(events_only, JOB)
-    assert told == history(store, JOB) and told.problems == ()
+    told = job_history(events_only, JOB)
+    assert told == job_history(store, JOB) and told.problems == ()
     assert [(e.attempt, e.type, e.data) for e in told.entries] == written
     assert [e.worker for e in told.entries] == [DIT] * (len(written) - 1) + [OPERATOR]
     assert told.entries[1].notes == {"elapsed_ms": 0}
@@ -226,14 +226,14 @@ def test_history_names_what_is_missing_and_tells_the_rest(new_store: NewStore) -
     torn = new_store()
     for key in store.list(""):
         torn.create(key, b"{" if key.endswith("00001.json") else store.read(key) or b"")
-    told = history(torn, JOB)
+    told = job_history(torn, JOB)
     assert [entry.type for entry in told.entries] == ["clip.started"]
     assert told.problems == ("attempt 1 event 1 cannot be read",)
 
 
 def test_a_job_without_attempts_has_an_empty_history(store: Store) -> None:
     enter(store)
-    assert history(store, JOB).entries == ()
+    assert job_history(store, JOB).entries == ()
 
 
 @pytest.mark.clause("I6", "I7")
@@ -243,13 +243,13 @@ def test_a_fresh_process_sees_the_same(tmp_path: Path) -> None:
     take(store, 2)
     program = (
         "import json, sys; from proxx.store.opening import open_store\n"
-        "from proxx.store.status import job_status, history\n"
+        "from proxx.store.status import job_status, job_history\n"
         "store = open_store(sys.argv[1])\n"
-        "print(json.dumps([f(store, sys.argv[2]).to_json() for f in (job_status, history)]))\n"
+        "print(json.dumps([f(store, sys.argv[2]).to_json() for f in (job_status, job_history)]))\n"
     )
     said = subprocess.run(
         [sys.executable, "-c", program, store.uri, JOB], capture_output=True, text=True, check=True
     ).stdout
     assert json.loads(said) == [
-        json.loads(json.dumps(told.to_json())) for told in (job_status(store, JOB), history(store, JOB))
+        json.loads(json.dumps(told.to_json())) for told in (job_status(store, JOB), job_history(store, JOB))
     ]

@@ -8,23 +8,23 @@ from fractions import Fraction
 from typing import Any
 
 from proxx.contracts.profile import ProfileSpec
-from proxx.decide.clip import Facts
+from proxx.decide.clip import SourceFacts
 from proxx.ffmpeg.streams import (
     AudioPackets,
     AudioStream,
-    Colour,
     FirstFrame,
     OtherStream,
-    Probed,
+    ProbeResult,
     Stream,
+    StreamColour,
     VideoPackets,
     VideoStream,
 )
 from tests.support import specs
 
 DECODERS = frozenset({"h264", "hevc", "prores", "aac", "ac3", "pcm_s16le", "pcm_s24le", "mp3", "flac"})
-BT709 = Colour(range="tv", matrix="bt709", primaries="bt709", transfer="bt709", chroma_location=None)
-UNTAGGED = Colour(range=None, matrix=None, primaries=None, transfer=None, chroma_location=None)
+BT709 = StreamColour(range="tv", matrix="bt709", primaries="bt709", transfer="bt709", chroma_location=None)
+UNTAGGED = StreamColour(range=None, matrix=None, primaries=None, transfer=None, chroma_location=None)
 
 
 def profile(**changes: object) -> ProfileSpec:
@@ -156,8 +156,8 @@ def sounds(stream: int = 1, start: Fraction = Fraction(0), **changes: object) ->
 
 def probed(
     *streams: Stream, container: str = "mov,mp4,m4a,3gp,3g2,mj2", tags: Mapping[str, str] | None = None
-) -> Probed:
-    return Probed(
+) -> ProbeResult:
+    return ProbeResult(
         container=container,
         size=1000,
         start=Fraction(0),
@@ -167,7 +167,7 @@ def probed(
     )
 
 
-def facts(*streams: Stream, **changes: object) -> Facts:
+def facts(*streams: Stream, **changes: object) -> SourceFacts:
     """Facts of a whole source: the first stream is its picture."""
     found = probed(*(streams or (video(), audio())))
     plain: dict[str, Any] = {
@@ -181,4 +181,4 @@ def facts(*streams: Stream, **changes: object) -> Facts:
         "sounds": {stream.index: sounds(stream.index) for stream in found.audios},
     }
     plain.update(changes)
-    return Facts(**plain)
+    return SourceFacts(**plain)

@@ -7,7 +7,7 @@ from typing import Final
 
 from proxx.contracts.event import Worker, event_bytes, parse_event
 from proxx.contracts.job import JobSpec, spec_bytes
-from proxx.engine.execute import Site, execute
+from proxx.engine.execute import RunEnvironment, execute
 from proxx.store.base import MemoryStore, Store
 from proxx.store.keys import parse
 from tests.support.jobs import make_job
@@ -27,7 +27,7 @@ def finish(
 
 
 def run(store: Store, job: JobSpec, *, worker: Worker = HERE) -> None:
-    result = execute(spec_bytes(job), Site(store=store, worker=worker, run_id="run-1"))
+    result = execute(spec_bytes(job), RunEnvironment(store=store, worker=worker, run_id="run-1"))
     assert result.status == "COMPLETED", result
 
 

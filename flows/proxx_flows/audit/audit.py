@@ -15,14 +15,14 @@ from datetime import date
 from proxx.contracts.errors import JobUnknown, StoreUnavailable
 from proxx.store.base import Store
 from proxx.store.keys import JOBS, spec_key
-from proxx.store.listing import glances
-from proxx.store.opening import StoreIdentity, identity
+from proxx.store.listing import list_jobs
+from proxx.store.opening import StoreIdentity, store_identity
 from proxx.store.status import JobStatus, State, job_status
-from proxx_flows.audit.finding import Finding, Verdict
+from proxx_flows.audit.finding import AuditFinding, JobVerdict
 from proxx_flows.audit.next_steps import Advice
-from proxx_flows.audit.prefect_run import Named, SeenRun, named, seen
+from proxx_flows.audit.prefect_run import NamedAttempt, SeenRun, attempt_of_run, describe_run
 from proxx_flows.audit.run_index import RunIndex
-from proxx_flows.audit.verdict import judge, unknown
+from proxx_flows.audit.verdict import judge_job, unknown
 from proxx_flows.common import api
 from proxx_flows.common.reference import SHORT
 
@@ -30,15 +30,15 @@ UNNAMED = "(not said: started by hand)"
 
 
 @dataclass
-class Tally:
+class AuditTally:
     """How many jobs there are of each kind; it adds up. With a day asked for, older ones are not in it.
 
     states: verdict and what the ledger says. elsewhere: runs of other stores, by store; nameless: runs whose
     parameters name no job.
     """
 
-    verdicts: Counter[Verdict] = field(default_factory=Counter)
-    states: Counter[tuple[Verdict, State | None]] = field(default_factory=Counter)
+    verdicts: Counter[JobVerdict] = field(default_factory=Counter)
+    states: Counter[tuple[JobVerdict, State | None]] = field(default_factory=Counter)
     decide: int = 0
     differs: int = 0
     elsewhere: Counter[str] = field(default_factory=Counter)
@@ -49,7 +49,7 @@ class Tally:
         """All that were looked at."""
         return self.verdicts.total()
 
-    def note(self, found: Finding) -> None:
+    def note(self, found: AuditFinding) -> None:
         self.verdicts[found.verdict] += 1
         self.states[found.verdict, found.state] += 1
         self.decide += found.decide
@@ -65,7 +65,7 @@ class Audit:
     since: date | None = None
     say_store: str | None = None
 
-    def findings(self, tally: Tally) -> Iterator[Finding]:
+    def findings(self, tally: AuditTally) -> Iterator[AuditFinding]:
         """Every job once, those of the store first. Raises PrefectUnreachable, StoreUnavailable."""
         with RunIndex() as index:
             for run in api.runs_of_flow(since=self.since):
@@ -74,8 +74,8 @@ class Audit:
                 tally.note(found)
                 yield found
 
-    def _all(self, index: RunIndex, tally: Tally) -> Iterator[Finding]:
-        for status in glances(self.store, self.since):
+    def _all(self, index: RunIndex, tally: AuditTally) -> Iterator[AuditFinding]:
+        for status in list_jobs(self.store, self.since):
             runs = index.of(status.job_id)
             with suppress(JobUnknown):
                 yield self._found(status, runs)
@@ -83,7 +83,7 @@ class Audit:
             older = None if foreign_to or self.since is None else self._older(job_id)
             yield self._unknown(job_id, foreign_to, runs) if older is None else self._found(older, runs)
 
-    def _found(self, status: JobStatus, runs: tuple[SeenRun, ...]) -> Finding:
+    def _found(self, status: JobStatus, runs: tuple[SeenRun, ...]) -> AuditFinding:
         """The verdict; where it is not that all is well, of the whole of what is known, looked at once more."""
         found = self._judge(status, runs)
         if found.decide or found.differs or self._out_of_sight(status, runs):
@@ -102,19 +102,19 @@ class Audit:
         latest = status.latest
         return self.since is not None and latest is not None and latest.run_id not in {run.id for run in runs}
 
-    def _file(self, index: RunIndex, tally: Tally, run: api.Run) -> None:
+    def _file(self, index: RunIndex, tally: AuditTally, run: api.PrefectRun) -> None:
         """Keep the run with its job, or count it where it is none of this store's."""
-        what = named(run)
+        what = attempt_of_run(run)
         if what.job_id is None:
             tally.nameless += 1
         elif self._is_ours(what):
-            index.add(what.job_id, seen(run))
+            index.add(what.job_id, describe_run(run))
         elif what.store == self.store.uri and what.store_uuid is not None:
-            index.add(what.job_id, seen(run), foreign_to=what.store_uuid)
+            index.add(what.job_id, describe_run(run), foreign_to=what.store_uuid)
         else:
             tally.elsewhere[what.store or UNNAMED] += 1
 
-    def _is_ours(self, what: Named) -> bool:
+    def _is_ours(self, what: NamedAttempt) -> bool:
         """The uuid says it, else the place, else (started by hand, without a store) that the job is here."""
         if what.store_uuid is not None:
             return what.store_uuid == self.store_id.uuid
@@ -125,20 +125,24 @@ class Audit:
     def _status(self, job_id: str) -> JobStatus:
         return job_status(self.store, job_id)
 
-    def _judge(self, status: JobStatus, runs: tuple[SeenRun, ...]) -> Finding:
+    def _judge(self, status: JobStatus, runs: tuple[SeenRun, ...]) -> AuditFinding:
         spec = status.state != State.UNREGISTERED or self.store.read(spec_key(status.job_id)) is not None
-        return judge(status, runs, self._advice(status.job_id), spec=spec)
+        return judge_job(status, runs, self._advice(status.job_id), spec=spec)
 
     def _runs_now(self, job_id: str, known: tuple[SeenRun, ...], status: JobStatus) -> tuple[SeenRun, ...]:
         """The job's runs as they are now: those known, those with its tag, and those that took an attempt."""
         tagged = api.runs_tagged(f"job:{job_id[:SHORT]}")
-        found = {run.id: run for run in tagged if named(run).job_id == job_id and self._is_ours(named(run))}
+        found = {
+            run.id: run
+            for run in tagged
+            if attempt_of_run(run).job_id == job_id and self._is_ours(attempt_of_run(run))
+        }
         wanted = [run.id for run in known] + [attempt.run_id for attempt in status.attempts]
         missing = {run_id for run_id in wanted if run_id and run_id not in found}
         found |= {run.id: run for run in api.runs_by_ids(sorted(missing))}
-        return tuple(sorted(map(seen, found.values()), key=lambda run: (run.created, run.id)))
+        return tuple(sorted(map(describe_run, found.values()), key=lambda run: (run.created, run.id)))
 
-    def _unknown(self, job_id: str, foreign_to: str, runs: tuple[SeenRun, ...]) -> Finding:
+    def _unknown(self, job_id: str, foreign_to: str, runs: tuple[SeenRun, ...]) -> AuditFinding:
         if foreign_to:
             why = (
                 f"The runs of this job name store {foreign_to} at this place, and here is store {self.store_id.uuid} "
@@ -155,9 +159,9 @@ class Audit:
         return Advice(job_id=job_id, store=self.say_store)
 
 
-def look(store: Store, *, since: date | None = None, say_store: str | None = None) -> Audit:
+def audit_store(store: Store, *, since: date | None = None, say_store: str | None = None) -> Audit:
     """Raises StoreUnavailable where there is no store: an audit of nothing would find nothing wrong."""
-    store_id = identity(store)
+    store_id = store_identity(store)
     if store_id is None:
         raise StoreUnavailable(
             message="there is no job store here: nothing was submitted to it yet, or its share is not mounted",

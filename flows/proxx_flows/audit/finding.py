@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from proxx.store.status import State
-from proxx_flows.audit.next_steps import Step
+from proxx_flows.audit.next_steps import NextStep
 
 
-class Verdict(StrEnum):
+class JobVerdict(StrEnum):
     WAITING = "WAITING"  # a run is asked for and has not begun
     RUNNING = "RUNNING"  # a run is on it
     COMPLETED = "COMPLETED"  # made
@@ -21,7 +21,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class AuditFinding:
     """The verdict on one job. state: what the ledger says, None where it has nothing. attempt: the latest.
 
     decide: somebody has to do something, or nothing will happen. differs: Prefect says something else than the
@@ -29,12 +29,12 @@ class Finding:
     """
 
     job_id: str
-    verdict: Verdict
+    verdict: JobVerdict
     state: State | None
     attempt: int | None
     decide: bool
     differs: bool
     since: str
     said: str
-    steps: tuple[Step, ...] = ()
+    steps: tuple[NextStep, ...] = ()
     runs: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from proxx_flows.common.reference import SHORT
 
 
 @dataclass(frozen=True)
-class Step:
+class NextStep:
     """One thing to do. when: under which condition it is right, or what for. command: a shell line."""
 
     when: str
@@ -27,7 +27,7 @@ class Advice:
     def short(self) -> str:
         return self.job_id[:SHORT]
 
-    def submit(self, attempt: int, *, again: bool = False, then: bool = False, mended: bool = False) -> Step:
+    def submit(self, attempt: int, *, again: bool = False, then: bool = False, mended: bool = False) -> NextStep:
         """Ask for the attempt; again: where `submit` alone would be given back the run that has ended. mended: it
         would only fail once more before that.
         """
@@ -40,24 +40,24 @@ class Advice:
             when = "when what failed is mended, to have it made"
         else:
             when = "to have it made"
-        return Step(when, self._proxx(*words, *(("--again",) if again else ())))
+        return NextStep(when, self._proxx(*words, *(("--again",) if again else ())))
 
-    def unlock(self) -> Step:
+    def unlock(self) -> NextStep:
         command = self._proxx("unlock", self.short, "--reason", "TEXT", "--worker-is-dead")
-        return Step("when that process is dead for sure", command)
+        return NextStep("when that process is dead for sure", command)
 
-    def retire(self) -> Step:
-        return Step("to give it up for good", self._proxx("retire", self.short, "--reason", "TEXT"))
+    def retire(self) -> NextStep:
+        return NextStep("to give it up for good", self._proxx("retire", self.short, "--reason", "TEXT"))
 
-    def history(self) -> Step:
-        return Step("to see why", self._proxx("history", self.short))
+    def history(self) -> NextStep:
+        return NextStep("to see why", self._proxx("history", self.short))
 
-    def cancel(self, run_id: str) -> Step:
-        return Step("to take that run out of Prefect's queue", f"prefect flow-run cancel {run_id}")
+    def cancel(self, run_id: str) -> NextStep:
+        return NextStep("to take that run out of Prefect's queue", f"prefect flow-run cancel {run_id}")
 
-    def forget(self, run_id: str) -> Step:
+    def forget(self, run_id: str) -> NextStep:
         command = f"prefect --no-prompt flow-run delete {run_id}"
-        return Step("when the job is not needed any more, to forget its run in Prefect", command)
+        return NextStep("when the job is not needed any more, to forget its run in Prefect", command)
 
     def _proxx(self, verb: str, *words: str) -> str:
         store = ("--store", self.store) if self.store is not None else ()

@@ -14,7 +14,7 @@ from proxx.store.opening import open_store
 from proxx_flows.common.reference import JOB_ID
 
 if TYPE_CHECKING:
-    from proxx_flows.common.api import Run
+    from proxx_flows.common.api import PrefectRun
 
 ENDED: Final = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 WAITS: Final = frozenset({"SCHEDULED", "PENDING", "PAUSED"})
@@ -56,7 +56,7 @@ class SeenRun:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Named:
+class NamedAttempt:
     """What a run says it is for. job_id: None where it names none. store, store_uuid: None where it does not say."""
 
     job_id: str | None
@@ -64,18 +64,18 @@ class Named:
     store_uuid: str | None
 
 
-def named(run: Run) -> Named:
+def attempt_of_run(run: PrefectRun) -> NamedAttempt:
     """What the run's parameters say; whatever somebody typed there, this raises nothing."""
     reference, spec = _object(run.parameters.get("reference")), _object(run.parameters.get("spec"))
     job_id = _text(reference.get("job_id")) or _text(spec.get("job_id"))
-    return Named(
+    return NamedAttempt(
         job_id=job_id if job_id and re.fullmatch(JOB_ID, job_id) else None,
         store=_place(_text(reference.get("store")) or _text(run.parameters.get("store"))),
         store_uuid=_text(reference.get("store_uuid")),
     )
 
 
-def seen(run: Run) -> SeenRun:
+def describe_run(run: PrefectRun) -> SeenRun:
     reference = _object(run.parameters.get("reference"))
     said = reference.get("attempt", run.parameters.get("attempt", 1))
     attempt = said if isinstance(said, int) and said > 0 else 1
@@ -87,7 +87,7 @@ def seen(run: Run) -> SeenRun:
         message=" ".join(run.message.split())[:LONGEST],
         created=_moment(run.created),
         since=_moment(run.end or run.start or run.created),
-        submitted=f":{named(run).job_id}:{attempt}:" in (run.key or ""),
+        submitted=f":{attempt_of_run(run).job_id}:{attempt}:" in (run.key or ""),
         inline=not reference,
     )
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from proxx.contracts.error_codes import ERROR_CLASSES
-from proxx.store.registration import Refused
+from proxx.store.registration import RefusalRecord
 from proxx.store.status import AttemptStatus, JobStatus, State
-from proxx_flows.audit.finding import Finding, Verdict
-from proxx_flows.audit.next_steps import Advice, Step
+from proxx_flows.audit.finding import AuditFinding, JobVerdict
+from proxx_flows.audit.next_steps import Advice, NextStep
 from proxx_flows.audit.prefect_run import LONGEST, SeenRun
 
 AGREES: Final[dict[State, frozenset[str]]] = {
@@ -54,7 +54,7 @@ class _View:
         return next((run for run in self.runs if run.id == attempt.run_id), None)
 
 
-def judge(job: JobStatus, runs: Sequence[SeenRun], advice: Advice, *, spec: bool = True) -> Finding:
+def judge_job(job: JobStatus, runs: Sequence[SeenRun], advice: Advice, *, spec: bool = True) -> AuditFinding:
     """The verdict on a job the store has something of. runs: all of them, oldest first. spec: spec.json is there."""
     taken = {attempt.run_id: attempt.attempt for attempt in job.attempts}
     known = (replace(run, attempt=taken.get(run.id, run.attempt)) for run in runs)  # the ledger knows better
@@ -63,7 +63,7 @@ def judge(job: JobStatus, runs: Sequence[SeenRun], advice: Advice, *, spec: bool
         case State.DAMAGED:
             problems = "; ".join(job.problems)
             said = f"The store's records of this job are damaged: {problems}. Restore them from a copy of the store."
-            return _finding(view, Verdict.LOST, said, (advice.history(),), decide=True)
+            return _finding(view, JobVerdict.LOST, said, (advice.history(),), decide=True)
         case State.RETIRED:
             return _retired(view)
         case State.UNREGISTERED:
@@ -76,19 +76,19 @@ def judge(job: JobStatus, runs: Sequence[SeenRun], advice: Advice, *, spec: bool
             return _asked_again(view) or _nobody_began(view)
 
 
-def unknown(job_id: str, runs: Sequence[SeenRun], advice: Advice, why: str) -> Finding:
+def unknown(job_id: str, runs: Sequence[SeenRun], advice: Advice, why: str) -> AuditFinding:
     """The verdict on a job that only runs name. why: what of it the store lacks, as a sentence."""
     last, by_hand = runs[-1], _registers_itself(runs)
-    steps: list[Step] = []
+    steps: list[NextStep] = []
     if by_hand is not None:
         verdict, said = by_hand
         decide = False
     else:
-        verdict = Verdict.UNKNOWN_TO_STORE
+        verdict = JobVerdict.UNKNOWN_TO_STORE
         said = f"{why} Run {last.id} {last.stands}{', and will be refused' if last.alive else ''}."
         steps = [advice.cancel(run.id) for run in runs if run.alive] + [advice.forget(run.id) for run in runs]
         decide = not (last.inline and last.state_type == "CANCELLED")  # nobody wants it, and nothing is promised
-    return Finding(
+    return AuditFinding(
         job_id=job_id,
         verdict=verdict,
         state=None,
@@ -102,16 +102,16 @@ def unknown(job_id: str, runs: Sequence[SeenRun], advice: Advice, why: str) -> F
     )
 
 
-def _registers_itself(runs: Sequence[SeenRun]) -> tuple[Verdict, str] | None:
+def _registers_itself(runs: Sequence[SeenRun]) -> tuple[JobVerdict, str] | None:
     """A run that carries the whole spec needs no registered job: it comes to be when the run begins."""
     for run in runs:
         if run.alive and run.inline:
             said = f"Run {run.id}, started by hand, is {run.state_name} and registers the job itself."
-            return (Verdict.WAITING if run.waits else Verdict.RUNNING), said
+            return (JobVerdict.WAITING if run.waits else JobVerdict.RUNNING), said
     return None
 
 
-def _asked_again(view: _View) -> Finding | None:
+def _asked_again(view: _View) -> AuditFinding | None:
     """The attempt that comes next is asked for: that is what becomes of the job."""
     alive = [run for run in view.of(view.next) if run.alive]
     if not alive:
@@ -120,32 +120,34 @@ def _asked_again(view: _View) -> Finding | None:
     before = f" Attempt {view.begun} {_ended_as(view.job.attempts[-1])}." if view.begun else ""
     if run.state_type == "PAUSED":
         said = f"Run {run.id} for attempt {view.next} is paused in Prefect: resume it there, or cancel it.{before}"
-        return _finding(view, Verdict.WAITING, said, (view.advice.cancel(run.id),), decide=True)
+        return _finding(view, JobVerdict.WAITING, said, (view.advice.cancel(run.id),), decide=True)
     if run.waits:
         late = " Its time has come and no worker has taken it yet." if run.state_name == "Late" else ""
         said = f"Run {run.id} waits for a worker, for attempt {view.next} ({run.state_name}).{late}{before}"
-        return _finding(view, Verdict.WAITING, said)
+        return _finding(view, JobVerdict.WAITING, said)
     said = f"Run {run.id} is {run.state_name} and has not taken attempt {view.next} yet.{before}"
-    return _finding(view, Verdict.RUNNING, said)
+    return _finding(view, JobVerdict.RUNNING, said)
 
 
-def _nobody_began(view: _View) -> Finding:
+def _nobody_began(view: _View) -> AuditFinding:
     ended = view.of(1)
     if not ended:
         others = f" Run {view.runs[-1].id} asks for attempt {view.runs[-1].attempt}." if view.runs else ""
         said = f"It is registered and Prefect has no run for attempt 1: nothing will happen.{others}"
         steps = (view.advice.submit(1), view.advice.retire())
-        return _finding(view, Verdict.UNKNOWN_TO_PREFECT, said, steps, decide=True)
+        return _finding(view, JobVerdict.UNKNOWN_TO_PREFECT, said, steps, decide=True)
     steps = (view.advice.submit(1, again=_keyed(ended)), view.advice.retire())
     said = f"{_never_began(view, ended[-1])} Nothing will happen."
-    return _finding(view, Verdict.LOST, said, steps, decide=True, differs=ended[-1].state_type == "COMPLETED")
+    return _finding(view, JobVerdict.LOST, said, steps, decide=True, differs=ended[-1].state_type == "COMPLETED")
 
 
-def _held(view: _View, latest: AttemptStatus) -> Finding:
+def _held(view: _View, latest: AttemptStatus) -> AuditFinding:
     run = view.run_of(latest)
     who = f"Attempt {latest.attempt} is open, taken by {latest.worker} at {latest.since}"
     if run is not None and run.state_type in ("RUNNING", "CANCELLING", "PENDING"):
-        return _finding(view, Verdict.RUNNING, f"{who}; run {run.id} is {run.state_name}.", (view.advice.unlock(),))
+        return _finding(
+            view, JobVerdict.RUNNING, f"{who}; run {run.id} is {run.state_name}.", (view.advice.unlock(),)
+        )
     if run is None:
         said = (
             f"{who}, run {latest.run_id or '-'}, which Prefect does not know: a `proxx run` beside Prefect, or a run "
@@ -165,10 +167,10 @@ def _held(view: _View, latest: AttemptStatus) -> Finding:
             f" Run {early[0].id} for attempt {view.next} is {early[0].state_name}: begun before that it is refused."
         )
     steps = (view.advice.unlock(), view.advice.submit(view.next, again=_keyed(view.of(view.next)), then=True))
-    return _finding(view, Verdict.HELD, said, steps, decide=True, differs=run is not None)
+    return _finding(view, JobVerdict.HELD, said, steps, decide=True, differs=run is not None)
 
 
-def _ended(view: _View, latest: AttemptStatus) -> Finding:
+def _ended(view: _View, latest: AttemptStatus) -> AuditFinding:
     """The latest attempt is closed and no run is asked for the next one."""
     said, differs = _of_latest(view, latest)
     refused = view.of(view.next)
@@ -179,8 +181,8 @@ def _ended(view: _View, latest: AttemptStatus) -> Finding:
     again = view.advice.submit(view.next, again=_keyed(refused), mended=mended)
     if latest.state == State.COMPLETED:
         steps = (again,) if refused else ()
-        return _finding(view, Verdict.COMPLETED, said, steps, differs=differs)
-    verdict = Verdict.FAILED if latest.state == State.FAILED else Verdict.LOST
+        return _finding(view, JobVerdict.COMPLETED, said, steps, differs=differs)
+    verdict = JobVerdict.FAILED if latest.state == State.FAILED else JobVerdict.LOST
     return _finding(view, verdict, said, (view.advice.history(), again, view.advice.retire()), True, differs)
 
 
@@ -197,17 +199,17 @@ def _of_latest(view: _View, latest: AttemptStatus) -> tuple[str, bool]:
     return said, True
 
 
-def _retired(view: _View) -> Finding:
+def _retired(view: _View) -> AuditFinding:
     """An operator decided; whether it was made before is what counts."""
     latest = view.job.attempts[-1]
     made = [attempt.attempt for attempt in view.job.attempts if attempt.state == State.COMPLETED]
     said = f"Retired by {latest.worker} at {latest.since}: {latest.reason or '-'}."
     if made:
         said = f"Attempt {made[-1]} completed it. {said}"
-    return _finding(view, Verdict.COMPLETED if made else Verdict.FAILED, said)
+    return _finding(view, JobVerdict.COMPLETED if made else JobVerdict.FAILED, said)
 
 
-def _unregistered(view: _View, spec: bool) -> Finding:
+def _unregistered(view: _View, spec: bool) -> AuditFinding:
     alive = [run for run in view.runs if run.alive]
     if by_hand := _registers_itself(view.runs):
         return _finding(view, *by_hand)
@@ -218,22 +220,22 @@ def _unregistered(view: _View, spec: bool) -> Finding:
     steps = (view.advice.submit(1), view.advice.retire())
     if spec:
         said = f"Its registration was begun and not finished, so it may hold claims on outputs.{why}"
-        return _finding(view, Verdict.UNKNOWN_TO_STORE, said, steps, decide=True)
+        return _finding(view, JobVerdict.UNKNOWN_TO_STORE, said, steps, decide=True)
     if alive:
         said = f"Run {alive[0].id} is {alive[0].state_name} and will be refused: the job is not registered.{why}"
-        return _finding(view, Verdict.UNKNOWN_TO_STORE, said, (view.advice.cancel(alive[0].id),), True, True)
+        return _finding(view, JobVerdict.UNKNOWN_TO_STORE, said, (view.advice.cancel(alive[0].id),), True, True)
     said = f"It was refused before it was registered, so nothing was begun and nothing is claimed.{why}"
-    return _finding(view, Verdict.UNKNOWN_TO_STORE, said)
+    return _finding(view, JobVerdict.UNKNOWN_TO_STORE, said)
 
 
 def _finding(
     view: _View,
-    verdict: Verdict,
+    verdict: JobVerdict,
     said: str,
-    steps: tuple[Step, ...] = (),
+    steps: tuple[NextStep, ...] = (),
     decide: bool = False,
     differs: bool = False,
-) -> Finding:
+) -> AuditFinding:
     """With what is to be said of runs that can do nothing any more."""
     latest = view.job.latest
     since = (latest.ended or latest.since) if latest else (view.job.registered_at or "")
@@ -241,7 +243,7 @@ def _finding(
     for run in idle[:3]:
         said += f" Run {run.id} for attempt {run.attempt} is {run.state_name} in Prefect and can do nothing any more."
     more = tuple(view.advice.cancel(run.id) for run in idle[:3])
-    return Finding(
+    return AuditFinding(
         job_id=view.job.job_id,
         verdict=verdict,
         state=view.job.state,
@@ -272,7 +274,7 @@ def _never_began(view: _View, run: SeenRun) -> str:
     return said if refusal is None else f"{said} It was refused: {_refused(refusal)}"
 
 
-def _refused(refusal: Refused) -> str:
+def _refused(refusal: RefusalRecord) -> str:
     detail = f" ({' '.join(refusal.detail.split())[:LONGEST]})" if refusal.detail else ""
     return f"{refusal.code}: {refusal.message.rstrip('.')}{detail}.{_remedy(refusal.code)}"
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from proxx.console.settings import current, json_option, since_option, store_option
-from proxx.console.wording import many, out, safe, short
+from proxx.console.settings import current_settings, json_option, since_option, store_option
+from proxx.console.wording import out, plural, safe, short_id
 from proxx.store.status import State
 from proxx_flows.cli.prefect_logging import prefect_quiet
 
 if TYPE_CHECKING:
     from proxx.contracts.canonical import Json
-    from proxx_flows.audit.audit import Audit, Tally
-    from proxx_flows.audit.finding import Finding
+    from proxx_flows.audit.audit import Audit, AuditTally
+    from proxx_flows.audit.finding import AuditFinding
 
 DECIDE: Final = 1
 TOLD: Final = (State.DAMAGED, State.UNLOCKED, State.RETIRED)
@@ -41,31 +41,31 @@ def audit(since: date | None, everything: bool) -> int:
     from proxx_flows.common.shared_store import shared_store
 
     try:
-        store = shared_store(current().store)
+        store = shared_store(current_settings().store)
     except StoreNotShared as why:
         why.add_note("`proxx status` shows the jobs of this user's own store; Prefect knows nothing of them.")
         raise
     with prefect_quiet():
-        from proxx_flows.audit.audit import Tally, look
+        from proxx_flows.audit.audit import AuditTally, audit_store
         from proxx_flows.common import connection
 
-        tally = Tally()
-        looking = look(store, since=since, say_store=None if current().store is None else store.uri)
-        connection.require_reachable()
+        tally = AuditTally()
+        looking = audit_store(store, since=since, say_store=None if current_settings().store is None else store.uri)
+        connection.require_prefect()
         with connection.connected():
             shown = (found for found in looking.findings(tally) if everything or found.decide or found.differs)
-            if current().json:
+            if current_settings().json:
                 _as_json(shown, looking, tally)
             else:
                 _as_words(shown, looking, tally)
         return DECIDE if tally.decide else 0
 
 
-def _as_words(shown: Iterator[Finding], looking: Audit, tally: Tally) -> None:
+def _as_words(shown: Iterator[AuditFinding], looking: Audit, tally: AuditTally) -> None:
     for found in shown:
         attempt = f"  attempt {found.attempt}" if found.attempt is not None else ""
         mark = "" if found.decide else "  (nothing to decide)"
-        out(f"{short(found.job_id)}  {found.verdict}{attempt}{mark}")
+        out(f"{short_id(found.job_id)}  {found.verdict}{attempt}{mark}")
         out(f"    {safe(found.said)}")
         for step in found.steps:
             out(f"    {step.when}:")
@@ -75,27 +75,27 @@ def _as_words(shown: Iterator[Finding], looking: Audit, tally: Tally) -> None:
         out(line)
 
 
-def _counts(tally: Tally, looking: Audit) -> Iterator[str]:
+def _counts(tally: AuditTally, looking: Audit) -> Iterator[str]:
     """The summary: every kind there is of, and the sum."""
     kinds = []
     for verdict, count in sorted(tally.verdicts.items()):
         told = [(state, tally.states[verdict, state]) for state in TOLD]
         inner = ", ".join(f"{n} {state.lower()}" for state, n in told if n)
         kinds.append(f"{count:,} {verdict}" + (f" ({inner})" if inner else ""))
-    yield f"{many(tally.jobs, 'job')} in {safe(looking.store.uri)}" + (f" = {' + '.join(kinds)}" if kinds else "")
+    yield f"{plural(tally.jobs, 'job')} in {safe(looking.store.uri)}" + (f" = {' + '.join(kinds)}" if kinds else "")
     if looking.since is not None:
         yield f"Left out: jobs nothing happened to since {looking.since}."
     for store, count in sorted(tally.elsewhere.items()):
-        yield f"Not of this store: {many(count, 'run')} of {safe(store)}"
+        yield f"Not of this store: {plural(count, 'run')} of {safe(store)}"
     if tally.nameless:
-        yield f"{many(tally.nameless, 'run')} of proxy-job name no job."
+        yield f"{plural(tally.nameless, 'run')} of proxy-job name no job."
     if tally.decide:
-        yield f"{many(tally.decide, 'job needs a decision', 'jobs need a decision')}."
+        yield f"{plural(tally.decide, 'job needs a decision', 'jobs need a decision')}."
     else:
         yield "Nothing needs a decision."
 
 
-def _as_json(shown: Iterator[Finding], looking: Audit, tally: Tally) -> None:
+def _as_json(shown: Iterator[AuditFinding], looking: Audit, tally: AuditTally) -> None:
     """One object, printed when it is whole; until then its jobs are kept on disk, so that memory does not grow."""
     with TemporaryFile("w+", encoding="ascii") as kept:
         comma = ""
@@ -115,7 +115,7 @@ def _as_json(shown: Iterator[Finding], looking: Audit, tally: Tally) -> None:
         out("]}")
 
 
-def as_data(found: Finding) -> dict[str, Json]:
+def as_data(found: AuditFinding) -> dict[str, Json]:
     return {
         "job_id": found.job_id,
         "verdict": found.verdict.value,
@@ -130,13 +130,13 @@ def as_data(found: Finding) -> dict[str, Json]:
     }
 
 
-def counts_as_data(tally: Tally) -> dict[str, Json]:
+def counts_as_data(tally: AuditTally) -> dict[str, Json]:
     """`jobs` is the sum of `verdicts`, which has all of them."""
-    from proxx_flows.audit.finding import Verdict
+    from proxx_flows.audit.finding import JobVerdict
 
     return {
         "jobs": tally.jobs,
-        "verdicts": {verdict.value: tally.verdicts[verdict] for verdict in Verdict},
+        "verdicts": {verdict.value: tally.verdicts[verdict] for verdict in JobVerdict},
         "need_decision": tally.decide,
         "differ": tally.differs,
         "runs_of_other_stores": dict(sorted(tally.elsewhere.items())),

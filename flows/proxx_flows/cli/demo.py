@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from proxx.console.settings import current
-from proxx.console.wording import err, many, out, safe
+from proxx.console.settings import current_settings
+from proxx.console.wording import err, out, plural, safe
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from proxx_flows.cli.embedded_server import Embedded
+    from proxx_flows.cli.embedded_server import EmbeddedServer
 
 PROFILE: Final = "prores_proxy_half"
 
@@ -56,7 +56,7 @@ def tell(folder: Path) -> int:
         raise click.UsageError(
             f"{folder} is there already and is not touched: remove it, or name another with --folder."
         ) from why
-    card, specs, store = folder / "card", folder / "specs", current().store or str(folder / "store")
+    card, specs, store = folder / "card", folder / "specs", current_settings().store or str(folder / "store")
     out(f"A card with three clips, made just now in {safe(card)}:")
     for path, what in make_card(card, installed):
         out(f"  {safe(path.relative_to(card.absolute()))}: {what}")
@@ -92,25 +92,25 @@ def tell(folder: Path) -> int:
 
 def run_all(home: Path, store: str, specs: list[Path]) -> int:
     """Each spec as one flow run of a server that is there for the while; exit status 1 where one is not Completed."""
-    from proxx_flows.cli.embedded_server import serving
+    from proxx_flows.cli.embedded_server import serving_prefect
 
     out(
         "\nThen only execute. `proxx run` would do it in this terminal; here each job becomes one flow run of\n"
         "Prefect, on a server of this demo's own, which needs some seconds to start:\n"
     )
-    with serving(home) as server:
+    with serving_prefect(home) as server:
         out(f"  its pages, as long as this lasts: {server.runs_page}")
         count = 0
         for line, completed in runs(server, store, specs):
             out(f"  {safe(line)}")
             count += completed
     if count < len(specs):
-        err(f"proxx: only {count} of {many(len(specs), 'run')} completed; {safe(home / 'runs.log')} has more.")
+        err(f"proxx: only {count} of {plural(len(specs), 'run')} completed; {safe(home / 'runs.log')} has more.")
         return 1
     return 0
 
 
-def runs(server: Embedded, store: str, specs: list[Path]) -> Iterator[tuple[str, bool]]:
+def runs(server: EmbeddedServer, store: str, specs: list[Path]) -> Iterator[tuple[str, bool]]:
     """Each run as a line to show when it has ended, and whether it completed."""
     import json
     import subprocess
@@ -133,14 +133,14 @@ def runs(server: Embedded, store: str, specs: list[Path]) -> Iterator[tuple[str,
 
 def show_pages(folder: Path) -> int:
     """Prefect's pages on what a demo did, until somebody ends it."""
-    from proxx_flows.cli.embedded_server import PORT, database, serving
+    from proxx_flows.cli.embedded_server import PORT, database, serving_prefect
     from proxx_flows.common.errors import ServerNotStarted
 
     home = folder / "prefect"
     if not database(home).is_file():
         raise click.UsageError(f"There are no runs in {folder}: make them first, `proxx demo --folder {folder}`.")
     try:
-        with serving(home, wanted=PORT) as server:
+        with serving_prefect(home, wanted=PORT) as server:
             out(f"The runs of this demo: {server.runs_page}\nCtrl-C ends it.")
             server.process.wait()
     except KeyboardInterrupt:

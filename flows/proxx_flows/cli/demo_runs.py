@@ -17,7 +17,7 @@ from prefect import tags
 from proxx.contracts.event import this_worker
 from proxx.contracts.job import read_spec
 from proxx.engine.execute import register_job
-from proxx.store.opening import init, open_store
+from proxx.store.opening import initialize_store, open_store
 from proxx_flows.common.reference import JobReference, run_name, run_tags
 from proxx_flows.proxy_job import proxy_job
 
@@ -29,7 +29,7 @@ def runs(url: str, specs: Sequence[Path]) -> Iterator[dict[str, str]]:
         data = path.read_bytes()
         job = read_spec(data)
         register_job(job, data, store, this_worker(), str(uuid.uuid4()))
-        reference = JobReference(store=store.uri, job_id=job.job_id, store_uuid=init(store).uuid)
+        reference = JobReference(store=store.uri, job_id=job.job_id, store_uuid=initialize_store(store).uuid)
         with tags(*run_tags(job.name, job.profile.name, job.job_id)):
             state = proxy_job(reference=reference, return_state=True)
         yield {

@@ -36,7 +36,7 @@ _DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))  #
 
 
 @dataclass(frozen=True)
-class Embedded:
+class EmbeddedServer:
     """A server that answers. home: its PREFECT_HOME. env: for processes that are to talk to it and nobody else."""
 
     home: Path
@@ -55,7 +55,7 @@ def database(home: Path) -> Path:
 
 
 @contextmanager
-def serving(home: Path, *, wanted: int | None = None) -> Iterator[Embedded]:
+def serving_prefect(home: Path, *, wanted: int | None = None) -> Iterator[EmbeddedServer]:
     """A server while the block runs. wanted: the port to take if it is free, else any.
 
     Raises ServerNotStarted with the end of what it said.
@@ -67,7 +67,7 @@ def serving(home: Path, *, wanted: int | None = None) -> Iterator[Embedded]:
         argv = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
         with log_file(home, "server") as log, child(argv, env=env, cwd=home, stdout=log, stderr=log) as process:
             if _answers(process, port, home):
-                yield Embedded(home, port, env, process)
+                yield EmbeddedServer(home, port, env, process)
                 return
     raise ServerNotStarted(
         message=f"Prefect's server ended with exit status {process.returncode}.",

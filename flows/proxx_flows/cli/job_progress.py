@@ -13,7 +13,7 @@ from proxx.console.wording import duration, err, out, safe
 _BETWEEN: Final = 50_000_000  # ns between two drawings
 
 
-class Show(Protocol):
+class ProgressView(Protocol):
     """What is told while it goes on. count: how many are done, of `whole`."""
 
     def begin(self, label: str, whole: int) -> None: ...
@@ -24,7 +24,7 @@ class Show(Protocol):
     def warn(self, text: str) -> None: ...
 
 
-class Lines:
+class PlainProgress:
     """For pipes, logs and dumb terminals."""
 
     def begin(self, label: str, whole: int) -> None:
@@ -40,14 +40,14 @@ class Lines:
         err(f"proxx: {text}")
 
 
-class Quiet(Lines):
+class NoProgress(PlainProgress):
     """For --json: standard output has one document and standard error only what cannot wait."""
 
     def line(self, text: str, *, bad: bool = False, dull: bool = False) -> None:
         pass
 
 
-class Bar:
+class BarProgress:
     """One bar on standard error. What is worth reading stays above it as a line; a job that went well is none."""
 
     def __init__(self, progress: Any) -> None:  # noqa: ANN401  (rich's, imported only where it is used)
@@ -91,10 +91,10 @@ class Bar:
 
 
 @contextmanager
-def showing(*, as_json: bool) -> Iterator[Show]:
+def showing(*, as_json: bool) -> Iterator[ProgressView]:
     """A bar where standard error is a terminal and the answer is for people."""
     if as_json or not on_a_terminal():
-        yield Quiet() if as_json else Lines()
+        yield NoProgress() if as_json else PlainProgress()
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
@@ -116,7 +116,7 @@ def showing(*, as_json: bool) -> Iterator[Show]:
     try:
         with suppress(OSError, ValueError):
             progress.start()
-        yield Bar(progress)
+        yield BarProgress(progress)
     finally:
         with suppress(OSError, ValueError):
             progress.stop()

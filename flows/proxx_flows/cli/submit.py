@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proxx.console.settings import current, json_option, store_option
-from proxx.console.wording import many, out, out_json, safe, short, table
+from proxx.console.settings import current_settings, json_option, store_option
+from proxx.console.wording import out, out_json, plural, safe, short_id, table
 from proxx_flows.cli.prefect_logging import prefect_quiet
 
 if TYPE_CHECKING:
     from proxx.contracts.canonical import Json
     from proxx.store.base import Store
-    from proxx_flows.submission.selection import FailedJob, Wanted
-    from proxx_flows.submission.submit import Desk
+    from proxx_flows.submission.selection import FailedJob, SelectedJob
+    from proxx_flows.submission.submit import Submitter
 
 
 def _day(_: click.Context, __: click.Parameter, value: datetime | None) -> date | None:
@@ -74,23 +74,23 @@ def submit(
     _check_usage(specs, attempt, again, failed_with, since, yes)
     from proxx_flows.cli.job_progress import showing
     from proxx_flows.common.shared_store import shared_store
-    from proxx_flows.submission.selection import look_at, spec_files
+    from proxx_flows.submission.selection import read_selection, spec_files
 
-    store = shared_store(current().store)
+    store = shared_store(current_settings().store)
     if failed_with is not None and since is not None:
         chosen = _next_attempts(store, failed_with, since, yes)
         if chosen is None:
             return 0
     else:
-        with showing(as_json=current().json) as show:
+        with showing(as_json=current_settings().json) as show:
             files = spec_files(specs)
             show.begin("reading", len(files))
-            chosen = look_at(files, store, attempt or 1, lambda path, count: show.step(count, path.name))
+            chosen = read_selection(files, store, attempt or 1, lambda path, count: show.step(count, path.name))
     with prefect_quiet():
         desk = _desk(store, again)
-        from proxx_flows.cli.submitting import hand_in
+        from proxx_flows.cli.submitting import submit_and_report
 
-        return hand_in(desk, chosen, wait=wait, as_json=current().json)
+        return submit_and_report(desk, chosen, wait=wait, as_json=current_settings().json)
 
 
 def _check_usage(
@@ -114,29 +114,29 @@ def _check_usage(
         raise click.UsageError(f"No failure has the code {failed_with} (`proxx history JOB` shows what a job has).")
 
 
-def _desk(store: Store, again: bool) -> Desk:
+def _desk(store: Store, again: bool) -> Submitter:
     """Where to hand in, once Prefect and the deployment are known to be there. Only then the store is touched."""
-    from proxx.store.opening import init
+    from proxx.store.opening import initialize_store
     from proxx_flows.common import api, connection
-    from proxx_flows.submission.submit import Desk
+    from proxx_flows.submission.submit import Submitter
 
-    connection.require_reachable()
+    connection.require_prefect()
     deployment = api.find_deployment()
-    return Desk(store=store, store_uuid=init(store).uuid, deployment=deployment, again=again)
+    return Submitter(store=store, store_uuid=initialize_store(store).uuid, deployment=deployment, again=again)
 
 
-def _next_attempts(store: Store, code: str, since: date, yes: bool) -> tuple[Wanted, ...] | None:
+def _next_attempts(store: Store, code: str, since: date, yes: bool) -> tuple[SelectedJob, ...] | None:
     """The next attempts of the jobs that failed so; None where there are none, or nobody wants them."""
     from proxx.contracts.errors import StoreUnavailable
-    from proxx.store.opening import identity
-    from proxx_flows.submission.selection import Wanted, failed_with
+    from proxx.store.opening import store_identity
+    from proxx_flows.submission.selection import SelectedJob, failed_with
 
-    if identity(store) is None:
+    if store_identity(store) is None:
         raise StoreUnavailable(message="There is no job store here, or its share is not mounted.", detail=store.uri)
     failed = tuple(failed_with(store, code, since))
     asked = bool(failed) and (yes or _confirmed(failed, code, since))
     if not asked:
-        if current().json:
+        if current_settings().json:
             jobs: list[Json] = [
                 {"job_id": job.job_id, "attempt": job.attempt, "ended": job.ended, "message": job.message}
                 for job in failed
@@ -148,18 +148,18 @@ def _next_attempts(store: Store, code: str, since: date, yes: bool) -> tuple[Wan
         else:
             out("Nothing was asked for; --yes does.")
         return None
-    return tuple(Wanted(job_id=job.job_id, attempt=job.attempt + 1, spec=None) for job in failed)
+    return tuple(SelectedJob(job_id=job.job_id, attempt=job.attempt + 1, spec=None) for job in failed)
 
 
 def _confirmed(failed: tuple[FailedJob, ...], code: str, since: date) -> bool:
     """Show them, and ask where a person can answer."""
-    if current().json:
+    if current_settings().json:
         return False
-    rows = [(short(job.job_id), str(job.attempt), job.ended[:19] + "Z", safe(job.message)) for job in failed]
+    rows = [(short_id(job.job_id), str(job.attempt), job.ended[:19] + "Z", safe(job.message)) for job in failed]
     table(("JOB", "ATTEMPT", "ENDED", "SAID"), rows)
-    out(f"{many(len(failed), 'job')} failed with {code} since {since}.")
+    out(f"{plural(len(failed), 'job')} failed with {code} since {since}.")
     return (
         sys.stdin is not None
         and sys.stdin.isatty()
-        and click.confirm(f"Ask for the next attempt of {many(len(failed), 'job')}?", err=True)
+        and click.confirm(f"Ask for the next attempt of {plural(len(failed), 'job')}?", err=True)
     )

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from proxx.console.failures import as_data
-from proxx.console.wording import err, many, out, out_json, safe, short
+from proxx.console.failures import failure_data
+from proxx.console.wording import err, out, out_json, plural, safe, short_id
 from proxx.contracts.canonical import Json
 from proxx.contracts.error_bases import ProxxError
 from proxx.contracts.error_codes import ERROR_CLASSES
-from proxx_flows.cli.job_progress import Show, showing
+from proxx_flows.cli.job_progress import ProgressView, showing
 from proxx_flows.common import connection
-from proxx_flows.submission.selection import Wanted
-from proxx_flows.submission.submit import Desk, Refused, Submitted, ends
+from proxx_flows.submission.selection import SelectedJob
+from proxx_flows.submission.submit import RefusedJob, Submitted, Submitter, ends
 from proxx_flows.submission.summary import JobSummary, failures_in_words
 
 STOPPED: Final = 130
@@ -33,7 +33,7 @@ _STATUSES: Final = {code: kind.status for code, kind in ERROR_CLASSES.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class EndedJob:
     """What is kept of an end: a thousand summaries with all their outputs would be many."""
 
     word: str
@@ -42,12 +42,12 @@ class Ended:
 
 
 @dataclass(kw_only=True)
-class Course:
+class SubmissionProgress:
     """What has happened so far. ends: by run."""
 
     wanted: int
-    answers: list[Submitted | Refused] = field(default_factory=list)
-    ends: dict[str, Ended] = field(default_factory=dict)
+    answers: list[Submitted | RefusedJob] = field(default_factory=list)
+    ends: dict[str, EndedJob] = field(default_factory=dict)
     stopped: ProxxError | None = None
     interrupted: bool = False
 
@@ -56,8 +56,8 @@ class Course:
         return [answer for answer in self.answers if isinstance(answer, Submitted)]
 
     @property
-    def refused(self) -> list[Refused]:
-        return [answer for answer in self.answers if isinstance(answer, Refused)]
+    def refused(self) -> list[RefusedJob]:
+        return [answer for answer in self.answers if isinstance(answer, RefusedJob)]
 
     @property
     def status(self) -> int:
@@ -69,9 +69,9 @@ class Course:
         return next((grave for grave in GRAVEST if grave in all_of_them), 0)
 
 
-def hand_in(desk: Desk, wanted: Sequence[Wanted], *, wait: bool, as_json: bool) -> int:
+def submit_and_report(desk: Submitter, wanted: Sequence[SelectedJob], *, wait: bool, as_json: bool) -> int:
     """The exit status. Raises what stopped it half-way, unless that is in the document."""
-    course = Course(wanted=len(wanted))
+    course = SubmissionProgress(wanted=len(wanted))
     with showing(as_json=as_json) as show, connection.connected():
         try:
             _submit(desk, wanted, course, show)
@@ -92,7 +92,7 @@ def hand_in(desk: Desk, wanted: Sequence[Wanted], *, wait: bool, as_json: bool) 
     return course.status
 
 
-def _submit(desk: Desk, wanted: Sequence[Wanted], course: Course, show: Show) -> None:
+def _submit(desk: Submitter, wanted: Sequence[SelectedJob], course: SubmissionProgress, show: ProgressView) -> None:
     show.begin("submitting", len(wanted))
     for answer in desk.submit(wanted):
         course.answers.append(answer)
@@ -104,7 +104,7 @@ def _submit(desk: Desk, wanted: Sequence[Wanted], course: Course, show: Show) ->
         show.step(len(course.answers), answer.asked.name if isinstance(answer, Submitted) else "")
 
 
-def _follow(desk: Desk, course: Course, show: Show, *, keep: bool) -> None:
+def _follow(desk: Submitter, course: SubmissionProgress, show: ProgressView, *, keep: bool) -> None:
     running = course.running
     runs = len({one.run_id for one in running})
     show.begin("done", runs)
@@ -113,7 +113,7 @@ def _follow(desk: Desk, course: Course, show: Show, *, keep: bool) -> None:
         status = {"COMPLETED": 0, "FAILED": 1, "LOST": 1}.get(summary.status)
         if status is None:
             status = _STATUSES.get(summary.failures[0].code, 4)
-        course.ends[one.run_id] = Ended(word=summary.status, status=status, data=data)
+        course.ends[one.run_id] = EndedJob(word=summary.status, status=status, data=data)
         bad = summary.status != "COMPLETED"
         show.line(f"[{len(course.ends)}/{runs}] {_end(one, summary)}", bad=bad)
         show.step(len(course.ends), one.asked.name)
@@ -127,33 +127,33 @@ def _submitted(one: Submitted) -> str:
     now = "" if one.created else f" ({safe(one.state)})"
     which = f", dispatch {one.dispatch}" if one.dispatch > 1 else ""
     return (
-        f"{safe(one.asked.name)}: job {short(one.asked.job_id)}, attempt {one.asked.attempt}{which}: "
+        f"{safe(one.asked.name)}: job {short_id(one.asked.job_id)}, attempt {one.asked.attempt}{which}: "
         f"{said}, run {one.run_id}{now}"
     )
 
 
-def _refused(one: Refused) -> str:
+def _refused(one: RefusedJob) -> str:
     detail = f" ({safe(one.why.detail)})" if one.why.detail else ""
     said = f"{one.why.code}: {safe(one.why.message).rstrip('.')}{detail}. {safe(one.why.remedy)}"
     return f"{name_of(one.wanted)}: {said}"
 
 
 def _end(one: Submitted, end: JobSummary) -> str:
-    what = f"{safe(one.asked.name)}: job {short(end.job_id)}, attempt {end.attempt}"
+    what = f"{safe(one.asked.name)}: job {short_id(end.job_id)}, attempt {end.attempt}"
     if end.status == "COMPLETED":
         frames = sum(proxy.frames for proxy in end.outputs)
-        return f"{what}: COMPLETED, {many(end.clips.completed, 'clip')}, {many(frames, 'frame')}"
-    made = f", {end.clips.completed} of {many(end.clips.total, 'clip')} made" if end.status == "FAILED" else ""
+        return f"{what}: COMPLETED, {plural(end.clips.completed, 'clip')}, {plural(frames, 'frame')}"
+    made = f", {end.clips.completed} of {plural(end.clips.total, 'clip')} made" if end.status == "FAILED" else ""
     told = "".join(f"\n  {safe(line)}" for line in failures_in_words(end))
     return f"{what}: {end.status}{made}{told}"
 
 
-def name_of(wanted: Wanted) -> str:
+def name_of(wanted: SelectedJob) -> str:
     """The spec's file, or where the store's own copy is meant the beginning of the job's id."""
-    return safe(wanted.spec) if wanted.spec is not None else f"job {short(wanted.job_id)}"
+    return safe(wanted.spec) if wanted.spec is not None else f"job {short_id(wanted.job_id)}"
 
 
-def _summary(desk: Desk, course: Course, wait: bool) -> None:
+def _summary(desk: Submitter, course: SubmissionProgress, wait: bool) -> None:
     """Counts, and what is to be known now."""
     new = sum(one.created for one in course.running)
     before, refused = len(course.running) - new, len(course.refused)
@@ -162,7 +162,7 @@ def _summary(desk: Desk, course: Course, wait: bool) -> None:
     parts += [f"{before:,} asked for before"] if before else []
     parts += [f"{refused:,} refused"] if refused else []
     parts += [f"{left:,} not reached"] if left else []
-    out(f"{many(course.wanted, 'job')}: {', '.join(parts)}.")
+    out(f"{plural(course.wanted, 'job')}: {', '.join(parts)}.")
     if course.ends:
         kinds = Counter(end.word for end in course.ends.values())
         going = len({one.run_id for one in course.running}) - len(course.ends)
@@ -184,7 +184,7 @@ def _summary(desk: Desk, course: Course, wait: bool) -> None:
 _OUTCOME: Final = ("status", "fingerprint", "clips", "failures")
 
 
-def _document(desk: Desk, course: Course) -> dict[str, Json]:
+def _document(desk: Submitter, course: SubmissionProgress) -> dict[str, Json]:
     """All of it, always with the same keys. complete: whether every job was dealt with. error: what stopped it."""
     jobs: list[Json] = [_as_data(answer, course.ends) for answer in course.answers]
     return {
@@ -193,11 +193,11 @@ def _document(desk: Desk, course: Course) -> dict[str, Json]:
         "deployment": desk.deployment.name,
         "complete": len(course.answers) == course.wanted and not course.interrupted and course.stopped is None,
         "jobs": jobs,
-        "error": as_data(course.stopped) if course.stopped is not None else None,
+        "error": failure_data(course.stopped) if course.stopped is not None else None,
     }
 
 
-def _as_data(one: Submitted | Refused, ended: dict[str, Ended]) -> dict[str, Json]:
+def _as_data(one: Submitted | RefusedJob, ended: dict[str, EndedJob]) -> dict[str, Json]:
     """outcome: what the ledger says at the end, with --wait. error: why the job was refused."""
     data: dict[str, Json] = {
         "spec": str(one.wanted.spec) if one.wanted.spec is not None else None,
@@ -214,6 +214,6 @@ def _as_data(one: Submitted | Refused, ended: dict[str, Ended]) -> dict[str, Jso
         case Submitted(dispatch=dispatch, run_id=run_id, created=created, state=state):
             data |= {"dispatch": dispatch, "run_id": run_id, "created": created, "state": state}
             data["outcome"] = ended[run_id].data if run_id in ended else None
-        case Refused(why=why):
-            data["error"] = as_data(why)
+        case RefusedJob(why=why):
+            data["error"] = failure_data(why)
     return data

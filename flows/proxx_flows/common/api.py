@@ -47,7 +47,7 @@ class Deployment:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class PrefectRun:
     """A flow run as Prefect has it now. key: its idempotency key. state_type is "" where it has no state."""
 
     id: str
@@ -68,10 +68,10 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class RequestedRun:
     """A run that was asked for. created: by this very call, not by an earlier one under the same key."""
 
-    run: Run
+    run: PrefectRun
     created: bool
 
 
@@ -88,7 +88,7 @@ def find_deployment(name: str = DEPLOYMENT) -> Deployment:
 
 def create_run(
     deployment_id: str, reference: JobReference, *, dispatch: int, name: str, tags: Iterable[str] = ()
-) -> Asked:
+) -> RequestedRun:
     """The one run of this reference and dispatch: made now, or as it was made before.
 
     Raises RunRefused where the deployment does not take the reference, PrefectUnreachable.
@@ -97,7 +97,7 @@ def create_run(
     parameters = {"reference": reference.model_dump(mode="json")}
     with client() as prefect:
         # The answer's status would say whether it is new, but not to a request that had to be sent twice.
-        run = prefect.create_flow_run_from_deployment(
+        get_run = prefect.create_flow_run_from_deployment(
             uuid.UUID(deployment_id),
             parameters=parameters,
             name=name,
@@ -105,23 +105,23 @@ def create_run(
             idempotency_key=key,
             labels={_ASKED_BY: mine},
         )
-    return Asked(run=_run(run), created=run.labels.get(_ASKED_BY) == mine)
+    return RequestedRun(run=_run(get_run), created=get_run.labels.get(_ASKED_BY) == mine)
 
 
-def run(run_id: str) -> Run | None:
+def get_run(run_id: str) -> PrefectRun | None:
     """One run, or None where Prefect does not know it."""
     return next(runs_by_ids([run_id]), None)
 
 
-def runs_by_ids(ids: Sequence[str]) -> Iterator[Run]:
+def runs_by_ids(ids: Sequence[str]) -> Iterator[PrefectRun]:
     """Those that there are, in no order. An id that is not a UUID is nobody's."""
     for some in _pages(filter(None, map(_uuid, ids))):
         yield from _read(FlowRunFilter(id=FlowRunFilterId(any_=some)))
 
 
-def runs_by_keys(keys: Sequence[str]) -> dict[str, Run]:
+def runs_by_keys(keys: Sequence[str]) -> dict[str, PrefectRun]:
     """The runs with these idempotency keys, by key."""
-    found: dict[str, Run] = {}
+    found: dict[str, PrefectRun] = {}
     for some in _pages(keys):
         for one in _read(FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=some)), flow=FLOW):
             if one.key is not None:
@@ -129,12 +129,12 @@ def runs_by_keys(keys: Sequence[str]) -> dict[str, Run]:
     return found
 
 
-def runs_tagged(tag: str) -> Iterator[Run]:
+def runs_tagged(tag: str) -> Iterator[PrefectRun]:
     """All runs of the flow with this tag, oldest first."""
     yield from _walk(FLOW, {"tags": FlowRunFilterTags(all_=[tag])}, None)
 
 
-def runs_of_flow(name: str = FLOW, *, since: date | None = None) -> Iterator[Run]:
+def runs_of_flow(name: str = FLOW, *, since: date | None = None) -> Iterator[PrefectRun]:
     """All runs of the flow that were to start on `since` (UTC) or later, oldest first, a page in memory at a time.
 
     A run that is put off meanwhile may come twice. None is left out, whatever else is made or deleted.
@@ -142,7 +142,7 @@ def runs_of_flow(name: str = FLOW, *, since: date | None = None) -> Iterator[Run
     yield from _walk(name, {}, None if since is None else datetime.combine(since, clock_time(), UTC))
 
 
-def _walk(flow: str, wanted: dict[str, Any], after: datetime | None) -> Iterator[Run]:
+def _walk(flow: str, wanted: dict[str, Any], after: datetime | None) -> Iterator[PrefectRun]:
     """By the time they were to start. A page begins at the last time of the one before, without those given."""
     given: set[uuid.UUID] = set()
     while True:
@@ -168,7 +168,7 @@ def _walk(flow: str, wanted: dict[str, Any], after: datetime | None) -> Iterator
         given |= {one.id for one in page if one.expected_start_time == last}
 
 
-def _read(wanted: FlowRunFilter, flow: str | None = None) -> list[Run]:
+def _read(wanted: FlowRunFilter, flow: str | None = None) -> list[PrefectRun]:
     """What fits on one page."""
     by_flow = FlowFilter(name=FlowFilterName(any_=[flow])) if flow else None
     with client() as prefect:
@@ -188,9 +188,9 @@ def _uuid(text: str) -> uuid.UUID | None:
         return None
 
 
-def _run(found: FlowRun) -> Run:
+def _run(found: FlowRun) -> PrefectRun:
     state = found.state
-    return Run(
+    return PrefectRun(
         id=str(found.id),
         name=found.name,
         key=found.idempotency_key,

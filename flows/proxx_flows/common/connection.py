@@ -35,7 +35,7 @@ def connected() -> Iterator[None]:
             _shared.reset(token)
 
 
-def require_reachable() -> None:
+def require_prefect() -> None:
     """Say within ten seconds whether Prefect answers. Raises PrefectUnreachable.
 
     Later calls have Prefect's own patience, which outlives a restart of the server.

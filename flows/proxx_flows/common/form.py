@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 from pydantic.config import JsonDict
 
-Toolchain: TypeAlias = Literal["static", "full"]
+ToolchainField: TypeAlias = Literal["static", "full"]
 
 
 def shown(title: str, description: str) -> JsonDict:
@@ -37,7 +37,7 @@ Profile: TypeAlias = Annotated[
         ),
     ),
 ]
-Output: TypeAlias = Annotated[
+OutputField: TypeAlias = Annotated[
     str,
     Field(
         min_length=1,
@@ -77,7 +77,7 @@ Template: TypeAlias = Annotated[
     ),
 ]
 Build: TypeAlias = Annotated[
-    Toolchain,
+    ToolchainField,
     Field(json_schema_extra=shown("Encoder build", "`full` for sources that `static` cannot decode: AV1, PNG, EXR.")),
 ]
 LeaveOut: TypeAlias = Annotated[
@@ -92,7 +92,7 @@ Damage: TypeAlias = Annotated[
         json_schema_extra=shown("Accept damage", "Clips, by name or path, to take although not all of them decodes.")
     ),
 ]
-Attempt: TypeAlias = Annotated[
+AttemptField: TypeAlias = Annotated[
     int,
     Field(
         ge=1,
@@ -103,7 +103,7 @@ Attempt: TypeAlias = Annotated[
         ),
     ),
 ]
-Deployment: TypeAlias = Annotated[
+DeploymentField: TypeAlias = Annotated[
     str | None,
     Field(
         json_schema_extra=shown(

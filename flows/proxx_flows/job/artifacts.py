@@ -16,21 +16,21 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from proxx.engine.steps import ClipEnded, ClipProgress, ClipStarted, Step
 from proxx_flows.common.reference import SHORT
-from proxx_flows.job.registered_job import About
+from proxx_flows.job.registered_job import JobFacts
 
 EVERY: Final = 2.0  # seconds between two updates
 PATIENCE: Final = 10.0  # seconds the end of a job waits for its last update
 
 
-def artifact_key(about: About, what: str) -> str:
+def artifact_key(about: JobFacts, what: str) -> str:
     """One key a job, so that its attempts are found below each other: lower-case letters, digits and dashes."""
     return f"proxx-{about.job_id[:SHORT]}-{what}"
 
 
-class Frames:
+class FrameCount:
     """How far a job is: frames that are done, those of clips that failed included, of all it has."""
 
-    def __init__(self, about: About) -> None:
+    def __init__(self, about: JobFacts) -> None:
         self._clips = [clip.frames for clip in about.clips]
         self._done = 0
         self._now = 0
@@ -50,7 +50,7 @@ class Frames:
         return (self._done + self._now) * 1000 // sum(self._clips) / 10
 
 
-class Progress:
+class ProgressArtifact:
     """The progress artifact of one job, brought up to date every two seconds from `start` to `end`.
 
     told: is called once, with the first reason why it cannot be shown.

@@ -15,7 +15,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def attend(work: Callable[[Callable[[], bool]], T]) -> T:
+def cancellable_execution(work: Callable[[Callable[[], bool]], T]) -> T:
     """Run `work(should_stop)` to its end; what it returned or raised, or the exception that interrupted the wait."""
     asked, ended = threading.Event(), threading.Event()
     begins = threading.Lock()  # taken once: by the work as it begins, or by who decides that it never will

@@ -14,17 +14,17 @@ from prefect.events import emit_event
 from prefect.exceptions import EventTooLarge
 from prefect.states import Completed, Failed
 
-from proxx.console.wording import name_of
+from proxx.console.wording import last_part
 from proxx.contracts.result import ClipResult, ExecutionResult
-from proxx_flows.job.final_state import failures_in_words
-from proxx_flows.job.registered_job import About
+from proxx_flows.job.final_state import failure_sentences
+from proxx_flows.job.registered_job import JobFacts
 
 COMPLETED: Final = "proxx.job.completed"
 FAILED: Final = "proxx.job.failed"
 MAKER: Final = "proxx"
 
 
-def emit_job(result: ExecutionResult, about: About) -> None:
+def emit_job(result: ExecutionResult, about: JobFacts) -> None:
     """`proxx.job.completed` or `.failed`, with the job id and its outputs, those of a failed job too."""
     event = COMPLETED if result.status == "COMPLETED" else FAILED
     payload = job_payload(result, about)
@@ -34,7 +34,7 @@ def emit_job(result: ExecutionResult, about: About) -> None:
         emit_event(event, resource=job_resource(about), payload={**payload, "outputs": [], "left_out": "outputs"})
 
 
-def emit_asset(clip: ClipResult, about: About) -> None:
+def emit_asset(clip: ClipResult, about: JobFacts) -> None:
     """The proxy as an asset made of its source. Events of Prefect's own form; NOT_RUN is no event."""
     if clip.status == "NOT_RUN":
         return
@@ -58,7 +58,7 @@ def emit_asset(clip: ClipResult, about: About) -> None:
     ).emit_events(Completed() if clip.status == "COMPLETED" else Failed())
 
 
-def job_resource(about: About) -> dict[str, str]:
+def job_resource(about: JobFacts) -> dict[str, str]:
     """What the event is about. Automations can match by profile and name."""
     return {
         "prefect.resource.id": f"proxx.job.{about.job_id}",
@@ -68,7 +68,7 @@ def job_resource(about: About) -> dict[str, str]:
     }
 
 
-def job_payload(result: ExecutionResult, about: About) -> dict[str, Any]:
+def job_payload(result: ExecutionResult, about: JobFacts) -> dict[str, Any]:
     """outputs: every published file. failures: one line each, code first."""
     return {
         "job_id": result.job_id,
@@ -89,17 +89,17 @@ def job_payload(result: ExecutionResult, about: About) -> dict[str, Any]:
             for clip in result.clips
             if clip.status == "COMPLETED"
         ],
-        "failures": failures_in_words(result),
+        "failures": failure_sentences(result),
     }
 
 
-def proxy_asset(index: int, about: About) -> Asset:
+def proxy_asset(index: int, about: JobFacts) -> Asset:
     """`proxx://<job>/<clip>`: Prefect's keys take no spaces and few marks, so real places are in the metadata."""
     clip = about.clips[index]
-    return Asset(key=f"proxx://{about.job_id}/{index:04d}", properties=AssetProperties(name=name_of(clip.output)))
+    return Asset(key=f"proxx://{about.job_id}/{index:04d}", properties=AssetProperties(name=last_part(clip.output)))
 
 
-def source_asset(index: int, about: About) -> Asset:
+def source_asset(index: int, about: JobFacts) -> Asset:
     """The camera file, by its bytes: one and the same in all jobs that use it."""
     clip = about.clips[index]
     return Asset(

@@ -14,8 +14,8 @@ from proxx.contracts.errors import SpecInvalid
 from proxx.contracts.event import this_worker
 from proxx.contracts.job import JOB_SCHEMA, JobSpec, read_spec, spec_bytes
 from proxx.contracts.model import load_contract
-from proxx.engine.execute import Site, note_refusal, register_job
-from proxx.store.opening import init
+from proxx.engine.execute import RunEnvironment, note_refusal, register_job
+from proxx.store.opening import initialize_store
 from proxx_flows.common.reference import JobReference
 from proxx_flows.common.shared_store import shared_store
 
@@ -39,17 +39,17 @@ def register_inline(given: dict[str, Any], store: str | None, attempt: int, run_
 
     Raises SpecInvalid, SpecAltered (naming each path), StoreNotShared, and what registration refuses with.
     """
-    spec = checked(given)
+    spec = checked_spec(given)
     place, me = shared_store(store), this_worker()
     try:
         register_job(spec, spec_bytes(spec), place, me, run_id)
     except Refusal as why:
-        note_refusal(Site(store=place, worker=me, run_id=run_id, attempt=attempt), spec.job_id, why)
+        note_refusal(RunEnvironment(store=place, worker=me, run_id=run_id, attempt=attempt), spec.job_id, why)
         raise
-    return JobReference(store=place.uri, job_id=spec.job_id, attempt=attempt, store_uuid=init(place).uuid)
+    return JobReference(store=place.uri, job_id=spec.job_id, attempt=attempt, store_uuid=initialize_store(place).uuid)
 
 
-def checked(given: dict[str, Any]) -> JobSpec:
+def checked_spec(given: dict[str, Any]) -> JobSpec:
     """The spec given, as sealed as one that is read from a file. Key order and layout are not what was given."""
     loaded = load_contract(JobSpec, json.dumps(given).encode(), JOB_SCHEMA, SpecInvalid.code)
     if isinstance(loaded, tuple):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from proxx.console.wording import name_of
+from proxx.console.wording import last_part
 from proxx.contracts.error_bases import Problem
 from proxx.contracts.errors import JobUnknown, SpecAltered
 from proxx.contracts.job import Clip, JobSpec, read_spec
-from proxx.contracts.measures import label_of
+from proxx.contracts.measures import timecode_label
 from proxx.store.base import Store
 from proxx.store.keys import spec_key
 from proxx_flows.common.reference import JobReference
@@ -28,11 +28,11 @@ class ClipFacts:
     @property
     def name(self) -> str:
         """The source's file name, safe to print."""
-        return name_of(self.source)
+        return last_part(self.source)
 
 
 @dataclass(frozen=True, kw_only=True)
-class About:
+class JobFacts:
     """What is told of a job while it runs and after. store: where its job files are."""
 
     job_id: str
@@ -48,15 +48,15 @@ class About:
 
 
 @dataclass(frozen=True)
-class Ready:
+class RegisteredJob:
     """data: the spec's file form, as the engine takes it."""
 
     store: Store
     data: bytes
-    about: About
+    about: JobFacts
 
 
-def ready(reference: JobReference) -> Ready:
+def load_registered_job(reference: JobReference) -> RegisteredJob:
     """The job the reference means. Makes nothing.
 
     Raises StoreMismatch, StoreNotShared, StoreUnavailable, JobUnknown, SpecInvalid, SpecAltered.
@@ -69,12 +69,12 @@ def ready(reference: JobReference) -> Ready:
     if spec.job_id != reference.job_id:  # whole, sealed, and another job's
         problem = Problem("job_id", SpecAltered.code, f"is {spec.job_id}, not that of the job's folder.")
         raise SpecAltered(message="The spec in the store is another job's.", problems=(problem,))
-    return Ready(store, data, about(spec, reference.attempt, store.uri))
+    return RegisteredJob(store, data, job_facts(spec, reference.attempt, store.uri))
 
 
-def about(spec: JobSpec, attempt: int, store: str) -> About:
+def job_facts(spec: JobSpec, attempt: int, store: str) -> JobFacts:
     clips = tuple(_facts(clip) for clip in spec.clips)
-    return About(
+    return JobFacts(
         job_id=spec.job_id,
         attempt=attempt,
         name=spec.name,
@@ -86,7 +86,7 @@ def about(spec: JobSpec, attempt: int, store: str) -> About:
 
 def _facts(clip: Clip) -> ClipFacts:
     source, first = clip.source.files[0], clip.expect.timecode
-    label = "" if first is None else label_of(first, clip.expect.rate, bool(clip.recipe.timecode.drop))
+    label = "" if first is None else timecode_label(first, clip.expect.rate, bool(clip.recipe.timecode.drop))
     return ClipFacts(
         source=source.uri,
         output=clip.outputs[0].uri,

@@ -15,26 +15,26 @@ from proxx.contracts.result import ExecutionResult
 from proxx.engine.steps import ClipEnded, Step
 from proxx.store.attempts import Closed, read_attempts
 from proxx.store.base import Store
-from proxx_flows.job.artifacts import Frames, Progress, artifact_key
+from proxx_flows.job.artifacts import FrameCount, ProgressArtifact, artifact_key
 from proxx_flows.job.events import emit_asset, emit_job
-from proxx_flows.job.final_state import recorded
-from proxx_flows.job.registered_job import About
-from proxx_flows.job.report import Line, ended_line, headline, markdown, step_line, table, taken
+from proxx_flows.job.final_state import recorded_state
+from proxx_flows.job.registered_job import JobFacts
+from proxx_flows.job.report import LogLine, clip_table, ended_line, headline, markdown, step_line, taken
 
 
-class Telling:
+class RunReporter:
     """Watches the engine: log lines like the ledger's, progress, an asset a clip; at the end table and report."""
 
-    def __init__(self, about: About, worker: Worker) -> None:
+    def __init__(self, about: JobFacts, worker: Worker) -> None:
         self._about, self._worker = about, worker
         self._log = get_run_logger()
-        self._frames = Frames(about)
-        self._progress = Progress(artifact_key(about, "progress"), headline(about), self._cannot)
+        self._frames = FrameCount(about)
+        self._progress = ProgressArtifact(artifact_key(about, "progress"), headline(about), self._cannot)
         self._begun = False
 
     @classmethod
     @contextmanager
-    def of(cls, about: About, worker: Worker) -> Iterator[Self]:
+    def of(cls, about: JobFacts, worker: Worker) -> Iterator[Self]:
         """Told until the block ends, however it does."""
         telling = cls(about, worker)
         try:
@@ -56,7 +56,9 @@ class Telling:
     def _broken(self, store: Store) -> None:
         attempts = read_attempts(store, self._about.job_id)[: self._about.attempt]
         match attempts[-1].state if len(attempts) == self._about.attempt else None:
-            case Closed(result=dict(kept)) if (result := recorded(kept)) and result.envelope.worker == self._worker:
+            case Closed(result=dict(kept)) if (
+                result := recorded_state(kept)
+            ) and result.envelope.worker == self._worker:
                 self._end(result)
 
     def _step(self, step: Step) -> None:
@@ -83,9 +85,9 @@ class Telling:
         self._progress.end()
         said = headline(self._about)
         create_markdown_artifact(markdown(result, self._about), artifact_key(self._about, "report"), said)
-        create_table_artifact(table(result, self._about), artifact_key(self._about, "clips"), said)
+        create_table_artifact(clip_table(result, self._about), artifact_key(self._about, "clips"), said)
 
-    def _say(self, line: Line) -> None:
+    def _say(self, line: LogLine) -> None:
         self._log.log(line.level, "%s", line.text)
 
     def _guarded(self, tell: Callable[[], None]) -> None:

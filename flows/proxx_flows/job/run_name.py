@@ -10,12 +10,12 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from proxx.console.wording import safe
 from proxx.contracts.canonical import read_json
-from proxx.s3.transport import Wire
+from proxx.s3.transport import Transport
 from proxx.store.keys import spec_key
 from proxx_flows.common.connection import client
 from proxx_flows.common.reference import JobReference, run_name, run_tags
 from proxx_flows.common.shared_store import store_of
-from proxx_flows.job.registered_job import About
+from proxx_flows.job.registered_job import JobFacts
 
 UNNAMED: Final = "proxy-job"
 
@@ -28,7 +28,7 @@ def name_of_run() -> str:
         return UNNAMED
 
 
-def tag_run(about: About) -> None:
+def tag_run(about: JobFacts) -> None:
     """The tags that `proxx submit` gives a run, for one that was started without them."""
     wanted = run_tags(about.name, about.profile, about.job_id)
     found = runtime.flow_run.tags
@@ -48,7 +48,7 @@ def _name(asked: dict[str, Any]) -> str:
         return run_name(_project(spec), reference)
     reference = JobReference.model_validate(asked.get("reference"))
     try:
-        store = store_of(reference, Wire(resends=0))  # a name is no reason to wait either
+        store = store_of(reference, Transport(resends=0))  # a name is no reason to wait either
         data = store.read(spec_key(reference.job_id))
         return run_name(_project(read_json(data or b"")), reference)
     except Exception:  # no such store or job, or a damaged one

@@ -11,7 +11,7 @@ from proxx.console.wording import safe
 from proxx_flows.common import api
 from proxx_flows.common.errors import PrefectUnreachable
 from proxx_flows.common.reference import JobReference, idempotency_key, run_name, run_tags
-from proxx_flows.submission.outcome import Asked, RunEnd
+from proxx_flows.submission.outcome import RequestedAttempt, RunEnd
 
 FIRST: Final = 1
 """The dispatch that `proxx submit` begins with too: whoever asks for the same attempt gets the same run."""
@@ -20,14 +20,14 @@ POLL_SECONDS: Final = (1, 2, 4, 8, 15)
 
 
 @dataclass(frozen=True)
-class Handed:
+class DispatchedRun:
     """The run of an attempt. ended: long ago, so that this call asked for nothing."""
 
     run_id: str
     ended: bool
 
 
-def hand_over(deployment: api.Deployment, reference: JobReference, asked: Asked) -> Handed:
+def dispatch_job(deployment: api.Deployment, reference: JobReference, asked: RequestedAttempt) -> DispatchedRun:
     """The run that works on the attempt: made now, or the last one it was given. Raises errors of `api`."""
     name = safe(asked.name)
     found = api.create_run(
@@ -38,11 +38,11 @@ def hand_over(deployment: api.Deployment, reference: JobReference, asked: Asked)
         tags=run_tags(name, asked.profile, asked.job_id),
     )
     if found.created:
-        return Handed(found.run.id, ended=False)
+        return DispatchedRun(found.run.id, ended=False)
     run, dispatch = found.run, FIRST
     while run.ended and (later := api.runs_by_keys([key := idempotency_key(reference, dispatch + 1)])):
         run, dispatch = later[key], dispatch + 1  # an operator asked again
-    return Handed(run.id, ended=run.ended)
+    return DispatchedRun(run.id, ended=run.ended)
 
 
 def follow(

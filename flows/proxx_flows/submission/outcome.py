@@ -13,7 +13,7 @@ from proxx.contracts.job import JobSpec
 from proxx.contracts.result import ExecutionResult
 from proxx.store.attempts import Closed, read_attempts
 from proxx.store.base import Store
-from proxx.store.registration import Refused
+from proxx.store.registration import RefusalRecord
 from proxx.store.status import job_status
 from proxx_flows.common.errors import RunLost
 from proxx_flows.common.reference import SHORT
@@ -23,7 +23,7 @@ _REMEDIES: Final = {code: kind.remedy for code, kind in ERROR_CLASSES.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class RequestedAttempt:
     """An attempt of a job that was asked for. clips: how many it has. profile: its name."""
 
     job_id: str
@@ -47,7 +47,7 @@ class RunEnd:
     message: str
 
 
-def ended_before(store: Store, asked: Asked) -> JobSummary | None:
+def ended_before(store: Store, asked: RequestedAttempt) -> JobSummary | None:
     """The summary of a job of which there is nothing to run: its attempt has ended, or an earlier one completed it.
 
     None where the attempt may still be run. Whoever asks the next attempt of a card's jobs means those that failed.
@@ -62,7 +62,7 @@ def ended_before(store: Store, asked: Asked) -> JobSummary | None:
     return _of_closed(done[-1], asked, None) if done else None
 
 
-def came_of(store: Store, asked: Asked, end: RunEnd) -> JobSummary:
+def outcome_of_attempt(store: Store, asked: RequestedAttempt, end: RunEnd) -> JobSummary:
     """The summary of the attempt after its run has ended so."""
     try:
         closed = _closed(store, asked)
@@ -86,12 +86,12 @@ def asked_before(store: Store, job: JobSummary) -> JobSummary:
     return job.model_copy(update={"recorded": True, "failures": failures})
 
 
-def refused(asked: Asked, why: ProxxError) -> JobSummary:
+def refused_summary(asked: RequestedAttempt, why: ProxxError) -> JobSummary:
     """A job that was refused before there was a run."""
     return _without(asked, Fault.of(why), None, "REFUSED")
 
 
-def _closed(store: Store, asked: Asked) -> Closed | None:
+def _closed(store: Store, asked: RequestedAttempt) -> Closed | None:
     attempts = read_attempts(store, asked.job_id)
     if len(attempts) < asked.attempt:
         return None
@@ -99,7 +99,7 @@ def _closed(store: Store, asked: Asked) -> Closed | None:
     return state if isinstance(state, Closed) else None
 
 
-def _of_closed(closed: Closed, asked: Asked, run_id: str | None) -> JobSummary:
+def _of_closed(closed: Closed, asked: RequestedAttempt, run_id: str | None) -> JobSummary:
     if closed.result is not None:
         try:
             result = ExecutionResult.model_validate_json(json.dumps(closed.result))
@@ -115,14 +115,19 @@ def _of_closed(closed: Closed, asked: Asked, run_id: str | None) -> JobSummary:
     return _without(asked, unlocked, run, "LOST", recorded=True)
 
 
-def _fault(refusal: Refused) -> Fault:
+def _fault(refusal: RefusalRecord) -> Fault:
     said = refusal.message if refusal.detail is None else f"{refusal.message} ({refusal.detail})"
     remedy = _REMEDIES.get(refusal.code, Refusal.remedy)
     return Fault(clip=None, source=None, output=None, code=refusal.code, message=said, remedy=remedy)
 
 
 def _without(
-    asked: Asked, why: Fault, run_id: str | None, status: Literal["REFUSED", "LOST"], *, recorded: bool = False
+    asked: RequestedAttempt,
+    why: Fault,
+    run_id: str | None,
+    status: Literal["REFUSED", "LOST"],
+    *,
+    recorded: bool = False,
 ) -> JobSummary:
     return without_result(
         asked.job_id,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from proxx.console.settings import which_job
+from proxx.console.settings import resolve_job_id
 from proxx.contracts.canonical import Json
 from proxx.contracts.error_bases import InvalidInput, Problem
 from proxx.contracts.errors import JobUnknown, SpecInvalid, StoreDamaged
@@ -22,7 +22,7 @@ from proxx.store.keys import JOBS, is_job_id, spec_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class SelectedJob:
     """One attempt of one job. spec: its file, or None for the store's own copy."""
 
     job_id: str
@@ -83,23 +83,23 @@ def spec_files(said: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def look_at(
+def read_selection(
     paths: Sequence[Path], store: Store, attempt: int, tell: Callable[[Path, int], None]
-) -> tuple[Wanted, ...]:
+) -> tuple[SelectedJob, ...]:
     """The jobs of these specs, or with these ids: what is no file and could be an id names a job of the store.
 
     Raises SpecInvalid with every problem of every spec: then none is registered.
     """
-    found: list[Wanted] = []
+    found: list[SelectedJob] = []
     problems: list[Problem] = []
     bad = 0
     for count, path in enumerate(paths):
         tell(path, count)
         try:
             if could_be_an_id(path):
-                found.append(Wanted(job_id=which_job(str(path), store), attempt=attempt, spec=None))
+                found.append(SelectedJob(job_id=resolve_job_id(str(path), store), attempt=attempt, spec=None))
             else:
-                found.append(Wanted(job_id=read_spec(spec_data(path)).job_id, attempt=attempt, spec=path))
+                found.append(SelectedJob(job_id=read_spec(spec_data(path)).job_id, attempt=attempt, spec=path))
         except JobUnknown as why:
             bad += 1
             said = f"is no file, and no job of the store: {why.detail or why.message}."

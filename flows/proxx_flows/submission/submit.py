@@ -24,8 +24,8 @@ from proxx_flows.common import api
 from proxx_flows.common.errors import AgainRefused, RunEnded
 from proxx_flows.common.reference import JobReference, idempotency_key, run_name, run_tags
 from proxx_flows.submission.dispatch import follow
-from proxx_flows.submission.outcome import Asked, came_of
-from proxx_flows.submission.selection import Wanted
+from proxx_flows.submission.outcome import RequestedAttempt, outcome_of_attempt
+from proxx_flows.submission.selection import SelectedJob
 from proxx_flows.submission.summary import JobSummary
 
 _DISPATCHES: Final = 8  # looked up at once; who needs more has them looked up in further requests
@@ -35,8 +35,8 @@ _DISPATCHES: Final = 8  # looked up at once; who needs more has them looked up i
 class Submitted:
     """One job that has its run. created: by this call. dispatch: which run of this attempt. state: Prefect's word."""
 
-    wanted: Wanted
-    asked: Asked
+    wanted: SelectedJob
+    asked: RequestedAttempt
     dispatch: int
     run_id: str
     created: bool
@@ -44,15 +44,15 @@ class Submitted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refused:
+class RefusedJob:
     """One job that was not asked for. The others are no concern of its."""
 
-    wanted: Wanted
+    wanted: SelectedJob
     why: ProxxError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desk:
+class Submitter:
     """Where jobs are handed in. again: ask once more for attempts whose run ended without beginning them."""
 
     store: Store
@@ -62,7 +62,7 @@ class Desk:
     worker: Worker = field(default_factory=this_worker)
     run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
-    def submit(self, jobs: Iterable[Wanted]) -> Iterator[Submitted | Refused]:
+    def submit(self, jobs: Iterable[SelectedJob]) -> Iterator[Submitted | RefusedJob]:
         """Each job's answer, in order. Raises what would be wrong with every further job too: StoreUnavailable,
         PrefectUnreachable and their like. What was answered until then stands.
         """
@@ -75,18 +75,18 @@ class Desk:
                 except ProxxError as why:
                     if is_systemic(why):
                         raise
-                    yield Refused(wanted=wanted, why=why)
+                    yield RefusedJob(wanted=wanted, why=why)
 
-    def _known(self, some: Sequence[Wanted]) -> dict[str, api.Run]:
+    def _known(self, some: Sequence[SelectedJob]) -> dict[str, api.PrefectRun]:
         """Those that have their run already, by its key: to look is ten times cheaper than to ask once more."""
         return api.runs_by_keys([self._key(wanted, 1) for wanted in some])
 
-    def _one(self, wanted: Wanted, known: api.Run | None) -> Submitted:
+    def _one(self, wanted: SelectedJob, known: api.PrefectRun | None) -> Submitted:
         data = wanted.read(self.store)
         spec = read_spec(data)
         if spec.job_id != wanted.job_id:
             raise SpecAltered(message="The spec was replaced by another while it was being submitted.")
-        asked = Asked.of(spec, wanted.attempt)
+        asked = RequestedAttempt.of(spec, wanted.attempt)
         begun = standing(self.store, asked)
         if begun is not None:
             return self._begun(wanted, asked, begun)
@@ -94,21 +94,21 @@ class Desk:
         del spec, data
         return self._once_more(wanted, asked) if self.again else self._first(wanted, asked, known)
 
-    def _first(self, wanted: Wanted, asked: Asked, known: api.Run | None) -> Submitted:
+    def _first(self, wanted: SelectedJob, asked: RequestedAttempt, known: api.PrefectRun | None) -> Submitted:
         """Ask. Where that was done before, and the run has ended without beginning, somebody has to decide."""
-        found = api.Asked(run=known, created=False) if known is not None else self._ask(asked, 1)
+        found = api.RequestedRun(run=known, created=False) if known is not None else self._ask(asked, 1)
         if found.created or not found.run.ended:
             return _submitted(wanted, asked, 1, found)
         dispatch, run = max(self._runs(wanted).items(), default=(1, found.run))
         if not run.ended:
-            return _submitted(wanted, asked, dispatch, api.Asked(run=run, created=False))
+            return _submitted(wanted, asked, dispatch, api.RequestedRun(run=run, created=False))
         begun = standing(self.store, asked)  # once more: the run may have gone its whole way since
         if begun is not None:
             return self._begun(wanted, asked, begun)
         said = f": {' '.join(run.message.split())[:200]}" if run.message else ""
         raise RunEnded(message=f"run {run.id} ended {run.state_name} and never began attempt {asked.attempt}{said}")
 
-    def _once_more(self, wanted: Wanted, asked: Asked) -> Submitted:
+    def _once_more(self, wanted: SelectedJob, asked: RequestedAttempt) -> Submitted:
         runs = self._runs(wanted)
         if not runs:
             raise AgainRefused(message=f"attempt {asked.attempt} was never asked for: leave out --again")
@@ -120,13 +120,13 @@ class Desk:
             return self._begun(wanted, asked, begun)
         return _submitted(wanted, asked, dispatch + 1, self._ask(asked, dispatch + 1))
 
-    def _begun(self, wanted: Wanted, asked: Asked, begun: Open | Closed) -> Submitted:
+    def _begun(self, wanted: SelectedJob, asked: RequestedAttempt, begun: Open | Closed) -> Submitted:
         """The attempt is somebody's: of the run that was asked for here, or of another, which is refused."""
         by = begun.acquired
         if not self.again and by is not None:
             for dispatch, run in self._runs(wanted).items():
                 if run.id == by.envelope.run_id:
-                    return _submitted(wanted, asked, dispatch, api.Asked(run=run, created=False))
+                    return _submitted(wanted, asked, dispatch, api.RequestedRun(run=run, created=False))
         match begun:
             case Open(acquired=acquired):
                 raise Locked(
@@ -143,7 +143,7 @@ class Desk:
                     run_id=by.envelope.run_id if by else "",
                 )
 
-    def _ask(self, asked: Asked, dispatch: int) -> api.Asked:
+    def _ask(self, asked: RequestedAttempt, dispatch: int) -> api.RequestedRun:
         reference, name = self._reference(asked.job_id, asked.attempt), safe(asked.name)
         return api.create_run(
             self.deployment.id,
@@ -153,9 +153,9 @@ class Desk:
             tags=run_tags(name, asked.profile, asked.job_id),
         )
 
-    def _runs(self, wanted: Wanted) -> dict[int, api.Run]:
+    def _runs(self, wanted: SelectedJob) -> dict[int, api.PrefectRun]:
         """The runs there are for this attempt, by dispatch."""
-        found: dict[int, api.Run] = {}
+        found: dict[int, api.PrefectRun] = {}
         first = 1
         while True:
             keys = {self._key(wanted, number): number for number in range(first, first + _DISPATCHES)}
@@ -165,7 +165,7 @@ class Desk:
             found |= {keys[key]: run for key, run in some.items()}
             first += _DISPATCHES
 
-    def _key(self, wanted: Wanted, dispatch: int) -> str:
+    def _key(self, wanted: SelectedJob, dispatch: int) -> str:
         return idempotency_key(self._reference(wanted.job_id, wanted.attempt), dispatch)
 
     def _reference(self, job_id: str, attempt: int) -> JobReference:
@@ -177,7 +177,7 @@ def is_systemic(why: ProxxError) -> bool:
     return why.status == 6 and not isinstance(why, StoreDamaged)
 
 
-def standing(store: Store, asked: Asked) -> Open | Closed | None:
+def standing(store: Store, asked: RequestedAttempt) -> Open | Closed | None:
     """Whose the attempt is; None where it is nobody's and may be taken next.
 
     Raises AttemptOutOfOrder, JobRetired, StoreDamaged: what the lock would say, before anything is asked for.
@@ -205,10 +205,10 @@ def ends(
     by_run = {one.run_id: one for one in submitted}
     for end in follow(list(by_run), warn):
         one = by_run[end.run_id]
-        yield one, came_of(store, one.asked, end)
+        yield one, outcome_of_attempt(store, one.asked, end)
 
 
-def _submitted(wanted: Wanted, asked: Asked, dispatch: int, found: api.Asked) -> Submitted:
+def _submitted(wanted: SelectedJob, asked: RequestedAttempt, dispatch: int, found: api.RequestedRun) -> Submitted:
     return Submitted(
         wanted=wanted,
         asked=asked,

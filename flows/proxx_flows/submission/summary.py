@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from proxx.console.wording import many, safe
+from proxx.console.wording import plural, safe
 from proxx.contracts.error_bases import InvalidInput, Problem, ProxxError
 from proxx.contracts.errors import PreflightRefused
 from proxx.contracts.model import Contract, Digest, Hex64
@@ -263,12 +263,12 @@ def in_words(summary: Summary) -> str:
     if summary.status == "COMPLETED":
         before = sum(job.recorded for job in summary.jobs)
         frames = sum(proxy.frames for proxy in summary.outputs)
-        said = f"{many(count, 'job')}, {many(clips, 'clip')}, {many(frames, 'frame')}"
-        return f"{said}; {many(before, 'job')} had been completed before." if before else f"{said}."
+        said = f"{plural(count, 'job')}, {plural(clips, 'clip')}, {plural(frames, 'frame')}"
+        return f"{said}; {plural(before, 'job')} had been completed before." if before else f"{said}."
     lines = [
         f"{job.name}{_clip_in_words(fault, job)}: {_said(fault)}" for job in summary.failed for fault in job.failures
     ]
-    return _first(f"{len(summary.failed)} of {many(count, 'job')} not completed.", lines)
+    return _first(f"{len(summary.failed)} of {plural(count, 'job')} not completed.", lines)
 
 
 def failures_in_words(job: JobSummary) -> list[str]:

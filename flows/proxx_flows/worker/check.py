@@ -24,10 +24,10 @@ from proxx.doctor import storage as doctor_storage
 from proxx.doctor.finding import Finding
 from proxx.ffmpeg.toolchain import AVX2, NAMES, Name, find_toolchain, require_cpu
 from proxx.s3.transport import RESENDS as RESENDS_OF_A_NEW_STORE
-from proxx.s3.transport import Wire
-from proxx.store.opening import identity, init
+from proxx.s3.transport import Transport
+from proxx.store.opening import initialize_store, store_identity
 from proxx_flows.common.shared_store import shared_store
-from proxx_flows.worker.storage_check import RESENDS, storage
+from proxx_flows.worker.storage_check import RESENDS, check_storage
 
 C = TypeVar("C", bound=Callable[..., object])
 ENVIRONMENT: Final = 6
@@ -35,7 +35,7 @@ PROGRAMS: Final = ("setsid", "python")  # what the pool's job template starts ru
 
 
 @dataclass(frozen=True, kw_only=True)
-class Needs:
+class WorkerNeeds:
     """What the machine must have. store: a URL, or None for PROXX_STORE. reads, writes: places of the pool's media.
 
     A folder *inside* a share, not the place it is mounted at: that one is there, and empty, without the share. Or
@@ -48,19 +48,19 @@ class Needs:
     writes: tuple[str, ...] = ()
 
 
-def examine(needs: Needs) -> tuple[Finding, ...]:
+def examine_worker(needs: WorkerNeeds) -> tuple[Finding, ...]:
     """Everything, in a fixed order; the store's trial object is written only where all else is well."""
-    wire = Wire(resends=RESENDS)
-    findings = [*runs()]
+    wire = Transport(resends=RESENDS)
+    findings = [*check_runs()]
     for name in needs.toolchains:
-        findings.append(toolchain(name))
+        findings.append(check_toolchains(name))
     findings += (finding for finding in doctor.working() if finding.area != "leftovers")
-    findings += storage(needs.reads, needs.writes, wire)
+    findings += check_storage(needs.reads, needs.writes, wire)
     findings += job_files(needs.store, wire, trial=doctor.healthy(tuple(findings)))
     return tuple(findings)
 
 
-def runs() -> Iterator[Finding]:
+def check_runs() -> Iterator[Finding]:
     """Which interpreter runs will have, and which server they talk to."""
     missing = [program for program in PROGRAMS if shutil.which(program, path=path_of_runs()) is None]
     if missing:
@@ -82,7 +82,7 @@ def path_of_runs() -> str:
     return os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
 
 
-def toolchain(name: Name) -> Finding:
+def check_toolchains(name: Name) -> Finding:
     area = f"toolchain {name}"
     try:
         installed = find_toolchain(name)
@@ -92,11 +92,11 @@ def toolchain(name: Name) -> Finding:
     return Finding(area, True, f"ffmpeg {installed.identity.ffmpeg_version}, {installed.identity.ffmpeg_sha256}.")
 
 
-def job_files(said: str | None, wire: Wire, *, trial: bool) -> Iterator[Finding]:
+def job_files(said: str | None, wire: Transport, *, trial: bool) -> Iterator[Finding]:
     """It is one that machines share, it is the store and not an empty place, and it creates exclusively."""
     try:
         chosen = shared_store(said, wire)
-        known = identity(chosen)
+        known = store_identity(chosen)
     except ProxxError as why:
         yield _failed("store", why)
         return
@@ -120,14 +120,14 @@ def make_store(said: str | None, resends: int | None = None) -> str:
     resends: how often a request to object storage may be sent again, for a new store's record.
     """
     chosen = shared_store(said)
-    made = init(chosen, resends=RESENDS_OF_A_NEW_STORE if resends is None else resends)
+    made = initialize_store(chosen, resends=RESENDS_OF_A_NEW_STORE if resends is None else resends)
     other = (
         f" It was there, and allows {made.resends} resends for ever." if resends not in (None, made.resends) else ""
     )
     return f"{chosen.uri}: store {made.uuid}.{other}"
 
 
-def refusal(findings: tuple[Finding, ...]) -> str:
+def refusal_of_worker(findings: tuple[Finding, ...]) -> str:
     """What is wrong, a line each with what to do."""
     wrong = [finding for finding in findings if not finding.ok]
     return "\n".join(f"{f.area}: {f.sentence} {f.remedy}" for f in wrong)
@@ -207,7 +207,7 @@ def main(
         except ProxxError as why:
             err(f"proxx worker: {safe(why)}")
             sys.exit(why.status)
-    findings = examine(Needs(store=store, toolchains=toolchains, reads=reads, writes=writes))
+    findings = examine_worker(WorkerNeeds(store=store, toolchains=toolchains, reads=reads, writes=writes))
     for finding in findings:
         line = f"{finding.area}: {finding.sentence} {finding.remedy}".rstrip()
         out(f"{'ok' if finding.ok else 'NO'}  {safe(line)}")

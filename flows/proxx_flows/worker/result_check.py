@@ -14,7 +14,7 @@ from prefect.settings import get_current_settings
 from proxx.files.preflight import try_writing
 from proxx.files.roots import OutOfReach, in_bucket
 from proxx.s3.bucket import Bucket
-from proxx.s3.transport import Wire
+from proxx.s3.transport import Transport
 from proxx_flows.worker.storage_check import RESENDS
 
 SETTING: Final = "PREFECT_DEFAULT_RESULT_STORAGE_BLOCK"
@@ -42,6 +42,6 @@ def refusal_of_results() -> str | None:
         spot = in_bucket(block.basepath)
     except OutOfReach as why:
         return f"results: the block {name}: {why}."
-    for wrong in try_writing(Bucket(Wire(resends=RESENDS), spot.bucket), spot.prefix):
+    for wrong in try_writing(Bucket(Transport(resends=RESENDS), spot.bucket), spot.prefix):
         return f"results: {wrong.path}: {wrong.code}: {wrong.message} {wrong.remedy}"
     return None

@@ -25,7 +25,14 @@ from proxx.contracts.error_bases import Refusal
 from proxx.doctor.machine import healthy
 from proxx.ffmpeg.toolchain import Name
 from proxx_flows.common.shared_store import shared_store
-from proxx_flows.worker.check import ENVIRONMENT, Needs, examine, needs_options, path_of_runs, refusal
+from proxx_flows.worker.check import (
+    ENVIRONMENT,
+    WorkerNeeds,
+    examine_worker,
+    needs_options,
+    path_of_runs,
+    refusal_of_worker,
+)
 
 if TYPE_CHECKING:
     from prefect.workers.process import ProcessWorker
@@ -139,16 +146,16 @@ def main(
     stop = Stop()
     stop.listen()
     os.environ["PATH"] = path_of_runs()
-    findings = examine(Needs(store=store, toolchains=toolchains, reads=reads, writes=writes))
+    findings = examine_worker(WorkerNeeds(store=store, toolchains=toolchains, reads=reads, writes=writes))
     if not healthy(findings):
-        err(f"proxx worker: this machine takes no jobs.\n{refusal(findings)}")
+        err(f"proxx worker: this machine takes no jobs.\n{refusal_of_worker(findings)}")
         sys.exit(ENVIRONMENT)
     os.environ["PROXX_STORE"] = shared_store(store).uri  # for runs started by hand that name none
 
-    from proxx_flows.common.connection import require_reachable
+    from proxx_flows.common.connection import require_prefect
 
     try:
-        require_reachable()
+        require_prefect()
     except Refusal as why:
         err(f"proxx worker: {safe(why)}")
         sys.exit(why.status)

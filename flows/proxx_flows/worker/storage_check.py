@@ -11,22 +11,22 @@ from pathlib import Path
 from typing import Final
 
 from proxx.contracts.errors import RootsInvalid
-from proxx.create.discover import given_spot
+from proxx.create.discover import locate_argument
 from proxx.doctor import storage as doctor_storage
 from proxx.doctor.finding import Finding
 from proxx.files.places import Places
-from proxx.files.preflight import problem
+from proxx.files.preflight import storage_problem
 from proxx.files.roots import InBucket, OutOfReach
 from proxx.s3.bucket import Bucket
-from proxx.s3.faults import Cause, WireFault
-from proxx.s3.transport import Wire
+from proxx.s3.faults import Cause, StorageFault
+from proxx.s3.transport import Transport
 from proxx_flows.common.shared_store import places_here
 
 RESENDS: Final = 1  # a wrong machine is told soon
 ARCHIVED: Final = "InvalidObjectState"  # there, and kept where nothing can read it at once
 
 
-def storage(reads: tuple[str, ...], writes: tuple[str, ...], wire: Wire) -> Iterator[Finding]:
+def check_storage(reads: tuple[str, ...], writes: tuple[str, ...], wire: Transport) -> Iterator[Finding]:
     """Every root of PROXX_ROOTS, then each place to read and each to write, as people write places."""
     try:
         places = places_here(wire)
@@ -43,7 +43,7 @@ def storage(reads: tuple[str, ...], writes: tuple[str, ...], wire: Wire) -> Iter
 
 def _readable(said: str, places: Places) -> Finding:
     try:
-        spot = given_spot(said, places)
+        spot = locate_argument(said, places)
     except OutOfReach as why:
         return Finding("folder", False, f"{why}.", "Name a place of this machine.")
     return _listed(places.bucket(spot), spot.key) if isinstance(spot, InBucket) else _folder(spot.path)
@@ -67,8 +67,8 @@ def _listed(bucket: Bucket, key: str) -> Finding:
         objects, _ = next(bucket.pages(prefix))
         if objects:
             _touch(bucket, objects[0].key)
-    except WireFault as fault:
-        wrong = problem(place, fault)
+    except StorageFault as fault:
+        wrong = storage_problem(place, fault)
         return Finding("folder", False, f"{place}: {wrong.message}", wrong.remedy)
     if not objects:
         return Finding("folder", False, f"{place}: there is nothing below it.", "Check bucket and prefix.")
@@ -79,6 +79,6 @@ def _touch(bucket: Bucket, key: str) -> None:
     """Who may list may not always read."""
     try:
         bucket.touch(key)
-    except WireFault as fault:
+    except StorageFault as fault:
         if fault.cause is Cause.DENIED and fault.code != ARCHIVED:
             raise

@@ -18,13 +18,13 @@ def default(kind: type, name: str, value: object) -> None:
 
 if "prefect.engine" in sys.orig_argv:
     if launcher := os.environ.get("PROXX_TEST_LAUNCHER"):
-        from proxx.engine.execute import Site
+        from proxx.engine.execute import RunEnvironment
 
-        default(Site, "launcher", tuple(shlex.split(launcher)))
+        default(RunEnvironment, "launcher", tuple(shlex.split(launcher)))
     if patience := os.environ.get("PROXX_TEST_PATIENCE"):
         from proxx.s3 import client as wireclient
         from proxx.s3 import transport as wire
 
-        default(wire.Pace, "patience", float(patience))
+        default(wire.TransportTiming, "patience", float(patience))
         assert "CONNECT_SECONDS" in vars(wireclient)
         vars(wireclient)["CONNECT_SECONDS"] = int(patience)

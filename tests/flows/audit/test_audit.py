@@ -14,8 +14,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from proxx_flows.audit.audit import Tally, look
-from proxx_flows.audit.finding import Verdict
+from proxx_flows.audit.audit import AuditTally, audit_store
+from proxx_flows.audit.finding import JobVerdict
 from proxx_flows.audit.prefect_run import SeenRun
 from proxx_flows.audit.run_index import RunIndex
 from proxx_flows.common.reference import JobReference, idempotency_key, run_tags
@@ -26,7 +26,7 @@ from proxx.store.base import Store
 from proxx.store.file import FileStore
 from proxx.store.keys import event_key, spec_key
 from proxx.store.lock import acquire, release, retire, unlock
-from proxx.store.opening import init
+from proxx.store.opening import initialize_store
 from proxx.store.registration import register
 from tests.cli.command import Answer, call
 from tests.flows.ground import KINDS, Ground, ground_of, speak
@@ -119,7 +119,7 @@ on_each_kind = pytest.mark.parametrize("world", KINDS, indirect=True)
 def world(prefect: Server, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """On a folder; with `on_each_kind` on each kind of storage."""
     ground = speak(ground_of(getattr(request, "param", "file"), request, tmp_path), monkeypatch)
-    world = World(prefect, ground, ground.store, init(ground.store).uuid, "")
+    world = World(prefect, ground, ground.store, initialize_store(ground.store).uuid, "")
     return replace(world, flow=str(world.send("flows/", {"name": "proxy-job"})["id"]))
 
 
@@ -162,7 +162,7 @@ def test_every_job_is_named_once_and_the_counts_add_up(world: World, capsys: pyt
     assert {job_id: (found["verdict"], found["needs_decision"]) for job_id, found in jobs(answer).items()} == expected
     counts = answer.json["counts"]
     verdicts = [verdict for verdict, _ in expected.values()]
-    assert counts["verdicts"] == {verdict.value: verdicts.count(verdict) for verdict in Verdict}
+    assert counts["verdicts"] == {verdict.value: verdicts.count(verdict) for verdict in JobVerdict}
     assert counts["jobs"] == sum(counts["verdicts"].values()) == len(expected) == len(answer.json["jobs"])
     assert counts["need_decision"] == sum(needs for _, needs in expected.values())
     assert (answer.status, answer.json["store_uuid"]) == (1, world.uuid)
@@ -263,14 +263,14 @@ def test_parameters_nobody_expected_hurt_nothing(world: World, capsys: pytest.Ca
 def test_what_changes_while_the_audit_looks_is_looked_at_again(world: World) -> None:
     """A job that comes in after the runs were listed is not unknown to Prefect."""
     world.registered(1)
-    tally = Tally()
-    findings = look(world.store).findings(tally)
+    tally = AuditTally()
+    findings = audit_store(world.store).findings(tally)
     late = job(2)
     world.registered(2)
     first = next(findings)
     world.run(late, "SCHEDULED")
-    assert (first.job_id, first.verdict) == (job(1), Verdict.UNKNOWN_TO_PREFECT)
-    assert [(found.job_id, found.verdict) for found in findings] == [(late, Verdict.WAITING)]
+    assert (first.job_id, first.verdict) == (job(1), JobVerdict.UNKNOWN_TO_PREFECT)
+    assert [(found.job_id, found.verdict) for found in findings] == [(late, JobVerdict.WAITING)]
     assert tally.jobs == 2
 
 
@@ -291,7 +291,7 @@ def test_an_empty_place_is_no_store(world: World, capsys: pytest.CaptureFixture[
 def test_prefect_out_of_reach(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    init(FileStore(tmp_path / "store"))
+    initialize_store(FileStore(tmp_path / "store"))
     with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}):
         answer = call(capsys, "audit", "--json", "--store", tmp_path / "store")
         words = call(capsys, "audit", "--store", tmp_path / "store")
@@ -300,7 +300,7 @@ def test_prefect_out_of_reach(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_a_broken_setting_shows_no_password(tmp_path: Path) -> None:
-    init(FileStore(tmp_path / "store"))
+    initialize_store(FileStore(tmp_path / "store"))
     argv = [sys.executable, "-m", "proxx", "audit", "--store", str(tmp_path / "store")]
     env = {**os.environ, "PREFECT_API_URL": "http://user:geheim@[bad", "PREFECT_HOME": str(tmp_path / "home")}
     done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)

@@ -7,10 +7,10 @@ from itertools import product
 from typing import Final
 
 import pytest
-from proxx_flows.audit.finding import Finding, Verdict
+from proxx_flows.audit.finding import AuditFinding, JobVerdict
 from proxx_flows.audit.next_steps import Advice
 from proxx_flows.audit.prefect_run import SeenRun
-from proxx_flows.audit.verdict import judge, unknown
+from proxx_flows.audit.verdict import judge_job, unknown
 
 from proxx.contracts.canonical import Json
 from proxx.contracts.errors import Locked, OutputClaimed, ToolchainMismatch
@@ -18,7 +18,7 @@ from proxx.contracts.event import Worker, stamp
 from proxx.store.base import MemoryStore, Store
 from proxx.store.keys import event_key, spec_key
 from proxx.store.lock import acquire, release, retire, unlock
-from proxx.store.opening import init
+from proxx.store.opening import initialize_store
 from proxx.store.registration import record_refusal, register
 from proxx.store.status import State, job_status
 
@@ -86,12 +86,12 @@ def damaged(store: Store) -> None:
 
 
 def cut_short(store: Store) -> None:
-    init(store)
+    initialize_store(store)
     store.create(spec_key(JOB), b"{}")
 
 
 def refused_at_the_door(store: Store) -> None:
-    init(store)
+    initialize_store(store)
     why = OutputClaimed(message="/p/a.mov belongs to job cdcd", owner="cd" * 32, output="/p/a.mov")
     record_refusal(store, JOB, why, stamp(DIT, "run-1"), 1)
 
@@ -128,13 +128,13 @@ def a_run(state: str, attempt: int = 1, *, name: str = "", run_id: str = "", sub
     )
 
 
-def found(ledger: Maker, *runs: SeenRun) -> Finding:
+def found(ledger: Maker, *runs: SeenRun) -> AuditFinding:
     store = MemoryStore()
     ledger(store)
-    return judge(job_status(store, JOB), runs, ADVICE, spec=store.read(spec_key(JOB)) is not None)
+    return judge_job(job_status(store, JOB), runs, ADVICE, spec=store.read(spec_key(JOB)) is not None)
 
 
-def in_short(finding: Finding) -> str:
+def in_short(finding: AuditFinding) -> str:
     """`LOST!` needs a decision, `COMPLETED~` is contradicted by Prefect."""
     return finding.verdict + "!" * finding.decide + "~" * finding.differs
 
@@ -329,7 +329,7 @@ def test_the_ledger_knows_better_which_attempt_a_run_took() -> None:
     store = MemoryStore()
     unlocked(store)
     acquire(store, JOB, 2, DIT, "other")
-    assert in_short(judge(job_status(store, JOB), (a_run("RUNNING", run_id="other"),), ADVICE)) == "RUNNING"
+    assert in_short(judge_job(job_status(store, JOB), (a_run("RUNNING", run_id="other"),), ADVICE)) == "RUNNING"
 
 
 def test_what_needs_a_decision_says_what_can_be_done() -> None:
@@ -343,8 +343,8 @@ def test_what_needs_a_decision_says_what_can_be_done() -> None:
         ledger(store)
         status = job_status(store, JOB)
         for one, two in product(several, several):
-            finding = judge(status, (one, two), ADVICE)
-            assert isinstance(finding.verdict, Verdict)
+            finding = judge_job(status, (one, two), ADVICE)
+            assert isinstance(finding.verdict, JobVerdict)
             assert finding.said.endswith(".")
             assert not finding.decide or finding.steps
 

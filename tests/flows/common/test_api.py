@@ -54,7 +54,7 @@ def test_a_key_is_one_run_and_says_who_made_it(deployed: str) -> None:
     assert first.run.key == idempotency_key(meant, 1)
     assert sorted(first.run.tags) == ["A", "B", "proxx"]
     assert (first.run.parameters["reference"], first.run.state_type) == (meant.model_dump(), "SCHEDULED")
-    assert api.run(first.run.id) == second.run
+    assert api.get_run(first.run.id) == second.run
 
 
 def test_runs_are_found_by_key_id_and_tag(deployed: str) -> None:
@@ -68,7 +68,7 @@ def test_runs_are_found_by_key_id_and_tag(deployed: str) -> None:
     found = api.runs_by_ids([run.id for run in made] + [str(uuid.uuid4()), "not an id", ""])
     assert {run.id: run for run in found} == {run.id: run for run in made}
     assert list(api.runs_tagged(f"{store}:1")) == [made[1]]
-    assert (api.run(str(uuid.uuid4())), api.runs_by_keys([]), list(api.runs_by_ids([]))) == (None, {}, [])
+    assert (api.get_run(str(uuid.uuid4())), api.runs_by_keys([]), list(api.runs_by_ids([]))) == (None, {}, [])
 
 
 def test_all_runs_come_once_and_oldest_first_whatever_the_page(
@@ -128,7 +128,7 @@ def answering(status: int, body: bytes) -> Iterator[str]:
 
 def refused() -> PrefectUnreachable:
     with temporary_settings({PREFECT_API_AUTH_STRING: f"admin:{SECRET}"}), pytest.raises(PrefectUnreachable) as why:
-        connection.require_reachable()
+        connection.require_prefect()
         api.find_deployment()
     text = f"{why.value} {why.value!r} {why.value.__cause__!r} {why.value.detail}"
     assert SECRET not in text

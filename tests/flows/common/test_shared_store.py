@@ -11,7 +11,7 @@ from proxx_flows.common.shared_store import shared_store, store_of
 
 from proxx.contracts.errors import StoreMismatch, StoreRefused
 from proxx.store.file import FileStore
-from proxx.store.opening import init
+from proxx.store.opening import initialize_store
 from tests.support.results import JOB
 
 
@@ -57,9 +57,9 @@ def test_a_bucket_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_dispatch_is_for_one_store(tmp_path: Path) -> None:
     store, other = FileStore(tmp_path / "store"), FileStore(tmp_path / "other")
-    reference = JobReference(store=store.uri, job_id=JOB, store_uuid=init(store).uuid)
+    reference = JobReference(store=store.uri, job_id=JOB, store_uuid=initialize_store(store).uuid)
     assert store_of(reference).uri == store.uri
-    init(other)
+    initialize_store(other)
     with pytest.raises(StoreMismatch):
         store_of(reference.model_copy(update={"store": other.uri}))
     with pytest.raises(StoreMismatch):

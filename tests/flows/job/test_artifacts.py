@@ -7,7 +7,7 @@ import time
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from proxx_flows.job.artifacts import EVERY, PATIENCE, Frames, Progress, artifact_key
+from proxx_flows.job.artifacts import EVERY, PATIENCE, FrameCount, ProgressArtifact, artifact_key
 
 from proxx.engine.steps import ClipEnded, ClipProgress, ClipStage, ClipStarted, Step
 from tests.flows.job.test_report import about
@@ -16,7 +16,7 @@ from tests.support.results import completed, failed
 
 
 def test_frames_of_all_clips_count() -> None:
-    frames = Frames(about(3))  # of 25 frames each
+    frames = FrameCount(about(3))  # of 25 frames each
     steps: list[tuple[Step, float]] = [
         (ClipStarted(0, 3, "a", 25), 0),
         (ClipProgress(0, 5, None, None), 6.6),
@@ -47,7 +47,7 @@ def test_keys_are_what_prefect_takes() -> None:
 def test_an_api_that_is_gone_is_told_once_and_holds_nobody() -> None:
     told: list[Exception] = []
     with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}):
-        progress = Progress("proxx-key", "A001", told.append)
+        progress = ProgressArtifact("proxx-key", "A001", told.append)
         progress.start()
         began = time.monotonic()
         for percent in range(100):
@@ -59,4 +59,4 @@ def test_an_api_that_is_gone_is_told_once_and_holds_nobody() -> None:
 
 
 def test_what_never_began_ends_at_once() -> None:
-    Progress("proxx-key", "A001", lambda _: None).end()
+    ProgressArtifact("proxx-key", "A001", lambda _: None).end()

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 import pytest
 from prefect.exceptions import TerminationSignal
 from prefect.utilities.engine import capture_sigterm
-from proxx_flows.job.cancellation import attend
+from proxx_flows.job.cancellation import cancellable_execution
 
 HERE: ContextVar[str] = ContextVar("here")
 DEADLINE = 60
@@ -37,21 +37,21 @@ class Engine:
 
 
 def test_what_the_work_returns_or_raises() -> None:
-    assert attend(lambda _: 3) == 3
+    assert cancellable_execution(lambda _: 3) == 3
     with pytest.raises(ZeroDivisionError):
-        attend(lambda _: 1 // 0)
+        cancellable_execution(lambda _: 1 // 0)
 
 
 def test_the_work_knows_what_its_caller_knows() -> None:
     token = HERE.set("in the run")
     try:
-        assert attend(lambda _: HERE.get()) == "in the run"
+        assert cancellable_execution(lambda _: HERE.get()) == "in the run"
     finally:
         HERE.reset(token)
 
 
 def test_nobody_asks_it_to_stop() -> None:
-    assert attend(lambda should_stop: should_stop()) is False
+    assert cancellable_execution(lambda should_stop: should_stop()) is False
 
 
 def test_work_that_was_not_begun_never_begins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def test_work_that_was_not_begun_never_begins(monkeypatch: pytest.MonkeyPatch) -
     begun: list[object] = []
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        attend(begun.append)
+        cancellable_execution(begun.append)
     assert begun == []
 
 
@@ -73,7 +73,7 @@ def test_sigterm_ends_the_work_first(signals: tuple[signal.Signals, ...]) -> Non
         with pytest.raises(TerminationSignal), capture_sigterm():
             handler = signal.getsignal(signal.SIGTERM)
             try:
-                attend(engine)
+                cancellable_execution(engine)
             finally:
                 assert engine.ended
                 assert signal.getsignal(signal.SIGTERM) is handler  # by it a cancelled run is known
@@ -86,7 +86,7 @@ def test_ctrl_c_ends_the_work_first() -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the tests were started from
     try:
         with pytest.raises(KeyboardInterrupt):
-            attend(engine)
+            cancellable_execution(engine)
     finally:
         signal.signal(signal.SIGINT, before)
     assert engine.ended

@@ -5,8 +5,18 @@ from __future__ import annotations
 import logging
 
 import pytest
-from proxx_flows.job.registered_job import About, ClipFacts
-from proxx_flows.job.report import Line, ended_line, headline, markdown, plain, refused_line, step_line, table, taken
+from proxx_flows.job.registered_job import ClipFacts, JobFacts
+from proxx_flows.job.report import (
+    LogLine,
+    clip_table,
+    ended_line,
+    headline,
+    markdown,
+    plain,
+    refused_line,
+    step_line,
+    taken,
+)
 
 from proxx.contracts.errors import Locked
 from proxx.contracts.event import Worker
@@ -19,8 +29,8 @@ DIGEST = "sha256:" + "d" * 64
 WHO = "[editor@one process 17 (station-3)]"
 
 
-def about(clips: int = 3, name: str = "A001") -> About:
-    return About(
+def about(clips: int = 3, name: str = "A001") -> JobFacts:
+    return JobFacts(
         job_id=JOB,
         attempt=1,
         name=name,
@@ -46,29 +56,29 @@ def test_the_log_reads_like_the_ledger() -> None:
     ]
     lines = [line for step in steps if (line := step_line(step, about(), ME)) is not None]
     assert [taken(about(), ME), *lines] == [
-        Line(
+        LogLine(
             logging.INFO,
             f"lock.acquired: A001, job 0123456789ab, attempt 1: 3 clips, 75 frames, prores_proxy {WHO}",
         ),
-        Line(logging.INFO, f"clip.started: 1 of 3, A000.mov, 25 frames {WHO}"),
-        Line(logging.INFO, f"clip.publishing: 1 of 3, A000.mov, /proxies/A000.mov {WHO}"),
-        Line(
+        LogLine(logging.INFO, f"clip.started: 1 of 3, A000.mov, 25 frames {WHO}"),
+        LogLine(logging.INFO, f"clip.publishing: 1 of 3, A000.mov, /proxies/A000.mov {WHO}"),
+        LogLine(
             logging.INFO,
             f"clip.completed: 1 of 3, A000.mov, 25 frames, sha256:{'c' * 64}, /proxies/A000.mov {WHO}",
         ),
-        Line(logging.INFO, f"clip.started: 2 of 3, A001.mov, 1 frame {WHO}"),
-        Line(logging.ERROR, f"clip.failed: 2 of 3, A001.mov: FRAMES_MISMATCH: What happened. {WHO}"),
+        LogLine(logging.INFO, f"clip.started: 2 of 3, A001.mov, 1 frame {WHO}"),
+        LogLine(logging.ERROR, f"clip.failed: 2 of 3, A001.mov: FRAMES_MISMATCH: What happened. {WHO}"),
     ]
 
 
 def test_the_end_says_what_was_made_and_what_stopped_it() -> None:
     done, ended = result(completed(0)), result(completed(0), not_run(1), stopped=failure("INTERRUPTED"))
     who = "[editor@one process 17]"
-    assert ended_line(done) == Line(
+    assert ended_line(done) == LogLine(
         logging.INFO,
         f"lock.released: COMPLETED, 1 of 1 clip, 25 frames, 4.1 kB in 1:00, result {done.fingerprint[:12]} {who}",
     )
-    assert ended_line(ended) == Line(
+    assert ended_line(ended) == LogLine(
         logging.ERROR,
         f"lock.released: FAILED, 1 of 2 clips, 25 frames, 4.1 kB in 1:00, result {ended.fingerprint[:12]}; "
         f"stopped by INTERRUPTED: What happened. {who}",
@@ -78,13 +88,13 @@ def test_the_end_says_what_was_made_and_what_stopped_it() -> None:
 def test_a_refusal_says_that_nothing_was_begun() -> None:
     why = Locked(message="attempt 1 is open", detail="by\nsomebody")
     said = f"refused: LOCKED: attempt 1 is open (by\\nsomebody); nothing was begun {WHO}"
-    assert refused_line(why, ME) == Line(logging.ERROR, said)
+    assert refused_line(why, ME) == LogLine(logging.ERROR, said)
 
 
 def test_a_row_a_clip() -> None:
     ended = result(completed(0), failed(1), not_run(2), stopped=failure("FRAMES_MISMATCH"))
     row = {"timecode": "01:00:00:00"}
-    assert table(ended, about()) == [
+    assert clip_table(ended, about()) == [
         {
             **row,
             "clip": "1",
@@ -176,10 +186,10 @@ def test_a_hostile_name_is_shown_and_does_not_act(name: str, shown: str) -> None
 def test_a_hostile_path_stays_in_its_cell_and_on_its_line() -> None:
     hostile = "/media/a\n|`\x1b[2J.mov"
     facts = ClipFacts(hostile, hostile, 25, "", DIGEST)
-    job = About(job_id=JOB, attempt=1, name="A001", profile="p", store="s", clips=(facts,))
+    job = JobFacts(job_id=JOB, attempt=1, name="A001", profile="p", store="s", clips=(facts,))
     ended = result(failed(0).model_copy(update={"source": hostile, "output": hostile}))
-    (row,) = table(ended, job)
+    (row,) = clip_table(ended, job)
     assert row["source"] == row["output"] == "/media/a\\n|`\\x1b[2J.mov"
     line = step_line(ClipStarted(0, 1, hostile, 25), job, ME)
-    assert line == Line(logging.INFO, f"clip.started: 1 of 1, a\\n|`\\x1b[2J.mov, 25 frames {WHO}")
+    assert line == LogLine(logging.INFO, f"clip.started: 1 of 1, a\\n|`\\x1b[2J.mov, 25 frames {WHO}")
     assert "## Clip 1 of 1: a\\\\n\\|\\`\\\\x1b\\[2J\\.mov\n" in markdown(ended, job)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from proxx_flows.job.events import job_payload
-from proxx_flows.job.registered_job import about
+from proxx_flows.job.registered_job import job_facts
 from proxx_flows.proxy_job import proxy_job
 
 from proxx.contracts.event import this_worker
@@ -77,7 +77,7 @@ def test_a_job_that_failed_is_told_as_its_ledger_has_it(store: FileStore, tmp_pa
     assert "What to do: A file that is not this job\\'s is in the way\\: move it" in report
 
     (event,) = events("proxx.job", f"proxx.job.{job.job_id}", 1)
-    facts = about(job, 1, store.uri)
+    facts = job_facts(job, 1, store.uri)
     assert (event["event"], event["payload"]) == ("proxx.job.failed", job_payload(result, facts))
     assert [one["output"] for one in event["payload"]["outputs"]] == [job.clips[0].outputs[0].uri]
     assert event["resource"]["prefect.resource.name"] == "A001"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from proxx_flows.common.errors import RunLost
-from proxx_flows.submission.outcome import Asked, RunEnd, came_of, ended_before, refused
+from proxx_flows.submission.outcome import RequestedAttempt, RunEnd, ended_before, outcome_of_attempt, refused_summary
 from proxx_flows.submission.summary import ClipCounts, Fault, JobSummary, job_summary
 
 from proxx.contracts.errors import JobRetired, Locked, OutputClaimed
@@ -19,7 +19,7 @@ from proxx.store.registration import record_refusal, register
 from tests.support.results import JOB, completed, envelope, failed
 
 ME = Worker(host="one", pid=17, user="editor")
-ASKED = Asked(job_id=JOB, attempt=1, name="A001", profile="prores_proxy", clips=2)
+ASKED = RequestedAttempt(job_id=JOB, attempt=1, name="A001", profile="prores_proxy", clips=2)
 ENDED = RunEnd(run_id="run-1", state="Crashed", message="it went away")
 
 
@@ -62,20 +62,20 @@ def test_a_recorded_result_is_the_answer(store: MemoryStore, result: ExecutionRe
     ledger = taken(store)
     assert ended_before(store, ASKED) is None
     release(ledger, result.to_json())
-    assert came_of(store, ASKED, ENDED) == job_summary("A001", result, recorded=False)
+    assert outcome_of_attempt(store, ASKED, ENDED) == job_summary("A001", result, recorded=False)
     assert ended_before(store, ASKED) == job_summary("A001", result, recorded=True)
     second = replace(ASKED, attempt=2)  # what completed is not run again; what failed may be
     assert ended_before(store, second) == (
         job_summary("A001", result, recorded=True) if result.status == "COMPLETED" else None
     )
     another = RunEnd(run_id="run-2", state="Failed", message="ATTEMPT_CLOSED")
-    assert came_of(store, ASKED, another) == job_summary("A001", result, recorded=True)
+    assert outcome_of_attempt(store, ASKED, another) == job_summary("A001", result, recorded=True)
 
 
 def test_an_open_attempt_whose_run_ended_is_lost(store: MemoryStore) -> None:
     taken(store)
     why = Fault.of(RunLost(message="Its run ended Crashed and recorded no result", detail="it went away"))
-    assert came_of(store, ASKED, ENDED) == without("LOST", why, run_id="run-1", recorded=False)
+    assert outcome_of_attempt(store, ASKED, ENDED) == without("LOST", why, run_id="run-1", recorded=False)
 
 
 def test_a_refusal_is_found_by_its_run(store: MemoryStore) -> None:
@@ -84,13 +84,15 @@ def test_a_refusal_is_found_by_its_run(store: MemoryStore) -> None:
     locked = Locked(message="attempt 1 is taken", detail="by one")
     record_refusal(store, JOB, locked, stamp(ME, "run-2"), 1)
     second = RunEnd(run_id="run-2", state="Failed", message="LOCKED")
-    assert came_of(store, ASKED, second) == without("REFUSED", Fault.of(locked), run_id="run-2", recorded=False)
+    assert outcome_of_attempt(store, ASKED, second) == without(
+        "REFUSED", Fault.of(locked), run_id="run-2", recorded=False
+    )
 
 
 def test_what_an_operator_closed_says_so(store: MemoryStore) -> None:
     taken(store)
     unlock(store, JOB, "power cut", ME)
-    closed = came_of(store, ASKED, ENDED)
+    closed = outcome_of_attempt(store, ASKED, ENDED)
     assert (closed.status, closed.run_id, closed.recorded) == ("LOST", "run-1", True)
     assert closed.failures[0].code == "ATTEMPT_CLOSED"
     assert closed.failures[0].message == "an operator closed attempt 1: power cut"
@@ -113,4 +115,4 @@ def test_a_job_retired_after_it_completed_is_retired(store: MemoryStore) -> None
 
 def test_a_job_refused_before_there_was_a_run() -> None:
     why = OutputClaimed(message="/x belongs to job 1", owner="1", output="/x")
-    assert refused(ASKED, why) == without("REFUSED", Fault.of(why), run_id=None, recorded=False)
+    assert refused_summary(ASKED, why) == without("REFUSED", Fault.of(why), run_id=None, recorded=False)

@@ -27,7 +27,7 @@ from proxx.contracts.job import JobSpec, spec_bytes
 from proxx.contracts.result import make_result
 from proxx.store.base import Store
 from proxx.store.lock import acquire, release, retire
-from proxx.store.opening import identity
+from proxx.store.opening import store_identity
 from proxx.store.registration import is_registered, record_refusal
 from tests.cli.command import Answer, call, start
 from tests.flows.deploy import deploy
@@ -57,12 +57,12 @@ class World:
     def spec(self, index: int) -> Path:
         return self.specs / f"{index:03d}.json"
 
-    def run_of(self, index: int, dispatch: int = 1, attempt: int = 1) -> api.Run:
+    def run_of(self, index: int, dispatch: int = 1, attempt: int = 1) -> api.PrefectRun:
         return self.runs(attempt)[index, dispatch]
 
-    def runs(self, attempt: int = 1) -> dict[tuple[int, int], api.Run]:
+    def runs(self, attempt: int = 1) -> dict[tuple[int, int], api.PrefectRun]:
         """By job and dispatch."""
-        known = identity(self.store)
+        known = store_identity(self.store)
         if known is None:
             return {}
         keys = {
@@ -80,7 +80,7 @@ class World:
         ledger = acquire(self.store, self.jobs[index].job_id, attempt, ME, run)
         clip = completed() if code is None else failed()
         release(ledger, make_result(self.jobs[index].job_id, attempt, (clip,), None, envelope()).to_json())
-        if api.run(run) is not None:  # else it ran beside Prefect
+        if api.get_run(run) is not None:  # else it ran beside Prefect
             set_state(run, Completed() if code is None else Failed(message=code))
 
 
@@ -135,7 +135,7 @@ def until(true: Callable[[], bool]) -> None:
 @on_each_kind
 def test_each_job_is_registered_and_has_one_run(world: World) -> None:
     first = world.submit(world.specs)
-    known = identity(world.store)
+    known = store_identity(world.store)
     assert known is not None
     runs = world.runs()
     assert first.status == 0
@@ -226,7 +226,7 @@ def test_no_name_does_harm(world: World, name: str) -> None:
     assert (told.status, told.err) == (0, "")
     assert all(letter.isprintable() or letter == "\n" for letter in told.out)
     again = world.submit(path).json["jobs"][0]
-    run = api.run(again["run_id"])
+    run = api.get_run(again["run_id"])
     assert run is not None
     assert (again["job_id"], again["created"], run.name.isprintable()) == (job.job_id, False, True)
 
@@ -273,7 +273,7 @@ def test_one_bad_spec_and_nothing_is_submitted(world: World) -> None:
     paths = [problem["path"].split(": ")[0] for problem in answer.json["error"]["problems"]]
     bad = (world.spec(1), world.specs / "bad.json", world.specs.parent / "nowhere.json")
     assert set(paths) == {str(path) for path in bad}
-    assert identity(world.store) is None
+    assert store_identity(world.store) is None
     (world.specs.parent / "empty").mkdir()
     assert world.submit(world.specs.parent / "empty").code == "SPEC_INVALID"
 
@@ -356,7 +356,7 @@ def test_a_store_that_workers_do_not_share_is_refused(world: World) -> None:
         answer = world.submit(world.specs, store=store)
         assert (answer.status, answer.code) == (6, "STORE_NOT_SHARED")
     nowhere = world.submit("--failed-with", FRAMES, "--since", "2020-01-01", "--yes")
-    assert (nowhere.status, nowhere.code, identity(world.store)) == (6, "STORE_UNAVAILABLE", None)
+    assert (nowhere.status, nowhere.code, store_identity(world.store)) == (6, "STORE_UNAVAILABLE", None)
 
 
 def test_without_prefect_nothing_is_registered(world: World) -> None:
@@ -371,7 +371,7 @@ def test_without_prefect_nothing_is_registered(world: World) -> None:
     assert (nobody.returncode, out, len(err.splitlines())) == (6, "", 3)
     assert err.startswith("proxx: PREFECT_UNREACHABLE: ")
     assert secret not in err
-    assert identity(world.store) is None
+    assert store_identity(world.store) is None
     broken = process(world, world.specs, env={**env, "PREFECT_API_URL": f"http://user:{secret}@[bad"})
     out, err = broken.communicate(timeout=DEADLINE)
     assert (broken.returncode, out, secret in err, "Traceback" in err) == (6, "", False, False), err

@@ -13,11 +13,11 @@ from threading import Thread
 import pytest
 from click.testing import CliRunner, Result
 from proxx_flows.worker import check as worker_check
-from proxx_flows.worker.check import Needs, examine
+from proxx_flows.worker.check import WorkerNeeds, examine_worker
 
 from proxx.ffmpeg.toolchain import NAMES
 from proxx.store.file import FileStore
-from proxx.store.opening import init
+from proxx.store.opening import initialize_store
 from tests.flows.door import door
 from tests.flows.pool import DEADLINE, Pool
 
@@ -33,7 +33,7 @@ def named(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def store(tmp_path: Path) -> FileStore:
     made = FileStore(tmp_path / "store")
-    init(made)
+    initialize_store(made)
     return made
 
 
@@ -42,7 +42,7 @@ def check(*arguments: str) -> Result:
 
 
 def test_a_whole_machine(store: FileStore, tmp_path: Path) -> None:
-    found = examine(Needs(store=store.uri, reads=(str(tmp_path),), writes=(str(tmp_path),)))
+    found = examine_worker(WorkerNeeds(store=store.uri, reads=(str(tmp_path),), writes=(str(tmp_path),)))
     areas = ["runs", *(f"toolchain {name}" for name in NAMES), "work", "folder", "output", "store"]
     assert [finding.area for finding in found] == areas
     assert all(finding.ok for finding in found)
@@ -80,7 +80,7 @@ def test_a_store_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     nowhere = check("--toolchain", "static", "--store", str(tmp_path / "not" / "mounted"), "--make-store")
     assert (nowhere.exit_code, "STORE_UNAVAILABLE" in nowhere.output) == (6, True)
     made = check("--toolchain", "static", "--store", empty.uri, "--make-store")
-    assert (made.exit_code, made.output.splitlines()[0]) == (0, f"{empty.uri}: store {init(empty).uuid}.")
+    assert (made.exit_code, made.output.splitlines()[0]) == (0, f"{empty.uri}: store {initialize_store(empty).uuid}.")
 
 
 def test_no_server_is_named(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
