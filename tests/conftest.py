@@ -13,7 +13,7 @@ from hypothesis import settings
 from tests.clauses.record import Shown, how_of, write
 from tests.clauses.walk import Verdict, judge, load
 
-pytest_plugins = ["tests.objects.fixtures"]
+pytest_plugins = ["tests.objects.fixtures", "tests.tiers"]
 
 WALK: Final = "tests/clauses/test_clauses.py::test_every_clause_has_a_test_that_ran"
 NARROWING: Final = ("keyword", "deselect", "ignore", "ignore_glob", "lf", "stepwise", "collectonly")

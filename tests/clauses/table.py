@@ -1,6 +1,6 @@
-"""The README's table of clauses, from records of sessions: what must hold, how it was shown, by which tests.
+"""The table of clauses, from records of sessions: what must hold, how it was shown, by which tests.
 
-`pytest --clauses-record FILE` writes a record; `python -m tests.clauses.table FILE... [--write README.md]` makes the
+`pytest --clauses-record FILE` writes a record; `python -m tests.clauses.table FILE... [--write FILE]` makes the
 table. It is made only where all tests of the records passed and every clause that is due has one.
 """
 
@@ -77,8 +77,9 @@ def _by(tests: Sequence[Shown]) -> tuple[str, str]:
     count = Counter(module_of(one.test) for one in tests)
     leading = {module_of(one.test) for one in tests if one.lead}
     modules = sorted(count, key=lambda module: (module not in leading, -count[module], module))[:MODULES]
-    links = ", ".join(f"[{module.removeprefix('tests/').removesuffix('.py')}]({module})" for module in modules)
-    return ", ".join(place for place in PLACES if place in on), f"{len(tests)}: {links}" if tests else "0"
+    links = ", ".join(f"[{module.removeprefix('tests/').removesuffix('.py')}](../{module})" for module in modules)
+    distinct = len({one.test.partition("[")[0] for one in tests})  # one test with many parameters counts once
+    return ", ".join(place for place in PLACES if place in on), f"{distinct}: {links}" if tests else "0"
 
 
 def module_of(test: str) -> str:
@@ -104,7 +105,7 @@ def main(args: Sequence[str]) -> int:
         "record", nargs="+", type=Path, help="written by pytest --clauses-record; the last one counts"
     )
     parser.add_argument(
-        "--write", type=Path, metavar="README.md", help="put the table between its marks in this file"
+        "--write", type=Path, metavar="docs/evidence.md", help="put the table between its marks in this file"
     )
     asked = parser.parse_args(args)
     try:

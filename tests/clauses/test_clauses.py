@@ -79,7 +79,7 @@ def session(folder: Path, body: str, *arguments: str) -> tuple[int, str]:
         '[tool.pytest.ini_options]\ntestpaths = ["tests"]\naddopts = "-ra"\nmarkers = ["clause(id): shows"]\n'
     )
     only = ["-o", "python_functions=test_every_clause* test_same test_alone", "-o", f"cache_dir={folder}/cache"]
-    without = ["-p", "no:tests.objects.fixtures"]  # conftest.py asks for them; they are not copied
+    without = ["-p", "no:tests.objects.fixtures", "-p", "no:tests.tiers"]  # conftest.py names them; not copied
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *only, *without, *arguments],
         cwd=folder,
