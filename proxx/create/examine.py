@@ -53,7 +53,11 @@ def examine_source(
         pictures = _decoded(path, stream, pictures, ffprobe)
     after = _stat(path)
     if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
-        raise SourceChanged(message="It changed while it was read: is it still being copied?", stage="examine")
+        raise SourceChanged(
+            message="It changed while it was read: is it still being copied?",
+            stage="examine",
+            remedy="Wait until nothing writes to the file, then create the job again.",
+        )
     return SourceFacts(
         uri=uri or str(path),
         size=before.st_size,

@@ -16,7 +16,7 @@ from typing import Any, Final
 import pytest
 
 from proxx.contracts.canonical import Json, read_json
-from proxx.contracts.error_bases import Refusal
+from proxx.contracts.error_bases import EnvironmentFailure, Refusal
 from proxx.contracts.event import canonical_log, this_worker
 from proxx.contracts.job import JobSpec
 from proxx.contracts.result import ExecutionResult, result_core
@@ -77,11 +77,11 @@ class Trials:
     def store(self) -> Store:
         return self.way.ground.store(self.wire, name=f"store{self.number}")
 
-    def run(self, attempt: int = 1) -> ExecutionResult | Refusal:
+    def run(self, attempt: int = 1) -> ExecutionResult | Refusal | EnvironmentFailure:
         try:
             places = self.way.ground.places(self.wire, **self.sizes)
             return run(self.way.ground, self.job, attempt, store=self.store(), places=places)
-        except Refusal as refusal:
+        except (Refusal, EnvironmentFailure) as refusal:
             return refusal
 
     def attempts(self) -> tuple[Attempt, ...]:
@@ -192,10 +192,10 @@ def test_one_request_is_not_sent_again(way: Way, fault: str) -> None:
         assert way.ground.outputs() == calm.outputs, where
 
 
-def check(trials: Trials, calm: Calm, result: ExecutionResult | Refusal, where: str) -> None:
+def check(trials: Trials, calm: Calm, result: ExecutionResult | Refusal | EnvironmentFailure, where: str) -> None:
     """What the store tells of the first attempt is what happened."""
     attempts = trials.attempts()
-    if isinstance(result, Refusal):
+    if isinstance(result, Refusal | EnvironmentFailure):
         assert attempts == (), f"{where}: {result}"
         return
     (attempt,) = attempts
