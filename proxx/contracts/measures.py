@@ -67,6 +67,20 @@ class Size(Contract):
         return f"{self.width}x{self.height}"
 
 
+def nearest_integer(value: Fraction) -> int:
+    """Rounds to the nearest whole number, halves upward, also below zero (AV_ROUND_NEAR_INF where not negative)."""
+    return (2 * value.numerator + value.denominator) // (2 * value.denominator)
+
+
+_INTEGER: Final = re.compile(r"-?[0-9]+")
+
+
+def parse_integer(value: object) -> int | None:
+    """Returns the whole number a program printed (`25`, `-1`), or None for anything else (`N/A`, no value)."""
+    text = str(value)
+    return int(text) if _INTEGER.fullmatch(text) else None
+
+
 def _rates(*values: Fraction | int) -> tuple[Rate, ...]:
     return tuple(Rate.of(value) for value in values)
 

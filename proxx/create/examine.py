@@ -94,16 +94,11 @@ def _stat(path: Path) -> stat_result:
 
 
 def _digest(path: Path, size: int, on_read: Callable[[int, int], None]) -> str:
-    digest = None
     try:
         with path.open("rb") as stream:
-            for done, digest in digest_stream(stream):  # noqa: B007  (the last one is the whole file's)
-                on_read(done, size)
+            return digest_stream(stream, lambda done: on_read(done, size)).digest
     except OSError as why:
         raise SourceUnreadable(message=f"It cannot be read to its end: {why.strerror}.", stage="examine") from why
-    if digest is None:
-        raise AssertionError("digest_stream ends with a digest")
-    return digest
 
 
 def _decoded(path: Path, stream: VideoStream, table: VideoPackets, ffprobe: Path) -> VideoPackets:

@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from proxx.contracts.errors import SourceUnsupported
-from proxx.contracts.measures import STANDARD_RATES, Rate, nearest_standard_rate
+from proxx.contracts.measures import STANDARD_RATES, Rate, nearest_integer, nearest_standard_rate
 from proxx.contracts.profile import ProfileSpec
 from proxx.contracts.recipe import Conform
 from proxx.ffmpeg.packets import largest_deviation, repeated_pts
@@ -62,12 +62,7 @@ def conformed_frames(table: VideoPackets, rate: Rate) -> int:
     last = table.pts[-1] - table.pts[0]
     end = max(table.end, table.pts[-1]) - table.pts[0]
     scale = table.time_base * rate.fraction
-    return max(_nearest(end * scale), _nearest(last * scale), 1)
-
-
-def _nearest(value: Fraction) -> int:
-    """To the nearest whole number, halves upward (AV_ROUND_NEAR_INF of values that are not negative)."""
-    return (2 * value.numerator + value.denominator) // (2 * value.denominator)
+    return max(nearest_integer(end * scale), nearest_integer(last * scale), 1)
 
 
 def _steady_rate(stream: VideoStream, table: VideoPackets) -> Rate | None:

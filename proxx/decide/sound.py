@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from proxx.contracts.measures import Rate
+from proxx.contracts.measures import Rate, nearest_integer
 from proxx.contracts.profile import ProfileSpec
 from proxx.contracts.recipe import AudioDecoder, AudioTrack, ChannelPick, Excluded
 from proxx.ffmpeg.packets import audio_offset
@@ -167,8 +167,3 @@ def _rate(profile: ProfileSpec, stream: AudioStream) -> int:
 def _language(stream: AudioStream) -> str | None:
     text = (stream.tagged("language") or "").lower()
     return text if _LANGUAGE.fullmatch(text) and text != "und" else None
-
-
-def nearest_integer(value: Fraction) -> int:
-    """To the nearest whole number, halves upward, below zero too."""
-    return (2 * value.numerator + value.denominator) // (2 * value.denominator)

@@ -14,7 +14,9 @@ from proxx.contracts.measures import (
     Rate,
     Ratio,
     Size,
+    nearest_integer,
     nearest_standard_rate,
+    parse_integer,
     parse_timecode,
     timecode_label,
 )
@@ -140,3 +142,17 @@ def test_a_field_rate_may_be_counted_by_its_half() -> None:
     assert parse_timecode("01:00:00:24", R25) == (90024, False)  # 50p counted at 25
     assert timecode_label(90024, R25, False) == "01:00:00:24"
     assert parse_timecode("01:00:00:49", R50) == (180049, False)
+
+
+def test_halves_go_up_also_below_zero() -> None:
+    assert [nearest_integer(Fraction(n, 2)) for n in (-3, -1, 1, 3)] == [-1, 0, 1, 2]
+    assert [nearest_integer(Fraction(n, 5)) for n in (-3, -2, 2, 3)] == [-1, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("25", 25), ("-1", -1), ("0", 0), ("007", 7), (25, 25), ("N/A", None), ("", None), (None, None), ("--5", None),
+     ("5-", None), ("1.5", None), (" 5", None), ("5\n", None), ("²", None), ("٥", None), ("1_000", None)],
+)  # fmt: skip
+def test_only_a_whole_number_is_parsed(text: object, number: int | None) -> None:
+    assert parse_integer(text) == number

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxx.contracts.measures import STANDARD_RATES, Rate
 from proxx.contracts.profile import ProfileSpec
-from proxx.decide.sound import PictureSpan, SoundDecision, decide_sound, layout_of, nearest_integer
+from proxx.decide.sound import PictureSpan, SoundDecision, decide_sound, layout_of
 from proxx.ffmpeg.streams import AudioStream
 from tests.support.facts import DECODERS, audio, pictures, probed, profile, sounds, video
 
@@ -128,7 +128,3 @@ def test_gaps_are_said() -> None:
 def test_sound_is_as_long_as_the_picture_to_half_a_sample(frames: int, rate: Rate, hertz: int) -> None:
     samples = PictureSpan(frames=frames, rate=rate).samples(hertz)
     assert abs(Fraction(samples, hertz) - frames / rate.fraction) <= Fraction(1, 2 * hertz)
-
-
-def test_halves_go_up_below_zero_too() -> None:
-    assert [nearest_integer(Fraction(n, 2)) for n in (-3, -1, 1, 3)] == [-1, 0, 1, 2]
