@@ -35,13 +35,13 @@ def said(*changes: tuple[str, object]) -> str:
         (f"{AUDIO}.codec", "zzz", f"{AUDIO}.codec: SPEC_INVALID: profile sample has pcm_s24le of 24 bits"),
         (f"{AUDIO}.bits", 16, f"{AUDIO}.codec: SPEC_INVALID: profile sample has pcm_s24le of 24 bits"),
         (f"{AUDIO}.map[1].stream", 2, f"{AUDIO}.map: SPEC_INVALID: this version makes a track of one source stream"),
-        (f"{AUDIO}.title", "a\0b", f"{AUDIO}.title: SPEC_INVALID: no program can be given a NUL character"),
-        (f"{AUDIO}.language", "\0", f"{AUDIO}.language: SPEC_INVALID: no program"),
-        ("clips[1].expect.reel", "A\0", "clips[1].expect.reel: SPEC_INVALID: no program"),
+        (f"{AUDIO}.title", "a\0b", f"{AUDIO}.title: SPEC_INVALID: a NUL character cannot be passed to a program"),
+        (f"{AUDIO}.language", "\0", f"{AUDIO}.language: SPEC_INVALID: a NUL character"),
+        ("clips[1].expect.reel", "A\0", "clips[1].expect.reel: SPEC_INVALID: a NUL character"),
         (
             "clips[1].recipe.audio_decoders",
             [],
-            f"{AUDIO}.map: SPEC_INVALID: recipe.audio_decoders names no decoder for it",
+            f"{AUDIO}.map: SPEC_INVALID: recipe.audio_decoders has no decoder for its stream",
         ),
         (
             "clips[1].recipe.audio_decoders[1]",

@@ -184,7 +184,7 @@ def test_what_does_not_fit_is_invalid_by_its_path(old: bytes, new: bytes, path: 
 def test_an_older_draft_is_refused_by_name() -> None:
     with pytest.raises(SpecInvalid) as caught:
         read_spec(b'{"schema": "proxx.job/0", "clips": "in another form"}')
-    assert "this is 'proxx.job/0'; this version of proxx reads 'proxx.job/1' only" in str(caught.value)
+    assert "this is 'proxx.job/0'; this version of proxx reads only 'proxx.job/1'" in str(caught.value)
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"null", b"\xff", b"PK\x03\x04", b"[" * 9999, DATA[:400]])

@@ -101,11 +101,11 @@ def test_all_marks_of_drop_frame(mark: str) -> None:
 @pytest.mark.parametrize(
     ("label", "rate", "why"),
     [
-        ("00:01:00;00", R29, "leaves out"),
-        ("00:01:00;01", R29, "leaves out"),
-        ("09:59:00;00", R29, "leaves out"),
-        ("00:01:00;03", R59, "leaves out"),
-        ("00:01:00;07", R119, "leaves out"),
+        ("00:01:00;00", R29, "counting skips"),
+        ("00:01:00;01", R29, "counting skips"),
+        ("09:59:00;00", R29, "counting skips"),
+        ("00:01:00;03", R59, "counting skips"),
+        ("00:01:00;07", R119, "counting skips"),
         ("00:00:00;00", R25, "drop-frame timecode does not exist"),
         ("00:00:00;00", R23, "drop-frame timecode does not exist"),
         ("00:00:00;00", R30, "drop-frame timecode does not exist"),

@@ -85,10 +85,10 @@ def test_all_problems_are_named_at_once() -> None:
         ("", "(the whole file): not JSON"),
         ("[]", "(the whole file): an object is expected."),
         ("7", "(the whole file): an object is expected."),
-        (GOOD.replace('"A"', '"A", "name": "B"'), "(the whole file): the key 'name' stands twice"),
+        (GOOD.replace('"A"', '"A", "name": "B"'), "(the whole file): the key 'name' occurs twice"),
         (
             GOOD.replace("sample/2", "sample/1"),
-            f"schema: this is 'proxx.sample/1'; this version of proxx reads '{SCHEMA}'",
+            f"schema: this is 'proxx.sample/1'; this version of proxx reads only '{SCHEMA}'",
         ),
         ('{"schema": "proxx.sample/1", "other": 1}', "schema: this is 'proxx.sample/1'"),
         ('{"name": "A"}', "schema: it names no schema"),

@@ -164,11 +164,11 @@ def test_only_known_options_may_stand_where_options_stand(place: str) -> None:
 @pytest.mark.parametrize(
     ("place", "names", "said"),
     [
-        ("video.options", ("crf",), "video: options: prores_aw: 'crf' is none of profile, qmax, qmin, vendor"),
-        ("video.options", ("vendor:a",), "video: options: prores_aw: 'vendor:a' is none of"),
-        ("video.options", ("vendor", "vendor:v"), "video: options: prores_aw: 'vendor:v' stands there twice"),
-        ("audio.options", ("b:a",), "audio: options: pcm_s24le: 'b:a' is none of its options: it has none"),
-        ("container_options", ("signal_standard",), "container_options: mov: 'signal_standard' is none of"),
+        ("video.options", ("crf",), "video: options: prores_aw: 'crf' is not one of profile, qmax, qmin, vendor"),
+        ("video.options", ("vendor:a",), "video: options: prores_aw: 'vendor:a' is not one of"),
+        ("video.options", ("vendor", "vendor:v"), "video: options: prores_aw: 'vendor:v' occurs twice"),
+        ("audio.options", ("b:a",), "audio: options: pcm_s24le: 'b:a' is not one of its options: it has no options"),
+        ("container_options", ("signal_standard",), "container_options: mov: 'signal_standard' is not one of"),
     ],
 )
 def test_options_belong_to_their_encoder_and_stand_once(place: str, names: tuple[str, ...], said: str) -> None:

@@ -69,20 +69,28 @@ def test_any_edit_of_the_core_is_refused() -> None:
 
 
 def test_an_edited_value_that_fits_does_not_match_the_fingerprint() -> None:
-    assert "fingerprint: is not that of the core" in refused(edited(PLAIN, "clips[0].frames", 24))
-    assert "fingerprint: is not that of the core" in refused(edited(PLAIN, "fingerprint", "0" * 64))
+    assert "fingerprint: it is not that of the core" in refused(edited(PLAIN, "clips[0].frames", 24))
+    assert "fingerprint: it is not that of the core" in refused(edited(PLAIN, "fingerprint", "0" * 64))
 
 
 @pytest.mark.parametrize(
     ("clips", "stopped", "why"),
     [
         ((), None, "clips: "),
-        ((completed(1),), None, "clips: one result each, in order"),
-        ((completed(1), completed(0)), None, "clips: one result each, in order"),
-        ((completed(0), completed(0)), None, "clips: one result each, in order"),
-        ((completed(0), not_run(1)), None, "clips: NOT_RUN are those after"),
-        ((not_run(0), completed(1)), failure("DISK_FULL"), "clips: NOT_RUN are those after"),
-        ((failed(0), not_run(1), failed(2)), failure("DISK_FULL"), "clips: NOT_RUN are those after"),
+        ((completed(1),), None, "clips: one result for each clip, in order"),
+        ((completed(1), completed(0)), None, "clips: one result for each clip, in order"),
+        ((completed(0), completed(0)), None, "clips: one result for each clip, in order"),
+        ((completed(0), not_run(1)), None, "clips: exactly those after the clip where the job stopped are NOT_RUN"),
+        (
+            (not_run(0), completed(1)),
+            failure("DISK_FULL"),
+            "clips: exactly those after the clip where the job stopped are NOT_RUN",
+        ),
+        (
+            (failed(0), not_run(1), failed(2)),
+            failure("DISK_FULL"),
+            "clips: exactly those after the clip where the job stopped are NOT_RUN",
+        ),
     ],
 )
 def test_what_no_job_can_come_to(clips: tuple[results.AnyClip, ...], stopped: Failure | None, why: str) -> None:
@@ -94,7 +102,7 @@ def test_what_no_job_can_come_to(clips: tuple[results.AnyClip, ...], stopped: Fa
 @pytest.mark.parametrize(
     ("path", "value", "why"),
     [
-        ("status", "COMPLETED", "status: COMPLETED is every clip completed"),
+        ("status", "COMPLETED", "status: it is COMPLETED exactly if every clip is"),
         ("status", "DONE", "status: "),
         ("attempt", 0, "attempt: "),
         ("job_id", "A" * 64, "job_id: "),

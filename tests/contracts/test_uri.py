@@ -61,9 +61,9 @@ def test_the_file_that_a_uri_names(uri: str, path: str) -> None:
         ("file://user:SECRET@host/x", "another machine"),
         ("file:///a?b", "%3F"),
         ("file:///a#b", "%23"),
-        ("file:///a%00b", "no full path"),
+        ("file:///a%00b", "not a full path"),
         ("file:///a%ffb", "UTF-8"),
-        ("file://localhost", "no full path"),
+        ("file://localhost", "not a full path"),
     ],
 )
 def test_a_uri_that_names_no_file_of_this_machine(uri: str, why: str) -> None:

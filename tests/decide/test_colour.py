@@ -8,8 +8,9 @@ from proxx.contracts.errors import SourceUnsupported
 from proxx.contracts.profile import ProfileSpec
 from proxx.contracts.recipe import Colour as Decided
 from proxx.decide.colour import HDR_SIDE_DATA, decide_colour
+from proxx.decide.notes import NoteKind
 from proxx.ffmpeg.streams import StreamColour
-from tests.support.facts import BT709, UNTAGGED, frame, profile, video
+from tests.support.facts import BT709, UNTAGGED, frame, kinds, profile, video
 
 PRORES = profile()
 DNXHR = profile(
@@ -32,7 +33,7 @@ def test_a_tagged_source_is_what_it_says() -> None:
     decision = decide_colour(PRORES, video(), frame())
     assert words(decision.source) == words(decision.proxy) == ("tv", "bt709", "bt709", "bt709")
     assert {value.origin for value in (decision.source.range, decision.source.matrix)} == {"tagged"}
-    assert decision.said == ()
+    assert decision.notes == ()
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_untagged_is_assumed_by_size_and_said(size: tuple[int, int], matrix: str
     decision = decide_colour(PRORES, video(colour=UNTAGGED), frame(*size, colour=UNTAGGED))
     assert words(decision.proxy) == ("tv", matrix, primaries, "bt709")
     assert decision.source.matrix.origin == decision.proxy.primaries.origin == "assumed"
-    assert "colour assumed" in decision.said[0]
+    assert decision.notes[0].kind is NoteKind.COLOUR_ASSUMED and "colour assumed" in decision.notes[0].text
 
 
 def test_what_is_missing_follows_what_is_tagged() -> None:
@@ -78,7 +79,7 @@ def test_dnxhr_is_always_converted_to_bt709() -> None:
     pal = tagged("smpte170m", "bt470bg", "bt709")
     decision = decide_colour(DNXHR, video(colour=pal), frame(720, 576, colour=pal))
     assert words(decision.proxy) == ("tv", "bt709", "bt709", "bt709")
-    assert any("converted" in text for text in decision.said)
+    assert NoteKind.COLOUR_CONVERTED in kinds(decision.notes)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_hdr_is_kept_in_ten_bits_and_refused_elsewhere(transfer: str) -> None:
     picture = frame(colour=hdr, pixel_format="yuv420p10le")
     decision = decide_colour(PRORES, video(colour=hdr), picture)
     assert words(decision.proxy) == ("tv", "bt2020nc", "bt2020", transfer)
-    assert any("not tone-mapped" in text for text in decision.said)
+    assert NoteKind.HDR_KEPT in kinds(decision.notes)
     for other in (DNXHR, H264, profile(colour={"hdr": "refuse"})):
         with pytest.raises(SourceUnsupported, match="HDR"):
             decide_colour(other, video(colour=hdr), picture)
@@ -114,7 +115,7 @@ def test_mastering_metadata_is_kept_or_dropped_by_the_profile(rule: str, kept: t
     stream = video(colour=hdr, side_data={HDR_SIDE_DATA[0]: {}})
     decision = decide_colour(profile(colour={"hdr": rule}), stream, frame(colour=hdr))
     assert (decision.hdr, decision.side_data) == (rule, kept)
-    assert any("not carried over" in text for text in decision.said) == (rule == "drop")
+    assert (NoteKind.HDR_METADATA_DROPPED in kinds(decision.notes)) == (rule == "drop")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from proxx.contracts.errors import TimecodeMismatch
 from proxx.contracts.measures import Rate
 from proxx.contracts.profile import ProfileSpec
 from proxx.decide.names import NamesDecision, decide_names
+from proxx.decide.notes import NoteKind
 from proxx.ffmpeg.command import proxy_label
 from proxx.ffmpeg.streams import Stream, VideoStream
 from tests.support.facts import audio, clock, probed, profile, video
@@ -90,7 +91,8 @@ def test_fifty_counted_at_twenty_five_names_the_same_instant_at_fifty() -> None:
     decision = decide(tagged, clock(1, "01:00:00:12", Fraction(25)), rate=R50)
     assert (str(decision.timecode.rate), decision.timecode.start_frame) == ("25", 90012)
     assert decision.expected_timecode == 180024
-    assert "counted at 25" in decision.said[0]
+    (note,) = decision.notes
+    assert note.kind is NoteKind.TIMECODE_RECOUNTED and "counted at 25" in note.text
 
 
 def test_drop_frame_is_counted_on_at_twice_the_rate_and_at_half() -> None:
@@ -103,7 +105,7 @@ def test_drop_frame_is_counted_on_at_twice_the_rate_and_at_half() -> None:
 def test_a_clock_that_counts_alike_at_a_hair_of_the_rate_is_the_pictures() -> None:
     tagged = video(tags={"timecode": "01:00:00:00"})
     decision = decide(tagged, clock(1, "01:00:00:00", Fraction(24)), rate=FILM)
-    assert (decision.expected_timecode, decision.said) == (86400, ())
+    assert (decision.expected_timecode, decision.notes) == (86400, ())
 
 
 def test_another_count_keeps_hours_minutes_and_seconds() -> None:
@@ -121,7 +123,7 @@ def test_no_timecode_is_absent_not_zero_unless_profile_or_container_say_so() -> 
     assert (zero.expected_timecode, zero.timecode.origin) == (0, "profile zero")
     mxf = decide(video(), by=MXF)
     assert (mxf.expected_timecode, mxf.timecode.origin) == (0, "mxf zero")
-    assert "MXF" in mxf.said[0]
+    assert mxf.notes[0].kind is NoteKind.TIMECODE_ADDED and "MXF" in mxf.notes[0].text
 
 
 def test_the_reel_is_read_from_where_cameras_write_it() -> None:
@@ -138,9 +140,9 @@ def test_a_reel_that_cannot_be_carried_is_said() -> None:
     tagged = video(tags={"timecode": "01:00:00:00", "reel_name": "A001"})
     mp4 = decide(tagged, by=MP4)
     assert mp4.expected_reel is None and mp4.names.reel.value == "A001"
-    assert "MP4" in mp4.said[0]
+    assert mp4.notes[0].kind is NoteKind.REEL_NOT_CARRIED and "MP4" in mp4.notes[0].text
     bare = decide(video(tags={"reel_name": "A001"}))
-    assert bare.expected_reel is None and "timecode" in bare.said[0]
+    assert bare.expected_reel is None and "timecode" in bare.notes[0].text
 
 
 def test_tape_roll_and_clip_names_are_recorded() -> None:

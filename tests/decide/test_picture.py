@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from proxx.contracts.errors import NoVideo, SourceUnsupported
 from proxx.contracts.measures import Size
 from proxx.contracts.profile import SizeRule
+from proxx.decide.notes import NoteKind
 from proxx.decide.picture import decide_pick, decide_picture, decide_size, pick_video
-from tests.support.facts import DECODERS, audio, frame, probed, profile, video
+from tests.support.facts import DECODERS, audio, frame, kinds, probed, profile, video
 
 
 def rule(mode: str, **values: int) -> SizeRule:
@@ -46,7 +47,7 @@ def test_a_codec_the_toolchain_cannot_decode_names_the_way_on() -> None:
 def test_spatial_video_gives_its_base_view() -> None:
     stream = video(codec="hevc", side_data={"Stereo 3D": {}})
     assert decide_pick(stream, DECODERS).view == "base"
-    assert any("base view" in text for text in decide_picture(profile(), stream, frame()).said)
+    assert NoteKind.BASE_VIEW_ONLY in kinds(decide_picture(profile(), stream, frame()).notes)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_no_size_is_odd_or_enlarged(width: int, height: int, interlaced: bool, m
 def test_rotation_is_applied_and_said(turn: int, size: str) -> None:
     decision = decide_picture(profile(), video(rotation=turn), frame())
     assert (decision.rotation, str(decision.size)) == (turn, size)
-    assert any("rotation applied" in text for text in decision.said) == bool(turn)
+    assert (NoteKind.ROTATED in kinds(decision.notes)) == bool(turn)
 
 
 def test_pixels_that_are_not_square_stay_so_and_turn_with_the_picture() -> None:
@@ -115,7 +116,7 @@ def test_mxf_has_square_pixels_only(size: tuple[int, int], sar: Fraction, turn: 
     mxf = profile(container="mxf", reel={"carried": "global"}, audio={"mode": "mono", "rate": 48000})
     decision = decide_picture(mxf, video(sar=sar, rotation=turn), frame(*size))
     assert (str(decision.size), str(decision.sar)) == (expected, "1:1")
-    assert any("square" in text for text in decision.said) == (sar != 1)
+    assert (NoteKind.PIXELS_SQUARED in kinds(decision.notes)) == (sar != 1)
 
 
 @pytest.mark.parametrize("odd", [{"mirrored": True}, {"rotation": None}])
@@ -141,7 +142,7 @@ def test_fields_are_kept_or_refused_where_the_profile_says_so() -> None:
     assert kept.stays_interlaced and str(kept.size) == "720x484"
     with pytest.raises(SourceUnsupported, match="interlaced"):
         decide_picture(profile(fields="refuse"), video(field_order="tt"), frame())
-    with pytest.raises(SourceUnsupported, match="turned"):
+    with pytest.raises(SourceUnsupported, match="rotated"):
         decide_picture(profile(fields="keep"), video(field_order="tt", rotation=90), frame())
 
 
@@ -154,4 +155,4 @@ def test_a_proxy_smaller_than_its_codec_takes_is_refused() -> None:
 def test_the_clean_aperture_is_not_applied_and_said() -> None:
     decision = decide_picture(profile(), video(side_data={"Frame Cropping": {"crop_top": "9"}}), frame())
     assert str(decision.size) == "1920x1080"
-    assert any("clean aperture" in text for text in decision.said)
+    assert NoteKind.APERTURE_NOT_APPLIED in kinds(decision.notes)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from proxx.contracts.errors import SourceUnsupported
 from proxx.contracts.measures import STANDARD_RATES, Rate
+from proxx.decide.notes import NoteKind
 from proxx.decide.rate import conformed_frames, decide_rate
 from proxx.ffmpeg.probe import packet_table, probe
 from proxx.ffmpeg.streams import VideoPackets
@@ -23,7 +24,7 @@ def test_even_frames_at_a_standard_rate_pass_through(rate: Rate) -> None:
     table = pictures([n * rate.den for n in range(50)], time_base=Fraction(1, rate.num))
     decision = decide_rate(profile(), video(nominal_rate=rate.fraction, average_rate=rate.fraction), table)
     assert (decision.conform.mode, decision.conform.rate, decision.output_frames) == ("none", rate, 50)
-    assert decision.said == ()
+    assert decision.notes == ()
 
 
 def test_time_stamps_rounded_to_a_coarse_clock_are_put_on_the_grid_and_all_kept() -> None:
@@ -57,7 +58,8 @@ def test_a_dropped_frame_makes_a_clip_variable_and_the_named_rate_holds() -> Non
     table = pictures(pts, time_base=Fraction(1, 30))
     decision = decide_rate(profile(), video(nominal_rate=Fraction(30), average_rate=Fraction(2970, 100)), table)
     assert (decision.conform.mode, str(decision.conform.rate), decision.output_frames) == ("cfr", "30", 100)
-    assert "conformed" in decision.said[0]
+    (note,) = decision.notes
+    assert note.kind is NoteKind.CONFORMED and "conformed" in note.text
 
 
 def test_a_meaningless_rate_gives_way_to_the_median_distance_never_to_the_average() -> None:
@@ -75,7 +77,7 @@ def test_below_all_standard_rates_the_lowest_is_the_nearest() -> None:
 
 
 def test_a_rate_the_profile_does_not_write_is_refused() -> None:
-    with pytest.raises(SourceUnsupported, match="none that profile sample writes"):
+    with pytest.raises(SourceUnsupported, match="Profile sample does not write its frame rate"):
         decide_rate(profile(rates=("24", "30")), video(), pictures())
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from proxx.contracts.measures import STANDARD_RATES, Rate
 from proxx.contracts.profile import ProfileSpec
+from proxx.decide.notes import NoteKind
 from proxx.decide.sound import PictureSpan, SoundDecision, decide_sound, layout_of
 from proxx.ffmpeg.streams import AudioStream
 from tests.support.facts import DECODERS, audio, pictures, probed, profile, sounds, video
@@ -114,14 +115,16 @@ def test_the_offset_follows_the_rate_of_the_proxy() -> None:
 
 
 def test_sound_that_is_missing_under_the_picture_is_said() -> None:
-    assert decide(audio(1), samples=48000).said == ()
-    assert decide(audio(1), samples=48000 - 1920).said == ()  # one frame
-    (said,) = decide(audio(1), samples=24000).said
-    assert said == "sound of stream 1 ends 24000 samples (13 frames) before the picture: silence is put there"
+    assert decide(audio(1), samples=48000).notes == ()
+    assert decide(audio(1), samples=48000 - 1920).notes == ()  # one frame
+    (note,) = decide(audio(1), samples=24000).notes
+    assert note.kind is NoteKind.SILENCE_ADDED
+    assert note.text == "sound of stream 1 ends 24000 samples (13 frames) before the picture: silence is put there"
 
 
 def test_gaps_are_said() -> None:
-    assert "3 gaps" in decide(audio(), gaps=3).said[0]
+    (note,) = decide(audio(), gaps=3).notes
+    assert note.kind is NoteKind.SOUND_GAPS_CLOSED and "3 gaps" in note.text
 
 
 @given(st.integers(1, 10**7), st.sampled_from(STANDARD_RATES), st.sampled_from([8000, 44100, 48000, 96000]))

@@ -17,7 +17,7 @@ import pytest
 
 from proxx.contracts.canonical import Json, read_json
 from proxx.contracts.error_bases import EnvironmentFailure, Refusal
-from proxx.contracts.event import canonical_log, this_worker
+from proxx.contracts.event import this_worker
 from proxx.contracts.job import JobSpec
 from proxx.contracts.result import ExecutionResult, result_core
 from proxx.s3.transport import Transport, TransportTiming
@@ -31,6 +31,7 @@ from proxx.store.status import job_status
 from tests.objects.rules import Action, Answer, Cut, Drip, LoseAnswer, Reset, Stall, StallAnswer
 from tests.storage.conftest import Way
 from tests.storage.running import run
+from tests.support.results import canonical_log
 
 FAULTS: Final[Mapping[str, Action]] = {
     "reset": Reset(),

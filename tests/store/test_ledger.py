@@ -15,7 +15,6 @@ from proxx.contracts.errors import LedgerFailed, LockLost, StoreDamaged, StoreRe
 from proxx.contracts.event import (
     Event,
     Worker,
-    canonical_log,
     event_bytes,
     make_event,
     parse_event,
@@ -39,6 +38,7 @@ from proxx.store.file import FileStore
 from proxx.store.ledger import Ledger
 from tests.objects.around import Around
 from tests.objects.kinds import NewStore
+from tests.support.results import canonical_log
 
 JOB = "ab" * 32
 WORKER = Worker(host="cart-2", pid=7, user="dit", name="night")
