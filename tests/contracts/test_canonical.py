@@ -1,4 +1,4 @@
-"""The one byte form: RFC 8785's own examples, and the refusal of what has no one form."""
+"""Canonical JSON: the examples of RFC 8785, and the refusal of values without a canonical form."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ REFUSED: list[tuple[bytes, str]] = [
 
 
 @pytest.mark.parametrize(("text", "why"), REFUSED, ids=range(len(REFUSED)))
-def test_what_has_no_one_form_is_not_read(text: bytes, why: str) -> None:
+def test_a_value_without_a_canonical_form_is_not_read(text: bytes, why: str) -> None:
     with pytest.raises(NotCanonical) as caught:
         read_json(text)
     assert why in str(caught.value)
@@ -81,17 +81,17 @@ def test_what_has_no_one_form_is_not_read(text: bytes, why: str) -> None:
     [1.0, [0.5], {"a": (float("nan"),)}, {1: 2}, {"a": {None: 1}}, LARGEST + 1, -LARGEST - 1, "\ud800", {"\ud800": 1},
      b"bytes", {1}, MappingProxyType({"a": 1.5})],
 )  # fmt: skip
-def test_what_has_no_one_form_is_not_written(value: Json) -> None:
+def test_a_value_without_a_canonical_form_is_not_written(value: Json) -> None:
     for form in (canonical_bytes, pretty_bytes):
         with pytest.raises(NotCanonical):
             form(value)
 
 
-def test_the_form_for_people_keeps_the_order_and_the_letters() -> None:
+def test_the_file_form_keeps_key_order_and_letters() -> None:
     assert pretty_bytes({"b": "é\n", "a": [1]}) == '{\n  "b": "é\\n",\n  "a": [\n    1\n  ]\n}\n'.encode()
 
 
-def test_tuples_and_lists_are_one() -> None:
+def test_tuples_and_lists_have_the_same_form() -> None:
     assert canonical_bytes((1, ("a",))) == canonical_bytes([1, ["a"]]) == b'[1,["a"]]'
 
 

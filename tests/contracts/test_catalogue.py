@@ -1,4 +1,4 @@
-"""The built-in profiles: which there are, and what every one of them promises."""
+"""The built-in profiles: their names, and what holds for each of them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ PROFILES: Final = [find_profile(name) for name in NAMES]
 each = pytest.mark.parametrize("profile", PROFILES, ids=NAMES)
 
 
-def test_the_catalogue_is_this() -> None:
+def test_the_catalogue_has_these_profiles() -> None:
     assert catalogue() == NAMES
 
 
 @each
-def test_a_profile_is_called_as_its_file(profile: ProfileSpec) -> None:
+def test_a_profile_has_the_name_of_its_file(profile: ProfileSpec) -> None:
     assert profile.name in NAMES
 
 
 @each
-def test_prores_is_by_the_fast_encoder_unless_named_otherwise(profile: ProfileSpec) -> None:
+def test_prores_uses_the_fast_encoder_unless_the_name_says_otherwise(profile: ProfileSpec) -> None:
     if profile.video.codec == "prores":
         assert profile.video.encoder == ("prores_ks" if "_ks_" in profile.name else "prores_aw")
 
@@ -66,7 +66,7 @@ def test_scaling_is_exact(profile: ProfileSpec) -> None:
     assert {"accurate_rnd", "bitexact"} <= set(profile.video.scaler.split("+"))
 
 
-def test_the_mxf_is_one_for_linking() -> None:
+def test_the_mxf_profile_can_be_linked_to() -> None:
     mxf = find_profile("dnxhr_lb_mxf")
     assert (mxf.container, mxf.audio.mode, mxf.audio.rate, mxf.reel.carried) == ("mxf", "mono", 48000, "global")
     assert "120000/1001" not in mxf.rates, "ffmpeg writes it as 120"

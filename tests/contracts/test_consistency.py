@@ -1,4 +1,4 @@
-"""A spec sealed by other hands: what no command can be made of is refused by its field, before anything is begun."""
+"""A spec sealed by other means: contradictions that allow no command are refused with their field."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def said(*changes: tuple[str, object]) -> str:
     ],
 )
 @pytest.mark.clause("F2")
-def test_what_does_not_fit_is_refused_by_its_field(path: str, value: object, why: str) -> None:
+def test_a_contradiction_is_refused_with_its_field(path: str, value: object, why: str) -> None:
     assert why in said((path, value))
 
 
@@ -78,15 +78,15 @@ def test_a_reel_needs_a_profile_that_carries_one() -> None:
     )
 
 
-def test_a_profile_without_sound_takes_none() -> None:
+def test_a_profile_without_sound_allows_no_tracks() -> None:
     assert "clips[0].recipe.audio: SPEC_INVALID: profile sample has no sound" in said(("profile.audio.mode", "none"))
 
 
-def test_two_outputs_of_a_clip_are_refused_and_not_left_unmade() -> None:
+def test_two_outputs_of_a_clip_are_refused() -> None:
     other = PLAIN["clips"][1]["outputs"][0] | {"uri": "/proxies/second.mov"}
     with pytest.raises(ValidationError, match="outputs: this version makes one file a clip"):
         said(("clips[1].outputs[1]", other))
 
 
-def test_what_creation_decides_fits() -> None:
+def test_the_decisions_of_creation_are_consistent() -> None:
     assert said() == "it fits"

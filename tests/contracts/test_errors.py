@@ -128,12 +128,12 @@ def test_every_failure_is_of_one_family() -> None:
         assert [issubclass(kind, family) for family in families].count(True) == 1, kind
 
 
-def test_what_can_happen_while_a_clip_is_made_is_no_refusal() -> None:
+def test_toolchain_failures_are_not_refusals() -> None:
     of_environment = {kind for kind in OUTCOMES if issubclass(kind, EnvironmentFailure)}
     assert of_environment == {ToolchainMismatch, ToolchainMissing}
 
 
-def test_a_comparison_is_no_invalid_input() -> None:
+def test_a_failed_comparison_is_not_invalid_input() -> None:
     compared = {kind for kind in OUTCOMES if issubclass(kind, ComparisonFailed)}
     assert compared == {VerifyMismatch, ReproduceMismatch, ReproduceIncomplete, WouldNotRelink}
     assert not any(issubclass(kind, Refusal) for kind in compared)

@@ -1,4 +1,4 @@
-"""Rates, ratios, sizes, and timecode: what is legal, against labels known from the standard."""
+"""Rates, ratios, sizes and timecode: which labels are legal, by labels known from the standard."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_fraction_has_one_form(kind: type[Rate | Ratio], num: int, den: int) -
         kind(num=num, den=den)
 
 
-def test_values_read_well() -> None:
+def test_values_have_readable_text() -> None:
     assert [str(value) for value in (R23, R25, Ratio(num=4, den=3), Size(width=1920, height=1080))] == [
         "24000/1001", "25", "4:3", "1920x1080",
     ]  # fmt: skip
@@ -64,7 +64,7 @@ def test_values_read_well() -> None:
         (Fraction(90000), None),
     ],
 )
-def test_a_rate_snaps_only_when_it_is_meant(measured: Fraction, rate: str | None) -> None:
+def test_only_a_rate_close_to_a_standard_rate_snaps_to_it(measured: Fraction, rate: str | None) -> None:
     snapped = nearest_standard_rate(measured)
     assert (str(snapped) if snapped else None) == rate
 
@@ -88,13 +88,13 @@ KNOWN = [
 
 
 @pytest.mark.parametrize(("label", "rate", "number"), KNOWN)
-def test_known_labels(label: str, rate: Rate, number: int) -> None:
+def test_known_labels_give_their_frame_number(label: str, rate: Rate, number: int) -> None:
     assert parse_timecode(label, rate) == (number, ";" in label)
     assert timecode_label(number, rate, ";" in label) == label
 
 
 @pytest.mark.parametrize("mark", [";", ".", ","])
-def test_all_marks_of_drop_frame(mark: str) -> None:
+def test_every_separator_of_drop_frame_is_accepted(mark: str) -> None:
     assert parse_timecode(f"01:00:00{mark}00", R29) == (107892, True)
 
 
@@ -127,12 +127,12 @@ def test_all_marks_of_drop_frame(mark: str) -> None:
         ("", R25, "is not a timecode"),
     ],
 )
-def test_illegal_labels(label: str, rate: Rate, why: str) -> None:
+def test_an_illegal_label_is_refused(label: str, rate: Rate, why: str) -> None:
     with pytest.raises(IllegalTimecode, match=why):
         parse_timecode(label, rate)
 
 
-def test_past_midnight_it_starts_again() -> None:
+def test_labels_restart_after_midnight() -> None:
     assert timecode_label(2160000, R25, False) == "00:00:00:00"
     assert timecode_label(2160001, R25, False) == "00:00:00:01"
     assert timecode_label(2589408, R29, True) == "00:00:00;00"

@@ -1,4 +1,4 @@
-"""The parts of a clip: decisions that contradict themselves are refused by their path."""
+"""The parts of a clip: contradictions are refused with their path."""
 
 from __future__ import annotations
 
@@ -95,9 +95,9 @@ def test_contradictions_name_their_place(path: str, value: object, why: str) -> 
         ("source.files[0].size", 0),
     ],
 )
-def test_what_may_be(path: str, value: object) -> None:
+def test_allowed_values_are_accepted(path: str, value: object) -> None:
     assert said(path, value) == ""
 
 
-def test_an_in_point_is_called_in() -> None:
+def test_an_in_point_is_written_as_in() -> None:
     assert FrameRange.model_validate_json('{"in": 1, "out": 5}').to_json() == {"in": 1, "out": 5}

@@ -1,4 +1,4 @@
-"""decide_clip: the parts put together, whole sources told from damaged ones, and nothing left to chance."""
+"""decide_clip: the decisions together, and the refusal of damaged and uncertain sources."""
 
 from __future__ import annotations
 
@@ -111,19 +111,19 @@ def test_fields_of_a_variable_rate_cannot_be_kept() -> None:
         (facts(video(tags={"timecode": "99:00:00:00"})), "TIMECODE_MISMATCH"),
     ],
 )  # fmt: skip
-def test_what_is_not_whole_or_not_known_is_refused(found: SourceFacts, code: str) -> None:
+def test_a_damaged_or_uncertain_source_is_refused(found: SourceFacts, code: str) -> None:
     failure = refused(found)
     assert failure.code == code
     assert failure.message.endswith(".")
     assert "log" not in failure.remedy.split(), "creation has no log"
 
 
-def test_within_a_frame_is_whole() -> None:
+def test_a_difference_of_one_frame_is_accepted() -> None:
     assert decided(facts(video(duration_ts=26))).clip.expect.frames == 25
     assert decided(facts(video(), audio(1, duration_ts=48000 + 4000))).clip.expect.samples == (48000,)
 
 
-def test_accepted_damage_is_frozen_with_one_decode_thread() -> None:
+def test_accepted_damage_is_decoded_by_one_thread() -> None:
     found = facts(video(declared_packets=30), pictures=pictures(corrupt=2))
     decision = decided(found, accept=True)
     recipe = decision.clip.recipe
@@ -136,7 +136,7 @@ def test_damage_in_hevc_is_never_accepted() -> None:
     assert refused(facts(video(codec="hevc")), accept=True).code == "SOURCE_UNSUPPORTED"
 
 
-def test_no_sound_is_no_tracks() -> None:
+def test_a_source_without_sound_has_no_tracks() -> None:
     clip = decided(facts(video())).clip
     assert (clip.recipe.audio, clip.expect.samples, clip.outputs[0].tracks) == ((), (), ())
 
@@ -149,7 +149,7 @@ def test_no_sound_is_no_tracks() -> None:
     st.integers(0, 8),
     st.sampled_from([None, "mono", "stereo", "5.1(side)"]),
 )
-def test_whatever_is_decided_makes_a_command(
+def test_every_decision_gives_a_command(
     width: int, height: int, turn: int, order: str | None, tracks: int, layout: str | None
 ) -> None:
     streams = [audio(n + 1, channels={"mono": 1, "5.1(side)": 6}.get(layout or "", 2), layout=layout)

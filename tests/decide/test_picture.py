@@ -1,4 +1,4 @@
-"""decide_picture: which stream, turned how, of what size, with fields or without."""
+"""decide_picture: stream, rotation, size and fields."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_the_first_default_track_is_the_picture() -> None:
     assert pick_video(probed(video(0), video(1))).index == 0
 
 
-def test_cover_art_is_no_picture() -> None:
+def test_cover_art_is_not_picked() -> None:
     cover = video(0, dispositions=frozenset({"default", "attached_pic"}))
     assert pick_video(probed(cover, video(3))).index == 3
     with pytest.raises(NoVideo):
         pick_video(probed(cover, audio()))
 
 
-def test_a_codec_the_toolchain_cannot_decode_names_the_way_on() -> None:
+def test_an_undecodable_codec_is_refused_with_a_suggestion() -> None:
     with pytest.raises(SourceUnsupported, match=r"av1.*--toolchain full"):
         decide_pick(video(codec="av1"), DECODERS)
 
@@ -64,7 +64,7 @@ def test_spatial_video_gives_its_base_view() -> None:
         (rule("divide", n=16), (16, 16), "2x2"),
     ],
 )
-def test_sizes(which: SizeRule, source: tuple[int, int], expected: str) -> None:
+def test_the_size_follows_the_rule(which: SizeRule, source: tuple[int, int], expected: str) -> None:
     assert sizes(which, *source) == (expected, expected)
 
 
@@ -89,7 +89,7 @@ def test_no_size_is_odd_or_enlarged(width: int, height: int, interlaced: bool, m
 @pytest.mark.parametrize(
     ("turn", "size"), [(0, "1920x1080"), (90, "1080x1920"), (180, "1920x1080"), (270, "1080x1920")]
 )
-def test_rotation_is_applied_and_said(turn: int, size: str) -> None:
+def test_rotation_is_applied_and_noted(turn: int, size: str) -> None:
     decision = decide_picture(profile(), video(rotation=turn), frame())
     assert (decision.rotation, str(decision.size)) == (turn, size)
     assert (NoteKind.ROTATED in kinds(decision.notes)) == bool(turn)
@@ -120,13 +120,13 @@ def test_mxf_has_square_pixels_only(size: tuple[int, int], sar: Fraction, turn: 
 
 
 @pytest.mark.parametrize("odd", [{"mirrored": True}, {"rotation": None}])
-def test_turns_nobody_makes_are_refused(odd: dict[str, Any]) -> None:
+def test_unsupported_rotations_are_refused(odd: dict[str, Any]) -> None:
     with pytest.raises(SourceUnsupported):
         decide_picture(profile(), video(**odd), frame())
 
 
 @pytest.mark.parametrize(("stored", "shown"), [("tt", "tt"), ("tb", "tt"), ("bb", "bb"), ("bt", "bb")])
-def test_field_order_is_by_the_field_shown_first(stored: str, shown: str) -> None:
+def test_field_order_is_that_of_display(stored: str, shown: str) -> None:
     decision = decide_picture(profile(), video(field_order=stored), frame())
     assert (decision.field_order, decision.deinterlace, decision.stays_interlaced) == (shown, True, False)
 
@@ -137,7 +137,7 @@ def test_the_decoded_picture_outranks_the_container() -> None:
     assert decide_picture(profile(), video(field_order=None), fields).field_order == "bb"
 
 
-def test_fields_are_kept_or_refused_where_the_profile_says_so() -> None:
+def test_fields_are_kept_or_refused_by_the_profile() -> None:
     kept = decide_picture(profile(fields="keep"), video(field_order="tt", height=486), frame(720, 486))
     assert kept.stays_interlaced and str(kept.size) == "720x484"
     with pytest.raises(SourceUnsupported, match="interlaced"):
@@ -146,13 +146,13 @@ def test_fields_are_kept_or_refused_where_the_profile_says_so() -> None:
         decide_picture(profile(fields="keep"), video(field_order="tt", rotation=90), frame())
 
 
-def test_a_proxy_smaller_than_its_codec_takes_is_refused() -> None:
+def test_a_proxy_below_the_codecs_smallest_size_is_refused() -> None:
     small = profile(video={"smallest_width": 256, "smallest_height": 120}, size={"mode": "divide", "n": 4})
     with pytest.raises(SourceUnsupported, match="160x90"):
         decide_picture(small, video(), frame(640, 360))
 
 
-def test_the_clean_aperture_is_not_applied_and_said() -> None:
+def test_a_clean_aperture_is_not_applied_and_noted() -> None:
     decision = decide_picture(profile(), video(side_data={"Frame Cropping": {"crop_top": "9"}}), frame())
     assert str(decision.size) == "1920x1080"
     assert NoteKind.APERTURE_NOT_APPLIED in kinds(decision.notes)

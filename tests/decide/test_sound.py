@@ -55,7 +55,7 @@ def test_unlabelled_channels_stay_discrete() -> None:
     assert layout_of(audio(channels=4, layout="ambisonic 1")) == ("discrete", ())
 
 
-def test_each_channel_becomes_a_track_where_the_profile_says_so() -> None:
+def test_each_channel_becomes_a_track_if_the_profile_requires_it() -> None:
     decision = decide(audio(1, channels=6, layout="5.1"), by=MONO)
     assert channels(decision) == [[(1, n)] for n in range(6)]
     assert {track.layout for track in decision.tracks} == {"mono"}
@@ -75,7 +75,7 @@ def test_decoders_are_named_and_the_same_on_every_cpu(codec: str, decoder: str) 
     assert decide(audio(codec=codec)).decoders[0].decoder == decoder
 
 
-def test_what_the_fixed_decoder_does_not_read_goes_to_the_other() -> None:
+def test_a_profile_the_fixed_decoder_lacks_uses_the_other_decoder() -> None:
     assert decide(audio(codec="aac", profile="xHE-AAC")).decoders[0].decoder == "aac"
 
 
@@ -87,13 +87,13 @@ def test_what_the_fixed_decoder_does_not_read_goes_to_the_other() -> None:
         ({"channels": 0}, "no channels"),
     ],
 )
-def test_what_cannot_be_decoded_is_left_out_with_the_reason(odd: dict[str, Any], why: str) -> None:
+def test_undecodable_sound_is_excluded_with_the_reason(odd: dict[str, Any], why: str) -> None:
     decision = decide(audio(1, **odd), audio(2))
     assert [track.map[0].stream for track in decision.tracks] == [2]
     assert [(item.index, why in item.reason) for item in decision.excluded] == [(1, True)]
 
 
-def test_a_profile_without_sound_says_so_for_each_track() -> None:
+def test_a_profile_without_sound_excludes_each_track() -> None:
     decision = decide(audio(1), audio(2), by=profile(audio={"mode": "none"}))
     assert decision.tracks == () and len(decision.excluded) == 2
 
@@ -114,7 +114,7 @@ def test_the_offset_follows_the_rate_of_the_proxy() -> None:
     assert decide_sound(profile(), found, pictures(), table, SECOND, DECODERS).offsets == (22050,)
 
 
-def test_sound_that_is_missing_under_the_picture_is_said() -> None:
+def test_silence_under_the_picture_is_noted() -> None:
     assert decide(audio(1), samples=48000).notes == ()
     assert decide(audio(1), samples=48000 - 1920).notes == ()  # one frame
     (note,) = decide(audio(1), samples=24000).notes
@@ -122,7 +122,7 @@ def test_sound_that_is_missing_under_the_picture_is_said() -> None:
     assert note.text == "sound of stream 1 ends 24000 samples (13 frames) before the picture: silence is put there"
 
 
-def test_gaps_are_said() -> None:
+def test_gaps_are_noted() -> None:
     (note,) = decide(audio(), gaps=3).notes
     assert note.kind is NoteKind.SOUND_GAPS_CLOSED and "3 gaps" in note.text
 

@@ -336,11 +336,6 @@ def test_the_canonical_log_does_not_depend_on_who_and_when(new_store: NewStore) 
     assert logs[0][0] == {"schema": "proxx.event/1", "number": 1, "type": "lock.acquired", "data": {"attempt": 1}}
 
 
-def test_a_canonical_log_with_a_gap_is_none() -> None:
-    with pytest.raises(StoreDamaged, match="event 2 is missing from the log: 3 is in its place"):
-        canonical_log((made(1, "lock.acquired"), made(3, "unlocked")))
-
-
 def test_ours_is_what_an_attempt_of_this_job_announced(store: Store) -> None:
     for attempt, sha in ((1, "1"), (2, "2")):
         mine = pen(store, attempt)

@@ -1,4 +1,4 @@
-"""Results for tests: one of each kind of clip, in jobs that completed, failed, and stopped."""
+"""Results for tests: one of each kind of clip, in jobs that completed, failed and stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contract values for tests: a whole small job, made without any file."""
+"""Contract values for tests: a complete small job that needs no files."""
 
 from __future__ import annotations
 
