@@ -9,8 +9,8 @@ import pytest
 
 from proxx.contracts.canonical import LARGEST, Json, NotCanonical, canonical_bytes, pretty_bytes, read_json
 
-# From RFC 8785: section 3.2.3 (sorting), and the sample files its reference implementations share, as far as they
-# hold no fraction, which contracts do not.
+# From RFC 8785: section 3.2.3 (sorting), and the sample files that its reference implementations share, without those
+# that have fractions, because contracts have none.
 VECTORS: list[tuple[str, str]] = [
     (
         r"""{"\u20ac":"Euro Sign","\r":"Carriage Return","\ufb33":"Hebrew Letter Dalet With Dagesh","1":"One",
@@ -68,12 +68,12 @@ REFUSED: list[tuple[bytes, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("text", "why"), REFUSED, ids=range(len(REFUSED)))
-def test_a_value_without_a_canonical_form_is_not_read(text: bytes, why: str) -> None:
+@pytest.mark.parametrize(("text", "reason"), REFUSED, ids=range(len(REFUSED)))
+def test_a_value_without_a_canonical_form_is_not_read(text: bytes, reason: str) -> None:
     with pytest.raises(NotCanonical) as caught:
         read_json(text)
-    assert why in str(caught.value)
-    assert len(str(caught.value)) < 200  # never the input itself
+    assert reason in str(caught.value)
+    assert len(str(caught.value)) < 200  # the input is not repeated
 
 
 @pytest.mark.parametrize(

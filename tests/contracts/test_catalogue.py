@@ -34,7 +34,7 @@ def test_prores_uses_the_fast_encoder_unless_the_name_says_otherwise(profile: Pr
 
 @each
 def test_the_cpu_level_is_avx2_spelled_out(profile: ProfileSpec) -> None:
-    """`avx2` alone switches nothing below it on."""
+    """`avx2` alone does not include the levels below it."""
     assert "+".join(profile.cpu_flags) == "mmx+mmxext+sse+sse2+sse3+ssse3+sse4.1+sse4.2+avx+fma3+avx2+bmi1+bmi2"
 
 
@@ -48,8 +48,8 @@ def test_only_prores_of_the_same_size_keeps_fields(profile: ProfileSpec) -> None
 def test_h264_is_made_by_one_thread_in_closed_groups_of_pictures(profile: ProfileSpec) -> None:
     if profile.video.codec != "h264":
         return
-    said = {option.name: option.value for option in profile.video.options}
-    inner = dict(pair.split("=") for pair in said["x264-params"].split(":"))
+    options = {option.name: option.value for option in profile.video.options}
+    inner = dict(pair.split("=") for pair in options["x264-params"].split(":"))
     assert profile.threads.encode == 1
     assert inner["keyint"] == inner["min-keyint"] == {"h264_intra_half": "1"}.get(profile.name, inner["keyint"])
     assert {key: inner[key] for key in ("scenecut", "open-gop", "bframes", "asm", "lookahead-threads")} == {

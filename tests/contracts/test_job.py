@@ -39,7 +39,7 @@ def turned(value: Plain) -> Plain:
 
 
 def other(value: Plain) -> Plain:
-    """A value of the same kind that is not this one."""
+    """Returns another value of the same kind."""
     match value:
         case bool():
             return not value
@@ -111,12 +111,12 @@ def test_an_edit_of_any_field_is_refused_with_its_path() -> None:
         data = pretty_bytes(edited(PLAIN, path, other(value_at(PLAIN, path))))
         with pytest.raises((SpecInvalid, SpecAltered)) as caught:
             read_spec(data)
-        said = [problem.path for problem in caught.value.problems]
-        if isinstance(caught.value, SpecAltered):  # it still fits: the sealed part it is in is named, and only that
-            (part,) = said
-            assert path.startswith(part), (path, said)
+        reported = [problem.path for problem in caught.value.problems]
+        if isinstance(caught.value, SpecAltered):  # still valid: only the sealed part is reported
+            (part,) = reported
+            assert path.startswith(part), (path, reported)
         else:
-            assert any(path.startswith(part) for part in said), (path, said)
+            assert any(path.startswith(part) for part in reported), (path, reported)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_every_altered_part_is_named(path: str, value: object, named: list[str])
 
 
 def test_an_edit_with_a_new_id_is_still_detected() -> None:
-    """Whoever edits a spec and its job_id would also have to make all seals anew: then it is another job."""
+    """An edit of the spec and its job_id does not match the seals; with new seals it is another job."""
     changed = edited(PLAIN, "clips[0].expect.frames", 24)
     whole = {key: value for key, value in changed.items() if key not in ("job_id", "seals")}
     changed["job_id"] = fingerprint("proxx.job/1", whole)
@@ -193,7 +193,7 @@ def test_other_data_is_not_a_spec(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "message"),
     [
         ("clips[1].outputs[0].uri", "/proxies/A000.mov", "two outputs would be one file: /proxies/A000.mov"),
         ("clips[1].outputs[0].uri", "/PROXIES/a000.MOV", "two outputs would be one file: /PROXIES/a000.MOV"),
@@ -208,10 +208,10 @@ def test_other_data_is_not_a_spec(data: bytes) -> None:
     ],
 )
 @pytest.mark.clause("A2")
-def test_an_impossible_job_is_refused(path: str, value: object, said: str) -> None:
+def test_an_impossible_job_is_refused(path: str, value: object, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         content(edited(CONTENT, path, value))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_one_source_may_have_two_proxies() -> None:

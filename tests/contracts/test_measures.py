@@ -99,7 +99,7 @@ def test_every_separator_of_drop_frame_is_accepted(mark: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "rate", "why"),
+    ("label", "rate", "reason"),
     [
         ("00:01:00;00", R29, "counting skips"),
         ("00:01:00;01", R29, "counting skips"),
@@ -127,8 +127,8 @@ def test_every_separator_of_drop_frame_is_accepted(mark: str) -> None:
         ("", R25, "is not a timecode"),
     ],
 )
-def test_an_illegal_label_is_refused(label: str, rate: Rate, why: str) -> None:
-    with pytest.raises(IllegalTimecode, match=why):
+def test_an_illegal_label_is_refused(label: str, rate: Rate, reason: str) -> None:
+    with pytest.raises(IllegalTimecode, match=reason):
         parse_timecode(label, rate)
 
 

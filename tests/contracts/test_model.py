@@ -52,7 +52,7 @@ def test_a_contract_is_frozen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "expected"),
     [
         ('"size": 1', '"size": "1"', "parts[0].size: Input should be a valid integer"),
         ('"size": 1', '"size": true', "parts[0].size: Input should be a valid integer"),
@@ -65,14 +65,14 @@ def test_a_contract_is_frozen() -> None:
         ('"name": "A"', '"name": null', "name: Input should be a valid string"),
     ],
 )
-def test_a_contract_is_strict_and_closed_and_reports_the_path(old: str, new: str, said: str) -> None:
-    assert [problem for problem in problems(GOOD.replace(old, new)) if problem.startswith(said)]
+def test_a_contract_is_strict_and_closed_and_reports_the_path(old: str, new: str, expected: str) -> None:
+    assert [problem for problem in problems(GOOD.replace(old, new)) if problem.startswith(expected)]
 
 
 def test_a_float_is_reported_with_its_path() -> None:
-    said = problems(GOOD.replace('"size": 1', '"size": 1.0'))
-    assert said[0] == "(the whole file): 1.0 is not an integer."
-    assert said[1].startswith("parts[0].size: ")
+    messages = problems(GOOD.replace('"size": 1', '"size": 1.0'))
+    assert messages[0] == "(the whole file): 1.0 is not an integer."
+    assert messages[1].startswith("parts[0].size: ")
 
 
 def test_all_problems_are_reported_at_once() -> None:
@@ -80,7 +80,7 @@ def test_all_problems_are_reported_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("", "(the whole file): not JSON"),
         ("[]", "(the whole file): an object is expected."),
@@ -95,14 +95,14 @@ def test_all_problems_are_reported_at_once() -> None:
         ('{"schema": 2}', "schema: it names no schema"),
     ],
 )  # fmt: skip
-def test_the_schema_is_checked_first(text: str, said: str) -> None:
+def test_the_schema_is_checked_first(text: str, expected: str) -> None:
     (problem,) = problems(text)
-    assert problem.startswith(said)
+    assert problem.startswith(expected)
 
 
 def test_problems_do_not_repeat_the_input() -> None:
-    said = problems(GOOD.replace('"size": 1', '"size": "s3://key:hidden@host"'))
-    assert not [line for line in said if "hidden" in line]
+    messages = problems(GOOD.replace('"size": 1', '"size": "s3://key:hidden@host"'))
+    assert not [line for line in messages if "hidden" in line]
 
 
 def test_paths_are_written_as_in_code() -> None:

@@ -52,7 +52,7 @@ def test_names_that_are_the_same_on_some_file_system_collide(one: str, other: st
 
 
 def test_different_names_do_not_collide() -> None:
-    assert colliding_uris(["/p/a", "/p/b", "/p/a ", "/p/ａ", "/q/a"]) == ()  # full width: another letter
+    assert colliding_uris(["/p/a", "/p/b", "/p/a ", "/p/ａ", "/q/a"]) == ()  # full width: a different letter
     assert colliding_uris(["a", "b", "A", "B", "a"]) == ("A", "B", "a")
 
 
@@ -71,7 +71,7 @@ def test_every_token_is_known_and_expanded(token: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("template", "why"),
+    ("template", "reason"),
     [
         ("{source_name}{reel}", r"unknown token \{reel\}; the tokens are \{source_name\}, "),
         ("{source_name}{b}{a}", r"unknown token \{a\}, \{b\}; "),
@@ -86,8 +86,8 @@ def test_every_token_is_known_and_expanded(token: str) -> None:
         ("a/../../{source_name}", "not inside the output folder"),
     ],
 )
-def test_a_bad_template_is_refused(template: str, why: str) -> None:
-    with pytest.raises(BadTemplate, match=why):
+def test_a_bad_template_is_refused(template: str, reason: str) -> None:
+    with pytest.raises(BadTemplate, match=reason):
         check_template(template)
 
 
@@ -124,7 +124,7 @@ def test_full_places_are_accepted(uri: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "why"),
+    ("uri", "reason"),
     [
         ("a.mov", "not a full path"),
         ("../a.mov", "not a full path"),
@@ -145,5 +145,5 @@ def test_full_places_are_accepted(uri: str) -> None:
         ("/p/\ud800", "Unicode"),
     ],
 )
-def test_ambiguous_and_relative_places_are_refused(uri: str, why: str) -> None:
-    assert why in (uri_problem(uri) or "")
+def test_ambiguous_and_relative_places_are_refused(uri: str, reason: str) -> None:
+    assert reason in (uri_problem(uri) or "")

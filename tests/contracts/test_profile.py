@@ -21,7 +21,7 @@ PLAIN = specs.profile().to_json()
 
 
 def refused(path: str, value: object) -> str:
-    """Every problem of the sample profile with this change, one a line."""
+    """Returns every problem of the sample profile with this change, one on each line."""
     with pytest.raises(ProfileInvalid) as caught:
         parse_profile(toml(edited(PLAIN, path, value)), "my.toml")
     assert "my.toml" in caught.value.message
@@ -30,7 +30,7 @@ def refused(path: str, value: object) -> str:
 
 
 def toml(plain: dict[str, Any]) -> str:
-    """TOML of a plain profile; inline tables hold all of it."""
+    """Returns a plain profile as TOML, with inline tables for all of it."""
 
     def inline(value: object) -> str:
         if isinstance(value, dict):
@@ -107,14 +107,14 @@ REFUSED: list[tuple[str, object, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("path", "value", "said"), REFUSED, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(("path", "value", "message"), REFUSED, ids=lambda value: str(value)[:30])
 @pytest.mark.clause("P1")
-def test_an_impossible_profile_is_refused_with_its_field(path: str, value: object, said: str) -> None:
-    assert said in refused(path, value)
+def test_an_impossible_profile_is_refused_with_its_field(path: str, value: object, message: str) -> None:
+    assert message in refused(path, value)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"container": "mxf", "reel.carried": "stream"}, "reel: mxf carries a reel as global or none"),
         ({"container": "mxf", "reel.carried": "global"}, "audio: MXF takes mono tracks at 48000 Hz"),
@@ -133,11 +133,11 @@ def test_an_impossible_profile_is_refused_with_its_field(path: str, value: objec
         ),
     ],
 )
-def test_a_profile_asks_for_what_its_container_and_codec_can_do(changes: dict[str, object], said: str) -> None:
+def test_a_profile_asks_for_what_its_container_and_codec_can_do(changes: dict[str, object], message: str) -> None:
     plain: Any = PLAIN
     for path, value in changes.items():
         plain = edited(plain, path, value)
-    with pytest.raises(ProfileInvalid, match=re.escape(said)):
+    with pytest.raises(ProfileInvalid, match=re.escape(message)):
         parse_profile(toml(plain), "x")
 
 
@@ -146,9 +146,9 @@ ESCAPES = (
     "threads", "cpuflags", "fflags", "flags", "pass", "passlogfile", "vstats_file", "progress", "hwaccel", "c",
     "codec", "r", "s", "pix_fmt", "ss", "t", "frames", "vn", "target", "fpre", "stats_enc_pre", "fps_mode", "copyts",
     "disposition", "maxrate", "bufsize", "minrate", "crf_max",
-    # of each of these the value would be the name of a second output: they have none
+    # these take no value, so ffmpeg would take it as the name of a second output
     "stats", "nostats", "noxerror", "xerror", "benchmark", "autorotate", "bitexact", "re", "start_at_zero",
-    # and these change what proxx says, or what can be read afterwards
+    # these change what proxx sets itself, or what can be read from the proxy
     "format", "field_order", "colorspace", "color_range", "movie_timescale", "encryption_key", "bsf", "tag", "ac",
     "ar",
 )  # fmt: skip
@@ -157,12 +157,12 @@ ESCAPES = (
 @pytest.mark.parametrize("place", ["container_options", "video.options", "audio.options"])
 def test_only_known_options_are_allowed(place: str) -> None:
     for name in (*ESCAPES, *(f"{name}:v" for name in ESCAPES)):
-        said = refused(place, [{"name": name, "value": "tcp:10.0.0.1:80"}])
-        assert said.startswith(f"{place}[0]: {name!r}")
+        message = refused(place, [{"name": name, "value": "tcp:10.0.0.1:80"}])
+        assert message.startswith(f"{place}[0]: {name!r}")
 
 
 @pytest.mark.parametrize(
-    ("place", "names", "said"),
+    ("place", "names", "message"),
     [
         ("video.options", ("crf",), "video: options: prores_aw: 'crf' is not one of profile, qmax, qmin, vendor"),
         ("video.options", ("vendor:a",), "video: options: prores_aw: 'vendor:a' is not one of"),
@@ -171,8 +171,8 @@ def test_only_known_options_are_allowed(place: str) -> None:
         ("container_options", ("signal_standard",), "container_options: mov: 'signal_standard' is not one of"),
     ],
 )
-def test_an_option_belongs_to_its_encoder_and_occurs_once(place: str, names: tuple[str, ...], said: str) -> None:
-    assert said in refused(place, [{"name": name, "value": "1"} for name in names])
+def test_an_option_belongs_to_its_encoder_and_occurs_once(place: str, names: tuple[str, ...], message: str) -> None:
+    assert message in refused(place, [{"name": name, "value": "1"} for name in names])
 
 
 @pytest.mark.parametrize("option", ["x264-params", "x264opts"])
@@ -180,8 +180,8 @@ def test_an_option_belongs_to_its_encoder_and_occurs_once(place: str, names: tup
     "key", sorted({*X264_RESERVED, *(key.replace("-", "_") for key in X264_RESERVED), "vbv-maxrate"})
 )
 def test_reserved_x264_keys_are_refused(option: str, key: str) -> None:
-    said = refused("video.options", [{"name": option, "value": f"ref=1:{key}=x"}])
-    assert said.startswith(f"video.options[0]: {option!r}: ")
+    message = refused("video.options", [{"name": option, "value": f"ref=1:{key}=x"}])
+    assert message.startswith(f"video.options[0]: {option!r}: ")
     assert refused("video.options", [{"name": option, "value": key}])
 
 
@@ -193,7 +193,7 @@ def test_all_problems_are_reported_together() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("name = ", "is not TOML"),
         ("", "None is not 'proxx.profile/1'"),
@@ -201,8 +201,8 @@ def test_all_problems_are_reported_together() -> None:
         ("schema = 1979-05-27", "is not 'proxx.profile/1'"),
     ],
 )
-def test_the_schema_of_a_profile_is_checked_first(text: str, said: str) -> None:
-    with pytest.raises(ProfileInvalid, match=re.escape(said)):
+def test_the_schema_of_a_profile_is_checked_first(text: str, message: str) -> None:
+    with pytest.raises(ProfileInvalid, match=re.escape(message)):
         parse_profile(text, "x")
 
 

@@ -21,16 +21,16 @@ SOUND = {"uri": "/media/A.wav", "size": 1, "digest": "sha256:" + "0" * 64, "role
 SEQUENCE = {"pattern": "A.%07d.exr", "first": 1, "last": 25, "step": 1, "pad": 7, "rate": RATE}
 
 
-def said(path: str, value: object) -> str:
+def messages(path: str, value: object) -> str:
     try:
         Clip.model_validate_json(json.dumps(edited(PLAIN, path, value)))
-    except ValidationError as why:
-        return "\n".join(f"{problem.path}: {problem.message}" for problem in problems_of(why, "X"))
+    except ValidationError as reason:
+        return "\n".join(f"{problem.path}: {problem.message}" for problem in problems_of(reason, "X"))
     return ""
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "why"),
+    ("path", "value", "reason"),
     [
         ("source.kind", "span", "source: this version makes proxies of single whole files"),
         ("source.files[1]", SOUND, "source: this version makes proxies of single whole files"),
@@ -78,8 +78,8 @@ def said(path: str, value: object) -> str:
     ],
 )
 @pytest.mark.clause("P1")
-def test_contradictions_name_their_place(path: str, value: object, why: str) -> None:
-    assert why in said(path, value)
+def test_contradictions_name_their_place(path: str, value: object, reason: str) -> None:
+    assert reason in messages(path, value)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_contradictions_name_their_place(path: str, value: object, why: str) -> 
     ],
 )
 def test_allowed_values_are_accepted(path: str, value: object) -> None:
-    assert said(path, value) == ""
+    assert messages(path, value) == ""
 
 
 def test_an_in_point_is_written_as_in() -> None:

@@ -74,7 +74,7 @@ def test_an_edited_valid_value_does_not_match_the_fingerprint() -> None:
 
 
 @pytest.mark.parametrize(
-    ("clips", "stopped", "why"),
+    ("clips", "stopped", "reason"),
     [
         ((), None, "clips: "),
         ((completed(1),), None, "clips: one result for each clip, in order"),
@@ -94,15 +94,15 @@ def test_an_edited_valid_value_does_not_match_the_fingerprint() -> None:
     ],
 )
 def test_an_impossible_result_is_refused(
-    clips: tuple[results.AnyClip, ...], stopped: Failure | None, why: str
+    clips: tuple[results.AnyClip, ...], stopped: Failure | None, reason: str
 ) -> None:
     with pytest.raises(ValidationError) as caught:
         result(*clips, stopped=stopped)
-    assert why in "\n".join(map(str, problems_of(caught.value, "X"))).replace("X: ", "")
+    assert reason in "\n".join(map(str, problems_of(caught.value, "X"))).replace("X: ", "")
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "why"),
+    ("path", "value", "reason"),
     [
         ("status", "COMPLETED", "status: it is COMPLETED exactly if every clip is"),
         ("status", "DONE", "status: "),
@@ -126,8 +126,8 @@ def test_an_impossible_result_is_refused(
     ],
 )
 @pytest.mark.clause("P1")
-def test_contradictions_name_their_place(path: str, value: object, why: str) -> None:
-    assert why in refused(edited(PLAIN, path, value))
+def test_contradictions_name_their_place(path: str, value: object, reason: str) -> None:
+    assert reason in refused(edited(PLAIN, path, value))
 
 
 def test_a_recorded_failure_has_nothing_that_differs_by_machine() -> None:

@@ -55,7 +55,7 @@ def test_a_file_uri_names_a_file(uri: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "why"),
+    ("uri", "reason"),
     [
         ("file://host/x", "another machine"),
         ("file://user:SECRET@host/x", "another machine"),
@@ -66,8 +66,8 @@ def test_a_file_uri_names_a_file(uri: str, path: str) -> None:
         ("file://localhost", "not a full path"),
     ],
 )
-def test_a_uri_that_does_not_name_a_file_of_this_machine_is_refused(uri: str, why: str) -> None:
-    with pytest.raises(InvalidFileUri, match=why):
+def test_a_uri_that_does_not_name_a_file_of_this_machine_is_refused(uri: str, reason: str) -> None:
+    with pytest.raises(InvalidFileUri, match=reason):
         file_path(uri)
     (problem,) = discover([uri]).problems
     assert problem.code == "PLACE_UNREACHABLE"
@@ -75,8 +75,8 @@ def test_a_uri_that_does_not_name_a_file_of_this_machine_is_refused(uri: str, wh
         require_sensible(request(Path("/x"), output=uri))
     with pytest.raises(StoreRefused) as store:
         open_store(uri)
-    said = [problem.message, refused.value.problems[0].message, str(store.value.detail)]
-    assert all(why in text and "SECRET" not in text for text in said)
+    messages = [problem.message, refused.value.problems[0].message, str(store.value.detail)]
+    assert all(reason in text and "SECRET" not in text for text in messages)
     assert refused.value.problems[0].code == "OUTPUT_UNWRITABLE"
 
 
@@ -94,24 +94,24 @@ def test_a_file_name_with_a_colon_is_no_uri_and_other_schemes_are_refused() -> N
 @pytest.mark.parametrize("secret", SECRETS)
 def test_credentials_in_an_address_are_never_shown(secret: str) -> None:
     rooted = parse_roots("media=/mnt/media")
-    said = [str(uri_problem(f"{secret}//y")), str(uri_problem(f"{secret}\0"))]
+    messages = [str(uri_problem(f"{secret}//y")), str(uri_problem(f"{secret}\0"))]
     for roots in (Roots(), rooted):
         for place in (secret, f"{secret}/../y"):
-            said += map(str, discover([place], places=Places(roots=roots)).problems)
+            messages += map(str, discover([place], places=Places(roots=roots)).problems)
         with pytest.raises(OutOfReach) as out:
             roots.spot(secret)
-        said.append(str(out.value))
+        messages.append(str(out.value))
         with pytest.raises(PreflightRefused) as refused:
             require_sensible(request(Path("/x"), output=secret, places=Places(roots=roots)))
-        said += map(str, refused.value.problems)
+        messages += map(str, refused.value.problems)
     for text in (secret, f"media={secret}", f"media={secret}//y", f"a=/x;a={secret}", f"Media={secret}"):
         with pytest.raises(RootsInvalid) as invalid:
             parse_roots(text)
-        said.append(str(invalid.value))
+        messages.append(str(invalid.value))
     for kind in ("s3", "gs", "file"):
         with pytest.raises(StoreRefused) as store:
             open_store(secret.replace("s3", kind, 1))
-        said.append(str(store.value))
-    assert len(said) > 15
-    for text in said:
+        messages.append(str(store.value))
+    assert len(messages) > 15
+    for text in messages:
         assert "AKIA1" not in text and "SEC" not in text and "RET" not in text, text

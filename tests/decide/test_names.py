@@ -28,13 +28,13 @@ def decide(
     rate: Rate = R25,
     by: ProfileSpec | None = None,
     pick: int = 0,
-    **whole: Any,  # noqa: ANN401  (what `probed` takes)
+    **whole: Any,  # noqa: ANN401  (the arguments of `probed`)
 ) -> NamesDecision:
     found = probed(*streams, **whole)
     stream = found.streams[pick]
     assert isinstance(stream, VideoStream)
     decision = decide_names(by or profile(), found, stream, rate)
-    label = proxy_label(decision.timecode, rate)  # what the command will write
+    label = proxy_label(decision.timecode, rate)  # the label that the command writes
     assert (label[0] if label else None) == decision.expected_timecode
     return decision
 

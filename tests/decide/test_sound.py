@@ -24,7 +24,7 @@ MONO = profile(audio={"mode": "mono", "rate": 48000})
 def decide(
     *streams: AudioStream,
     by: ProfileSpec | None = None,
-    **tables: Any,  # noqa: ANN401  (what `sounds` takes)
+    **tables: Any,  # noqa: ANN401  (the arguments of `sounds`)
 ) -> SoundDecision:
     found = {stream.index: sounds(stream.index, **tables) for stream in streams}
     return decide_sound(by or profile(), probed(video(), *streams), pictures(), found, SECOND, DECODERS)
@@ -80,17 +80,17 @@ def test_a_profile_the_fixed_decoder_lacks_uses_the_other_decoder() -> None:
 
 
 @pytest.mark.parametrize(
-    ("odd", "why"),
+    ("odd", "reason"),
     [
         ({"codec": "apac"}, "cannot decode"),
         ({"codec": None}, "cannot decode"),
         ({"channels": 0}, "no channels"),
     ],
 )
-def test_undecodable_sound_is_excluded_with_the_reason(odd: dict[str, Any], why: str) -> None:
+def test_undecodable_sound_is_excluded_with_the_reason(odd: dict[str, Any], reason: str) -> None:
     decision = decide(audio(1, **odd), audio(2))
     assert [track.map[0].stream for track in decision.tracks] == [2]
-    assert [(item.index, why in item.reason) for item in decision.excluded] == [(1, True)]
+    assert [(item.index, reason in item.reason) for item in decision.excluded] == [(1, True)]
 
 
 def test_a_profile_without_sound_excludes_each_track() -> None:
