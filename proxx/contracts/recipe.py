@@ -167,11 +167,8 @@ class Colour(Contract):
 
 
 class Conform(Contract):
-    """How time stamps reach the proxy's rate.
-
-    mode: `none` passes them through; `retime` keeps each frame and puts it on the grid of `rate`; `cfr` repeats or
-    drops frames to hold `rate`, rounding `near`: a conformed clip, which is reported wherever the clip is shown.
-    """
+    """mode: `none` passes time stamps through; `retime` keeps each frame and puts it on the grid of `rate`; `cfr`
+    repeats or drops frames to hold `rate`, rounding `near`: a conformed clip, reported wherever it is shown."""
 
     mode: Literal["none", "retime", "cfr"]
     rate: Rate
@@ -179,9 +176,8 @@ class Conform(Contract):
 
 
 class TimecodeDecision(Contract):
-    """The source's timecode.
+    """start_frame: since 00:00:00:00, counted at `rate` (which may differ from the picture's: 50p counted at 25).
 
-    start_frame: since 00:00:00:00, counted at `rate` (which may differ from the picture's: 50p counted at 25).
     origin: where it was read (`tmcd`, `stream tag`, `format tag`, `mxf`, `profile zero`).
     """
 
