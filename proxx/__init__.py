@@ -1,1 +1,1 @@
-"""Proxx makes editing proxies from camera originals, and can prove what it made (Phase 1: the engine)."""
+"""Proxx makes editing proxies from camera originals, and can prove what it made. This package is the engine."""

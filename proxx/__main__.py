@@ -1,4 +1,4 @@
-"""`python -m proxx` is the command `proxx`."""
+"""Runs the command `proxx` for `python -m proxx`."""
 
 from proxx.cli.main import main
 

@@ -12,7 +12,7 @@ from prefect.exceptions import Abort
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from proxx.contracts.error_bases import ProxxError, Refusal
+from proxx.contracts.error_bases import EnvironmentFailure, ProxxError, Refusal
 from proxx.contracts.errors import AttemptClosed, Locked
 from proxx.contracts.event import this_worker
 from proxx.engine.execute import RunEnvironment, execute
@@ -100,16 +100,16 @@ def _execute(reference: JobReference, run_id: str, should_stop: Callable[[], boo
             try:
                 result = execute(job.data, site)
             except Exception as why:
-                if not isinstance(why, Refusal):
+                if not isinstance(why, Refusal | EnvironmentFailure):
                     telling.broken(job.store)
                 raise
             telling.ended(result)
             return final_state_of(result)
-    except Refusal as why:
+    except (Refusal, EnvironmentFailure) as why:
         return _refused(why, run_id)
 
 
-def _refused(why: Refusal, run_id: str) -> FinalState:
+def _refused(why: Refusal | EnvironmentFailure, run_id: str) -> FinalState:
     """Nothing was begun by this process. The very run may have been handed out twice: then it speaks for itself."""
     line = refused_line(why, this_worker(os.environ.get(WORKER)))
     get_run_logger().log(line.level, "%s", line.text)

@@ -7,7 +7,7 @@ from typing import Final
 
 from proxx.console.wording import err, out_json, safe
 from proxx.contracts.canonical import Json
-from proxx.contracts.error_bases import InvalidInput, Problem, ProxxError
+from proxx.contracts.error_bases import Problem, ProxxError, WithProblems
 from proxx.contracts.errors import AttemptClosed, Locked, OutputClaimed
 
 ENVIRONMENT: Final = 6
@@ -23,7 +23,7 @@ def report_failure(error: ProxxError, *, as_json: bool) -> int:
     err(f"proxx: {error.code}: {where}{safe(error.message)}")
     if error.detail:
         err(f"  ({safe(error.detail)})")
-    if isinstance(error, InvalidInput):
+    if isinstance(error, WithProblems):
         for problem in error.problems:
             err(f"  {problem_line(problem)}")
     if error.log:
@@ -51,7 +51,7 @@ def failure_data(error: ProxxError) -> dict[str, Json]:
     }
     data |= {key: value for key, value in named.items() if value is not None}
     match error:
-        case InvalidInput(problems=problems):
+        case WithProblems(problems=problems):
             data["problems"] = [
                 {"path": p.path, "code": p.code, "message": p.message, "remedy": p.remedy} for p in problems
             ]

@@ -1,7 +1,7 @@
-"""Canonical JSON: the one byte form (RFC 8785) of a value, and the strict reader beside it.
+"""Canonical JSON: the only byte form (RFC 8785) of a value, and a strict reader.
 
-Only null, booleans, strings, integers up to 2**53 - 1 in size, arrays and objects: times and rates are integers
-and fractions in every contract, so a float is an error, never rounded.
+A value consists of null, booleans, strings, integers up to 2**53 - 1 in size, arrays and objects. Times and rates are
+integers and fractions in every contract, so a float is an error and never rounded.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import rfc8785
 
 Json: TypeAlias = bool | int | str | Sequence["Json"] | Mapping[str, "Json"] | None
 
-LARGEST: Final = 2**53 - 1  # RFC 8785 numbers are doubles: larger integers have no one form
+LARGEST: Final = 2**53 - 1  # RFC 8785 numbers are doubles: larger integers have no unique form
 
 
 class NotCanonical(ValueError):
@@ -22,22 +22,28 @@ class NotCanonical(ValueError):
 
 
 def canonical_bytes(value: Json) -> bytes:
-    """The RFC 8785 bytes of `value`. Raises NotCanonical."""
+    """Returns the RFC 8785 bytes of `value`. Raises NotCanonical if it has none."""
     _refuse_floats(value)
     try:
         return rfc8785.dumps(cast("dict[str, object]", value))  # type: ignore[arg-type]  # its union is narrower
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as why:  # the latter for a lone surrogate in a key
-        raise NotCanonical(str(why)) from why
+    except (
+        rfc8785.CanonicalizationError,
+        UnicodeEncodeError,
+    ) as error:  # UnicodeEncodeError: a lone surrogate in a key
+        raise NotCanonical(str(error)) from error
 
 
 def pretty_bytes(value: Json) -> bytes:
-    """The one form in which people read a contract: canonical content, key order kept, two-space indent."""
-    canonical_bytes(value)  # refuses what has no canonical form
+    """Returns the file form of a contract: canonical content, key order kept, indented by two spaces.
+
+    Raises NotCanonical.
+    """
+    canonical_bytes(value)  # raises NotCanonical
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def read_json(data: bytes) -> Json:
-    """Parse strictly: UTF-8, and nothing that has no canonical form (see NotCanonical, which it raises)."""
+    """Parses strict JSON in UTF-8. Raises NotCanonical for other data and for values without a canonical form."""
     try:
         text = data.decode("utf-8")
         value = cast(
@@ -55,8 +61,8 @@ def read_json(data: bytes) -> Json:
         return value
     except NotCanonical:
         raise
-    except (ValueError, RecursionError) as why:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
-        raise NotCanonical(f"not JSON: {why}") from why
+    except (ValueError, RecursionError) as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
+        raise NotCanonical(f"not JSON: {error}") from error
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
@@ -65,7 +71,7 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise NotCanonical(f"the key {key!r} stands twice in one object")
+                raise NotCanonical(f"the key {key!r} occurs twice in one object")
             seen.add(key)
     return result
 

@@ -1,7 +1,7 @@
-"""Whether the decisions about a clip fit one another and their profile, so that a command can be made of them. Pure.
+"""Checks that the decisions about a clip fit each other and their profile, so that a command can be built. Pure.
 
-What a wrong decision makes of a picture is for verification to find. Here is what no command could be made of, what
-ffmpeg would then choose by itself, and what would go round the profile.
+Whether a decision gives the right picture is for verification to find. Here are the contradictions that allow no
+command, that would leave a choice to ffmpeg, or that would get around the profile.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from proxx.contracts.recipe import Expect, Output, Recipe
 def inconsistencies(
     profile: ProfileSpec, recipe: Recipe, expect: Expect, output: Output
 ) -> Iterator[tuple[str, str]]:
-    """Each contradiction: its field below the clip (`recipe.audio[1].codec`), and what is wrong with it."""
+    """Yields each contradiction as (field below the clip, such as `recipe.audio[1].codec`; what is wrong with it)."""
     yield from _sound(profile, recipe, output)
     yield from _threads(profile, recipe)
-    counted = recipe.timecode.rate
-    if counted is not None and (recipe.conform.rate.fraction / counted.fraction).denominator != 1:
+    count_rate = recipe.timecode.rate
+    if count_rate is not None and (recipe.conform.rate.fraction / count_rate.fraction).denominator != 1:
         yield (
             "recipe.timecode.rate",
-            f"timecode at {counted} cannot be counted at {recipe.conform.rate} frames a second",
+            f"timecode at {count_rate} cannot be counted at {recipe.conform.rate} frames a second",
         )
     if expect.reel is not None and profile.reel.carried == "none":
         yield "expect.reel", f"profile {profile.name} carries no reel"
-    words = [("expect.reel", expect.reel)]
+    texts = [("expect.reel", expect.reel)]
     for index, track in enumerate(recipe.audio):
-        words += [(f"recipe.audio[{index}].title", track.title), (f"recipe.audio[{index}].language", track.language)]
-    for field, word in words:
-        if word is not None and "\0" in word:
-            yield field, "no program can be given a NUL character"
+        texts += [(f"recipe.audio[{index}].title", track.title), (f"recipe.audio[{index}].language", track.language)]
+    for field, text in texts:
+        if text is not None and "\0" in text:
+            yield field, "a NUL character cannot be passed to a program"
 
 
 def _sound(profile: ProfileSpec, recipe: Recipe, output: Output) -> Iterator[tuple[str, str]]:
@@ -49,12 +49,15 @@ def _sound(profile: ProfileSpec, recipe: Recipe, output: Output) -> Iterator[tup
         if len(streams) != 1:
             yield f"{field}.map", "this version makes a track of one source stream"
         if not streams <= set(decoded):
-            yield f"{field}.map", "recipe.audio_decoders names no decoder for it"
+            yield f"{field}.map", "recipe.audio_decoders has no decoder for its stream"
     if len(set(output.tracks)) != len(output.tracks):
         yield "outputs[0].tracks", "a track is named twice"
 
 
 def _threads(profile: ProfileSpec, recipe: Recipe) -> Iterator[tuple[str, str]]:
-    ruled, pinned = pinned_threads(profile.threads, recipe.video.decoder, recipe.decode_errors), recipe.threads
-    if pinned != ruled:
-        yield "recipe.threads", f"profile {profile.name} pins {ruled.decode}, {ruled.filter} and {ruled.encode}"
+    required, pinned = pinned_threads(profile.threads, recipe.video.decoder, recipe.decode_errors), recipe.threads
+    if pinned != required:
+        yield (
+            "recipe.threads",
+            f"profile {profile.name} pins {required.decode}, {required.filter} and {required.encode}",
+        )

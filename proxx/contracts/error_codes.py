@@ -1,4 +1,4 @@
-"""Every failure of the engine by its code: the one lookup."""
+"""The lookup of the engine's failure classes by code."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ ERROR_CLASSES: Final[Mapping[str, type[ProxxError]]] = MappingProxyType(
         if isinstance(kind, type) and issubclass(kind, ProxxError) and "code" in vars(kind)
     }
 )
-"""The class of each outcome, keyed by its stable code."""
+"""The class of each failure, by its stable code."""

@@ -1,4 +1,4 @@
-"""Every way a job can end badly: one class an outcome, a stable code, the CLI exit status, what to do next."""
+"""Every failure: one class each, with a stable code, the command's exit status and what to do next."""
 
 from __future__ import annotations
 
@@ -6,29 +6,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from proxx.contracts.error_bases import ClipFailure, InvalidInput, JobStopped, Refusal
+from proxx.contracts.error_bases import (
+    ClipFailure,
+    ComparisonFailed,
+    EnvironmentFailure,
+    InvalidInput,
+    JobStopped,
+    Refusal,
+)
 
-# --- one clip failed: recorded, the job goes on with the next clip ---------------------------------------
+# --- one clip failed: recorded, and the job continues with the next clip ---------------------------------
 
 
 class SourceMissing(ClipFailure):
     code = "SOURCE_MISSING"
-    remedy = "Mount or restore the file where the spec says it is, then run the next attempt."
+    remedy = "Restore the file or mount its volume, then create the job again or run the next attempt."
 
 
 class SourceChanged(ClipFailure):
     code = "SOURCE_CHANGED"
-    remedy = "The file is not the one the job was created for: restore it, or create a new job from it."
+    remedy = "The file is not the one the job was created from: restore the original, or create a new job."
 
 
 class SourceUnreadable(ClipFailure):
     code = "SOURCE_UNREADABLE"
-    remedy = "Check that the file is a camera file, is whole, and may be read by this user."
+    remedy = "Check that it is a complete media file, that its storage works, and that this user may read it."
 
 
 class SourceUnsupported(ClipFailure):
     code = "SOURCE_UNSUPPORTED"
-    remedy = "Convert it with the tool named, or choose the toolchain or profile named."
+    remedy = "Use the profile or toolchain the message suggests, if any; else convert the file or leave it out."
 
 
 class NoVideo(ClipFailure):
@@ -38,57 +45,57 @@ class NoVideo(ClipFailure):
 
 class DecodeFailed(ClipFailure):
     code = "DECODE_FAILED"
-    remedy = "The source is damaged: copy it again from the card, or create with --accept-damage for this clip."
+    remedy = "The source is damaged: create the job from a new copy of it, or with --accept-damage for this clip."
 
 
 class EncodeFailed(ClipFailure):
     code = "ENCODE_FAILED"
-    remedy = "Read the clip's log; if the source is good, report it with the argv."
+    remedy = "Read the clip's log; if the source plays correctly elsewhere, report the failure with that log."
 
 
 class EncoderCrashed(ClipFailure):
     code = "ENCODER_CRASHED"
-    remedy = "The encoder was ended by a signal: check memory and the system log, then run the next attempt."
+    remedy = "A signal ended the encoder: check memory and the system log, then run the next attempt."
 
 
 class SourceTruncated(ClipFailure):
     code = "SOURCE_TRUNCATED"
-    remedy = "The source holds less than it declares: copy it again from the card."
+    remedy = "The source is incomplete or its stated length is wrong: create the job from a new copy of the card."
 
 
 class FramesMismatch(ClipFailure):
     code = "FRAMES_MISMATCH"
-    remedy = "Frames are missing or too many: the source is damaged or was read wrongly; nothing was published."
+    remedy = "Nothing was published: the source is damaged or was misread. Report it with the clip's log."
 
 
 class TimecodeMismatch(ClipFailure):
     code = "TIMECODE_MISMATCH"
-    remedy = "The proxy would not relink by timecode or reel; nothing was published. Report it with the log."
+    remedy = "Nothing was published: the proxy would not relink by timecode or reel. Report it with the clip's log."
 
 
 class AudioMismatch(ClipFailure):
     code = "AUDIO_MISMATCH"
-    remedy = "Tracks, channels or samples differ from the source; nothing was published. Report it with the log."
+    remedy = "Nothing was published: tracks, channels or samples are wrong. Report it with the clip's log."
 
 
 class FormatMismatch(ClipFailure):
     code = "FORMAT_MISMATCH"
-    remedy = "Size, rate, colour or codec differ from the spec; nothing was published. Report it with the log."
+    remedy = "Nothing was published: size, rate, colour or codec is wrong. Report it with the clip's log."
 
 
 class OutputExists(ClipFailure):
     code = "OUTPUT_EXISTS"
-    remedy = "A file that is not this job's is in the way: move it, then run the next attempt. It was not touched."
+    remedy = "Move that file, which was not touched, out of the way; then run the next attempt."
 
 
 class OutputConflict(ClipFailure):
     code = "OUTPUT_CONFLICT"
-    remedy = "Keep both: move the published file away, run the next attempt, compare, and report it."
+    remedy = "Move the published file away, run the next attempt, compare the two files, and report it."
 
 
 class OutputUnwritable(ClipFailure):
     code = "OUTPUT_UNWRITABLE"
-    remedy = "Make the output folder exist and be writable for this user, then run the next attempt."
+    remedy = "Make sure that the output folder exists and this user can write to it, then run the next attempt."
 
 
 # --- the job stops: the rest of its clips are NOT_RUN ----------------------------------------------------
@@ -96,68 +103,69 @@ class OutputUnwritable(ClipFailure):
 
 class DiskFull(JobStopped):
     code = "DISK_FULL"
-    remedy = "Free space where the working directory and the outputs are, then run the next attempt."
+    remedy = "Free space for the working directory and the outputs, then run the next attempt or repeat the command."
 
 
 class LockLost(JobStopped):
     code = "LOCK_LOST"
     remedy = (
         "An operator unlocked this attempt while it ran. At most one output, announced before, can have appeared "
-        "since, whole and verified. See `proxx history`, then run the next attempt."
+        "since, complete and verified. See `proxx history`, then run the next attempt."
     )
 
 
 class LedgerFailed(JobStopped):
     code = "LEDGER_FAILED"
-    remedy = "The store refused an event; an unlogged action did not happen. Mend the store, then see `proxx status`."
+    remedy = "The step whose record the store did not take was not done. Fix the store, then see `proxx status`."
 
 
 class Interrupted(JobStopped):
     code = "INTERRUPTED"
-    remedy = "It was stopped on request. Run the next attempt when wanted."
+    remedy = "It was stopped on request. Run the next attempt or repeat the command when ready."
 
 
 class WorkUnusable(JobStopped):
     code = "WORK_UNUSABLE"
-    remedy = "Give a folder that exists and is writable for this user as --work, then run the next attempt."
+    remedy = "Use --work with a folder that exists and that this user can write to, then run the next attempt."
 
 
 class EngineFault(JobStopped):
     code = "ENGINE_FAULT"
-    remedy = "This is a bug of proxx: please report it with the traceback. Nothing half-made was published."
+    remedy = "This is a bug in proxx: please report it with the traceback. No partial output was published."
+
+
+# --- this machine cannot make the job's bytes: refused before an attempt, or the job stops -----------------
+
+
+class ToolchainMismatch(EnvironmentFailure):
+    code = "TOOLCHAIN_MISMATCH"
+    remedy = "Use a machine and an installation that match the message (`proxx doctor` shows what this one has)."
+
+
+class ToolchainMissing(EnvironmentFailure):
+    code = "TOOLCHAIN_MISSING"
+    remedy = "Install proxx again with its pinned requirements (`proxx doctor` shows what is missing)."
 
 
 # --- refused before an attempt begins --------------------------------------------------------------------
 
 
-class ToolchainMismatch(Refusal):
-    code = "TOOLCHAIN_MISMATCH"
-    status = 6
-    remedy = "Use a machine and an installation that have exactly what is named (`proxx doctor` shows what is here)."
-
-
-class ToolchainMissing(Refusal):
-    code = "TOOLCHAIN_MISSING"
-    status = 6
-    remedy = "Install proxx again with its pinned requirements (`proxx doctor` shows what is missing)."
-
-
 class LocaleUnusable(Refusal):
     code = "LOCALE_UNUSABLE"
     status = 6
-    remedy = "Run it with PYTHONUTF8=1, or in a locale of UTF-8 (LANG=C.UTF-8)."
+    remedy = "Set PYTHONUTF8=1 or use a UTF-8 locale (LANG=C.UTF-8), then repeat the command."
 
 
 class StoreMismatch(Refusal):
     code = "STORE_MISMATCH"
     status = 6
-    remedy = "This is another store than the one the job was dispatched from: give the right --store."
+    remedy = "The job was dispatched from another store: name that store with --store."
 
 
 class StoreRefused(Refusal):
     code = "STORE_REFUSED"
     status = 6
-    remedy = "Use a store proxx can prove exclusive: a local or shared folder, object storage with If-None-Match."
+    remedy = "Use a store this version supports: a local or shared folder, or object storage with If-None-Match."
 
 
 class StoreUnavailable(Refusal):
@@ -169,27 +177,27 @@ class StoreUnavailable(Refusal):
 class StoreDamaged(Refusal):
     code = "STORE_DAMAGED"
     status = 6
-    remedy = "An object of the store is missing or cannot be read: restore it from a copy; nothing is guessed."
+    remedy = "Restore the store's missing or unreadable object from a backup; its content is never guessed."
 
 
 @dataclass(kw_only=True, eq=False)
 class OutputClaimed(Refusal):
-    """owner: the job that has it. output: as this job writes it."""
+    """Another job owns the output. owner: that job's id. output: the place as this job writes it."""
 
     code = "OUTPUT_CLAIMED"
     status: ClassVar[int] = 4
-    remedy = "Another job owns this output: choose another, or `proxx retire` that job."
+    remedy = "Another job owns this output: choose another output, or retire that job with `proxx retire`."
     owner: str = ""
     output: str = ""
 
 
 @dataclass(kw_only=True, eq=False)
 class Locked(Refusal):
-    """run_id: the run that holds it, so that the same run sent twice knows itself. since: when it took it."""
+    """Another run holds the lock. run_id: that run, so that a run sent twice recognises itself. since: its time."""
 
     code = "LOCKED"
     status: ClassVar[int] = 4
-    remedy = "Another process runs this attempt (`proxx status`). If its machine is dead: `proxx unlock`."
+    remedy = "Another process runs this attempt (see `proxx status`). If its machine is dead: `proxx unlock`."
     run_id: str = ""
     since: str = ""
 
@@ -202,11 +210,11 @@ class NotLocked(Refusal):
 
 @dataclass(kw_only=True, eq=False)
 class AttemptClosed(Refusal):
-    """result: the ExecutionResult as recorded, None where an operator closed it. run_id: the run it was."""
+    """The attempt has ended. result: its recorded ExecutionResult, None if an operator closed it. run_id: its run."""
 
     code = "ATTEMPT_CLOSED"
     status: ClassVar[int] = 4
-    remedy = "This attempt has ended and is never run again. To try again ask for the next: `--attempt N`."
+    remedy = "This attempt has ended and cannot run again. To try again, run the next one: `--attempt N`."
     result: Mapping[str, object] | None = None
     run_id: str = ""
 
@@ -214,19 +222,19 @@ class AttemptClosed(Refusal):
 class AttemptOutOfOrder(Refusal):
     code = "ATTEMPT_OUT_OF_ORDER"
     status = 4
-    remedy = "Attempts are asked for one after another: the previous one must exist and be closed."
+    remedy = "Run attempts in order: the previous one must exist and be closed (see `proxx history`)."
 
 
 class JobRetired(Refusal):
     code = "JOB_RETIRED"
     status = 4
-    remedy = "The job was ended for good; create a new job for this work."
+    remedy = "The job was retired; create a new job for this work."
 
 
 class JobUnknown(Refusal):
     code = "JOB_UNKNOWN"
     status = 3
-    remedy = "Check the id and the store (`proxx status` lists what is there)."
+    remedy = "Check the id and the store (`proxx status` lists the store's jobs)."
 
 
 class SpecInvalid(InvalidInput):
@@ -241,54 +249,51 @@ class SpecAltered(InvalidInput):
 
 class ProfileInvalid(InvalidInput):
     code = "PROFILE_INVALID"
-    remedy = "Mend the fields named; `proxx profiles NAME` prints a complete example."
+    remedy = "Fix the problems listed; `proxx profiles NAME` prints a complete example."
 
 
 class RootsInvalid(InvalidInput):
     code = "ROOTS_INVALID"
     status = 2
-    remedy = "Write roots as name=/folder or name=s3://bucket/prefix, with `;` between them in PROXX_ROOTS."
+    remedy = "Write roots as name=/folder or name=s3://bucket/prefix, separated by `;` in PROXX_ROOTS."
 
 
 class PlaceUnreachable(InvalidInput):
     code = "PLACE_UNREACHABLE"
     status = 6
-    remedy = "Run it on a machine that has these places, or set its roots."
+    remedy = "Use a machine that can reach these places, or set its roots."
 
 
 class StorageRefused(InvalidInput):
     code = "STORAGE_REFUSED"
     status = 6
-    remedy = "Nothing was begun. Mend what is named, then try the same again."
+    remedy = "Nothing was begun. Fix the problems listed, then repeat the command."
 
 
 class PreflightRefused(InvalidInput):
     code = "PREFLIGHT_REFUSED"
-    remedy = "Mend what is named, or leave those files out with --leave-out-refused. Nothing was written."
+    remedy = "Fix the problems listed, or leave those files out with --leave-out-refused. Nothing was written."
 
 
-# --- compared afterwards ---------------------------------------------------------------------------------
+# --- a comparison after the job ----------------------------------------------------------------------------
 
 
-class VerifyMismatch(InvalidInput):
+class VerifyMismatch(ComparisonFailed):
     code = "VERIFY_MISMATCH"
-    status: ClassVar[int] = 5
-    remedy = "The named proxies are not what the job recorded: move them away and run the next attempt."
+    remedy = "The proxies listed are not what the job recorded: move them away and run the next attempt."
 
 
-class ReproduceMismatch(InvalidInput):
+class ReproduceMismatch(ComparisonFailed):
     code = "REPRODUCE_MISMATCH"
-    status: ClassVar[int] = 5
-    remedy = "A second encode gave other bytes: keep both files and report it with the output of `proxx doctor`."
+    remedy = "The second encode gave other bytes: keep both files and report them with the output of `proxx doctor`."
 
 
-class ReproduceIncomplete(InvalidInput):
+class ReproduceIncomplete(ComparisonFailed):
     code = "REPRODUCE_INCOMPLETE"
     status: ClassVar[int] = 6
-    remedy = "Repeat it on a machine that has the toolchains and the sources named."
+    remedy = "Repeat it on a machine that has the toolchains and the sources listed."
 
 
-class WouldNotRelink(InvalidInput):
+class WouldNotRelink(ComparisonFailed):
     code = "WOULD_NOT_RELINK"
-    status: ClassVar[int] = 5
-    remedy = "Keep the profile and the toolchain for edits that have these proxies; use the new ones for new work."
+    remedy = "Keep the old profile and toolchain for edits that use these proxies; use the new ones for new work."

@@ -1,7 +1,7 @@
-"""One event of a job: what happened, who wrote it and when, and its bytes.
+"""The events of a job: the model and its bytes.
 
-What may differ by where and when (time, worker, durations, real paths) is in the envelope; the rest is the
-canonical log, equal wherever and whenever the job runs.
+The envelope has what may differ with place and time (time, worker, durations, real paths). The rest is equal wherever
+and whenever the job runs; in order it is the canonical log.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import getpass
 import os
 import socket
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias, cast
@@ -25,12 +25,12 @@ EVENT_SCHEMA: Final = "proxx.event/1"
 EventType: TypeAlias = Literal[
     "lock.acquired",
     "clip.started",
-    "clip.publishing",  # {clip, output, sha256}: the fence before every publish
+    "clip.publishing",  # {clip, output, sha256}: written before every publish
     "clip.completed",
     "clip.failed",
     "lock.released",  # {result}: the ExecutionResult without its envelope
     "unlocked",  # {reason}: an operator closed the attempt
-    "retired",  # {reason}: an operator ended the job for good
+    "retired",  # {reason}: an operator retired the job
 ]
 Clock: TypeAlias = Callable[[], datetime]
 
@@ -43,7 +43,7 @@ def utc_now() -> datetime:
 
 
 class Worker(Contract):
-    """Who acted. name: what the pool calls the worker, where there is a pool."""
+    """The process that acted. name: the worker's name in its pool, None outside a pool."""
 
     host: str
     pid: int
@@ -51,20 +51,20 @@ class Worker(Contract):
     name: str | None = None
 
     def __str__(self) -> str:
-        who = f"{self.user}@{self.host}" if self.user else self.host
-        return f"{who} process {self.pid}" + (f" ({self.name})" if self.name else "")
+        account = f"{self.user}@{self.host}" if self.user else self.host
+        return f"{account} process {self.pid}" + (f" ({self.name})" if self.name else "")
 
 
 def this_worker(name: str | None = None) -> Worker:
-    """The process that asks; ask after a fork, not before."""
+    """Returns this process as a worker. Call it after a fork, not before."""
     user = None
-    with suppress(OSError, KeyError):  # a container's user may have no name
+    with suppress(OSError, KeyError):  # the user of a container may have no name
         user = getpass.getuser()
     return Worker(host=socket.gethostname(), pid=os.getpid(), user=user, name=name)
 
 
 class Stamp(Contract):
-    """The envelope: who wrote a record and when. nonce: tells an answer lost on the way from another's record."""
+    """The envelope: who wrote a record and when. nonce: identifies the writer after a lost answer."""
 
     time: str
     worker: Worker
@@ -74,12 +74,13 @@ class Stamp(Contract):
 
 
 def stamp(worker: Worker, run_id: str, notes: Mapping[str, Json] | None = None, clock: Clock = utc_now) -> Stamp:
+    """Returns an envelope of this moment. Raises NotCanonical for notes without a canonical form."""
     time = clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return Stamp(time=time, worker=worker, run_id=run_id, nonce=str(uuid.uuid4()), notes=_plain(notes or {}))
 
 
 class Event(Contract):
-    """One thing that happened. number: its place in the attempt, from 1."""
+    """One event. number: its position in the attempt, from 1."""
 
     schema_: Literal["proxx.event/1"] = Field(alias="schema")
     number: int = Field(ge=1)
@@ -89,7 +90,10 @@ class Event(Contract):
 
 
 def make_event(number: int, type_: EventType, data: Mapping[str, Json], envelope: Stamp) -> Event:
-    """An event of one's own: what it holds is typed already, and a result of 1,000 clips is not copied again."""
+    """Returns a new event without validating it: its content is typed already, and a result of 1,000 clips is large.
+
+    Raises NotCanonical for data without a canonical form.
+    """
     if number < 1:
         raise ValueError("events are counted from 1")
     return Event.model_construct(
@@ -98,7 +102,7 @@ def make_event(number: int, type_: EventType, data: Mapping[str, Json], envelope
 
 
 def _plain(value: Mapping[str, Json]) -> dict[str, JsonValue]:
-    """The same as plain JSON; raises NotCanonical for what has no canonical form."""
+    """Returns the value as plain JSON. Raises NotCanonical if it has no canonical form."""
     canonical_bytes(value)
     return cast("dict[str, JsonValue]", dict(value))
 
@@ -116,19 +120,9 @@ def event_bytes(event: Event) -> bytes:
 
 
 def parse_event(data: bytes) -> Event:
-    """Raises StoreDamaged, also for an event of a later schema."""
+    """Returns the event in `data`. Raises StoreDamaged, also for an event of a later schema."""
     try:
-        read_json(data)  # no float, no key twice
+        read_json(data)  # refuses floats and duplicate keys
         return Event.model_validate_json(data)
-    except (NotCanonical, ValidationError) as why:
-        raise StoreDamaged(message="an event cannot be read", detail=str(why)) from why
-
-
-def canonical_log(events: Iterable[Event]) -> tuple[dict[str, Json], ...]:
-    """The events without their envelopes, in order. Raises StoreDamaged where the numbers are not 1, 2, 3, …"""
-    log: list[dict[str, Json]] = []
-    for place, event in enumerate(events, 1):
-        if event.number != place:
-            raise StoreDamaged(message=f"event {place} is missing from the log: {event.number} is in its place")
-        log.append({key: value for key, value in event.to_json().items() if key != "envelope"})
-    return tuple(log)
+    except (NotCanonical, ValidationError) as error:
+        raise StoreDamaged(message="an event cannot be read", detail=str(error)) from error

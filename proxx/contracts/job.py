@@ -1,7 +1,7 @@
-"""JobSpec: everything about one job, decided at creation; `job_id` is derived from it. `recipe.py` has the parts.
+"""JobSpec: everything about one job, decided at creation. `job_id` is derived from it. `recipe.py` has the parts.
 
-The file form is one byte sequence only (`spec_bytes`), so that any changed byte shows: a value that no longer
-fits is SPEC_INVALID by its path, one that fits but is not what was sealed is SPEC_ALTERED by its path.
+A spec has only one file form (`spec_bytes`), so any changed byte is detected: a value that is no longer valid is
+SPEC_INVALID with its path, a valid one that differs from what was sealed is SPEC_ALTERED with its path.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ LEFT_OUT_SCHEMA: Final = "proxx.left_out/1"
 
 
 class Toolchain(Contract):
-    """The one encoder build that may make this job's bytes.
+    """The only encoder build that may make this job's bytes.
 
-    libc: name and version where the build is not static, because its arithmetic goes through the host's libm.
+    libc: name and version if the build is not static, because its arithmetic then uses the host's libm; else None.
     """
 
     name: Literal["static", "full"]
@@ -47,7 +47,7 @@ class Toolchain(Contract):
 
 
 class Clip(Contract):
-    """One source and what becomes of it. `argv = f(profile, source, recipe, outputs)`."""
+    """One source and all decisions about its proxy. `argv = f(profile, source, recipe, outputs)`."""
 
     source: Source
     recipe: Recipe
@@ -74,7 +74,7 @@ class Clip(Contract):
 
 
 class LeftOut(Contract):
-    """A file the job was asked for and does without (`--leave-out-refused`), with the reason."""
+    """A refused file that was left out of the job (`--leave-out-refused`), with the reason."""
 
     source: str
     code: Annotated[str, StringConstraints(pattern=r"^[A-Z_]+$")]
@@ -82,7 +82,7 @@ class LeftOut(Contract):
 
 
 class Seals(Contract):
-    """Fingerprints of the parts, so that a changed one can be named."""
+    """Fingerprints of the parts, so that a changed part can be named."""
 
     name: Hex64
     profile: Hex64
@@ -92,7 +92,7 @@ class Seals(Contract):
 
 
 class JobContent(Contract):
-    """What `job_id` is derived from. No time, host or user: they go to the registration record."""
+    """The content that `job_id` is derived from. Time, host and user are not in it but in the registration record."""
 
     schema_: Literal["proxx.job/1"] = Field(alias="schema")
     name: Name
@@ -117,14 +117,14 @@ class JobContent(Contract):
 
 
 class JobSpec(JobContent):
-    """A job as it is kept, dispatched and executed. Never modified after creation."""
+    """A job as it is stored, dispatched and executed. It is never modified after creation."""
 
     job_id: Hex64
     seals: Seals
 
 
 def seal(content: JobContent) -> JobSpec:
-    """The spec of `content`: its id and the fingerprints of its parts added."""
+    """Returns the spec of `content`, with its id and the fingerprints of its parts."""
     return JobSpec(
         schema_=content.schema_,
         name=content.name,
@@ -138,7 +138,7 @@ def seal(content: JobContent) -> JobSpec:
 
 
 def _id_of(content: JobContent) -> str:
-    """Also of a whole spec: its id and seals are no part of its content."""
+    """Returns the id of the content; of a whole spec too, because id and seals are not part of the content."""
     plain = content.to_json()
     return fingerprint(JOB_SCHEMA, {key: plain[key] for key in plain if key not in ("job_id", "seals")})
 
@@ -154,26 +154,26 @@ def _seals_of(content: JobContent) -> Seals:
 
 
 def spec_bytes(spec: JobSpec) -> bytes:
-    """The one file form of a spec."""
+    """Returns the only file form of a spec."""
     return pretty_bytes(spec.to_json())
 
 
 def read_spec(data: bytes) -> JobSpec:
-    """A spec from its file form. Raises SpecInvalid or SpecAltered, each naming every path at fault."""
+    """Returns the spec in a file. Raises SpecInvalid or SpecAltered with every path at fault."""
     loaded = load_contract(JobSpec, data, JOB_SCHEMA, SpecInvalid.code)
     if isinstance(loaded, tuple):
         raise SpecInvalid(message="The spec cannot be used.", problems=loaded)
     changed = tuple(
-        Problem(path, SpecAltered.code, "is not what was sealed at creation.") for path in altered_paths(loaded)
+        Problem(path, SpecAltered.code, "differs from what was sealed at creation.") for path in altered_paths(loaded)
     )
     if not changed and spec_bytes(loaded) != data:
         changed = (Problem("(the whole file)", SpecAltered.code, "its layout or key order was changed."),)
     if changed:
         raise SpecAltered(message="The spec was edited.", problems=changed)
-    unfit = tuple(  # it is as it was sealed, but no version of `proxx create` sealed that
-        Problem(f"clips[{index}].{field}", SpecInvalid.code, f"{why}.")
+    unfit = tuple(  # the seals match, but no version of `proxx create` sealed such a spec
+        Problem(f"clips[{index}].{field}", SpecInvalid.code, f"{fault}.")
         for index, clip in enumerate(loaded.clips)
-        for field, why in inconsistencies(loaded.profile, clip.recipe, clip.expect, clip.outputs[0])
+        for field, fault in inconsistencies(loaded.profile, clip.recipe, clip.expect, clip.outputs[0])
     )
     if unfit:
         raise SpecInvalid(message="The spec contradicts itself.", problems=unfit)
@@ -181,15 +181,14 @@ def read_spec(data: bytes) -> JobSpec:
 
 
 def altered_paths(spec: JobSpec) -> tuple[str, ...]:
-    """Where content and seals part; empty for a spec as it was made."""
-    made, kept = _seals_of(spec), spec.seals
-    paths = [
-        part for part in ("name", "profile", "toolchain", "left_out") if getattr(made, part) != getattr(kept, part)
-    ]
-    if len(made.clips) != len(kept.clips):
+    """Returns the paths whose content and seal differ; none for a spec as it was created."""
+    actual, sealed = _seals_of(spec), spec.seals
+    parts = ("name", "profile", "toolchain", "left_out")
+    paths = [part for part in parts if getattr(actual, part) != getattr(sealed, part)]
+    if len(actual.clips) != len(sealed.clips):
         paths.append("clips")
-    pairs = enumerate(zip(made.clips, kept.clips, strict=False))
-    paths += [f"clips[{index}]" for index, (one, other) in pairs if one != other]
-    if _id_of(spec) == spec.job_id:  # the content is as it was made: the seals were changed
+    pairs = enumerate(zip(actual.clips, sealed.clips, strict=False))
+    paths += [f"clips[{index}]" for index, (content, seal) in pairs if content != seal]
+    if _id_of(spec) == spec.job_id:  # the content matches its id, so the seals were changed
         return tuple(f"seals.{path}" for path in paths)
     return tuple(paths) or ("job_id",)

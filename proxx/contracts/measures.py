@@ -1,7 +1,7 @@
-"""The field's measures as values: rates, sizes, timecode. Integers and fractions only, never floats.
+"""Rates, sizes and timecode as values. Integers and fractions only, never floats.
 
-Timecode arithmetic is the `timecode` library's (SMPTE ST 12-1); what is legal is checked here, because ffmpeg
-drops or repairs illegal labels and still exits with 0 (measured, 8.1.2).
+Timecode arithmetic is that of the `timecode` library (SMPTE ST 12-1). Whether a label is legal is checked here,
+because ffmpeg drops or repairs illegal labels and still exits with 0 (measured, 8.1.2).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Rate(_Fraction):
 
     @classmethod
     def of(cls, value: Fraction | int) -> Rate:
-        """From a fraction or a whole number of frames a second."""
+        """Returns the rate of a fraction or a whole number of frames a second."""
         exact = Fraction(value)
         return cls(num=exact.numerator, den=exact.denominator)
 
@@ -43,7 +43,7 @@ class Rate(_Fraction):
 
     @property
     def nominal(self) -> int:
-        """The whole number timecode counts by: 24000/1001 → 24, 30000/1001 → 30 (SMPTE ST 12-1)."""
+        """The whole number that timecode counts by: 24000/1001 → 24, 30000/1001 → 30 (SMPTE ST 12-1)."""
         return math.ceil(self.fraction)
 
     def __str__(self) -> str:
@@ -67,6 +67,20 @@ class Size(Contract):
         return f"{self.width}x{self.height}"
 
 
+def nearest_integer(value: Fraction) -> int:
+    """Rounds to the nearest whole number, halves upward, also below zero (AV_ROUND_NEAR_INF where not negative)."""
+    return (2 * value.numerator + value.denominator) // (2 * value.denominator)
+
+
+_INTEGER: Final = re.compile(r"-?[0-9]+")
+
+
+def parse_integer(value: object) -> int | None:
+    """Returns the whole number a program printed (`25`, `-1`), or None for anything else (`N/A`, no value)."""
+    text = str(value)
+    return int(text) if _INTEGER.fullmatch(text) else None
+
+
 def _rates(*values: Fraction | int) -> tuple[Rate, ...]:
     return tuple(Rate.of(value) for value in values)
 
@@ -88,17 +102,17 @@ STANDARD_RATES: Final = _rates(
     Fraction(120 * N, D),
     120,
 )
-"""The rates an editing timeline can have: all others are conformed, and said so."""
+"""The rates that an editing timeline can have. All others are conformed, with a note."""
 
 DROP_FRAME_RATES: Final = _rates(Fraction(30 * N, D), Fraction(60 * N, D), Fraction(120 * N, D))
-"""Drop-frame counting is defined at these only (SMPTE ST 12-1, and ST 12-3 above 30)."""
+"""The only rates at which drop-frame counting is defined (SMPTE ST 12-1, and ST 12-3 above 30)."""
 
 SNAP: Final = Fraction(2, 10_000)
-"""A measured rate within 0.02 % of a standard one is that one: NTSC's 0.1 % stays five times further away."""
+"""A measured rate within 0.02 % of a standard rate counts as that rate: NTSC's 0.1 % is five times further away."""
 
 
 def nearest_standard_rate(value: Fraction) -> Rate | None:
-    """The standard rate that `value` (frames a second) is within 0.02 % of, or None."""
+    """Returns the standard rate within 0.02 % of `value` (frames a second), or None."""
     for rate in STANDARD_RATES:
         if abs(value / rate.fraction - 1) <= SNAP:
             return rate
@@ -113,7 +127,7 @@ _LABEL: Final = re.compile(r"(\d\d):([0-5]\d):([0-5]\d)([:;.,])(\d\d\d?)", re.AS
 
 
 def _counter(rate: Rate, drop: bool) -> str:
-    """The library's name for how labels are counted at `rate`."""
+    """Returns the library's name for counting labels at `rate`. Raises IllegalTimecode."""
     if not drop:
         return str(rate.nominal)
     if rate not in DROP_FRAME_RATES:
@@ -122,10 +136,10 @@ def _counter(rate: Rate, drop: bool) -> str:
 
 
 def parse_timecode(label: str, rate: Rate) -> tuple[int, bool]:
-    """`01:00:00;02` at `rate` → (frame number since 00:00:00:00, drop-frame). Raises IllegalTimecode.
+    """Returns (frame number since 00:00:00:00, drop-frame) of a label such as `01:00:00;02`. Raises IllegalTimecode.
 
-    `;`, `.` or `,` before the frames means drop-frame, `:` not, as ffmpeg and QuickTime write it. Three digits of
-    frames exist above 100 frames a second only.
+    `;`, `.` or `,` before the frames means drop-frame and `:` does not, as ffmpeg and QuickTime write it. Frames have
+    three digits only above 100 frames a second.
     """
     match = _LABEL.fullmatch(label)
     if not match:
@@ -137,12 +151,12 @@ def parse_timecode(label: str, rate: Rate) -> tuple[int, bool]:
     plain = f"{match[1]}:{match[2]}:{match[3]}{';' if drop else ':'}{frames:02d}"
     number = int(Timecode(_counter(rate, drop), plain).frames) - 1
     if timecode_label(number, rate, drop) != plain:
-        raise IllegalTimecode(f"{label!r} is a label that drop-frame counting leaves out")
+        raise IllegalTimecode(f"{label!r} is a label that drop-frame counting skips")
     return number, drop
 
 
 def timecode_label(start_frame: int, rate: Rate, drop: bool) -> str:
-    """The label of a frame number since midnight; past 24 hours it starts again at 00:00:00:00."""
+    """Returns the label of a frame number since midnight; after 24 hours it restarts at 00:00:00:00."""
     hours, minutes, seconds, frames = Timecode(_counter(rate, drop), frames=start_frame + 1).frames_to_tc(
         start_frame + 1
     )

@@ -1,4 +1,4 @@
-"""What all contracts share: frozen, strict, closed models; the schema version is read first; errors are paths."""
+"""The base of all contracts: frozen, strict, closed models. Loading checks the schema first, then every path."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class Contract(BaseModel):
-    """A frozen, closed, strictly typed value; JSON arrays become tuples, floats are refused everywhere."""
+    """A frozen, closed, strictly typed value. JSON arrays become tuples; floats are refused everywhere."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -30,12 +30,12 @@ class Contract(BaseModel):
     )
 
     def model_post_init(self, _: object) -> None:
-        """One set of field names a class, not one an instance: half the memory of a job of 1,000 clips."""
+        """Shares one set of field names per class instead of one per instance: half the memory of 1,000 clips."""
         if len(self.__pydantic_fields_set__) == len(type(self).model_fields):
             object.__setattr__(self, "__pydantic_fields_set__", _all_fields(type(self)))
 
     def to_json(self) -> dict[str, Json]:
-        """Plain JSON values in field order."""
+        """Returns plain JSON values in field order."""
         return cast("dict[str, Json]", self.model_dump(mode="json"))
 
 
@@ -48,7 +48,7 @@ def _all_fields(model: type[Contract]) -> set[str]:
 
 
 def json_path(location: tuple[int | str, ...]) -> str:
-    """`("clips", 3, "outputs", 0, "uri")` as `clips[3].outputs[0].uri`."""
+    """Returns `("clips", 3, "outputs", 0, "uri")` as `clips[3].outputs[0].uri`."""
     path = ""
     for part in location:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
@@ -56,38 +56,38 @@ def json_path(location: tuple[int | str, ...]) -> str:
 
 
 def load_contract(model: type[M], data: bytes, schema: str, code: str) -> M | tuple[Problem, ...]:
-    """The `model` in `data`, or every problem by its path. An older draft is refused by its name.
+    """Returns the `model` in `data`, or every problem with its path. An older draft is refused by its schema name.
 
-    schema: the one this build reads (`proxx.job/1`). code: the stable code problems carry.
+    schema: the only one that this version reads (`proxx.job/1`). code: the stable code of the problems.
     """
     try:
         raw = read_json(data)
-    except NotCanonical as why:
-        return (Problem("(the whole file)", code, f"{why}."), *_fields_at_fault(model, data, code))
+    except NotCanonical as error:
+        return (Problem("(the whole file)", code, f"{error}."), *_fields_at_fault(model, data, code))
     if not isinstance(raw, Mapping):
         return (Problem("(the whole file)", code, "an object is expected."),)
-    found = raw.get("schema")
-    if found != schema:
-        said = f"this is {found!r}" if isinstance(found, str) else "it names no schema"
-        return (Problem("schema", code, f"{said}; this version of proxx reads {schema!r} only."),)
+    actual = raw.get("schema")
+    if actual != schema:
+        subject = f"this is {actual!r}" if isinstance(actual, str) else "it names no schema"
+        return (Problem("schema", code, f"{subject}; this version of proxx reads only {schema!r}."),)
     try:
         return model.model_validate_json(data)
-    except ValidationError as why:
-        return problems_of(why, code)
+    except ValidationError as error:
+        return problems_of(error, code)
 
 
 def _fields_at_fault(model: type[M], data: bytes, code: str) -> tuple[Problem, ...]:
-    """Where text that is JSON but not canonical (a float) breaks the model; nothing where it is not JSON."""
+    """Returns the fields at fault in text that is JSON but not canonical (a float), or none if it is not JSON."""
     try:
         model.model_validate_json(data)
-    except ValidationError as why:
-        return tuple(problem for problem in problems_of(why, code) if problem.path != json_path(()))
+    except ValidationError as error:
+        return tuple(problem for problem in problems_of(error, code) if problem.path != json_path(()))
     return ()
 
 
-def problems_of(why: ValidationError, code: str) -> tuple[Problem, ...]:
-    """Pydantic's errors as problems, all of them, without the input's values (they may be secret or huge)."""
+def problems_of(error: ValidationError, code: str) -> tuple[Problem, ...]:
+    """Returns all of pydantic's errors as problems, without the input's values (they may be secret or huge)."""
     return tuple(
-        Problem(json_path(error["loc"]), code, error["msg"].removeprefix("Value error, ") + ".")
-        for error in why.errors(include_url=False, include_context=False, include_input=False)
+        Problem(json_path(item["loc"]), code, item["msg"].removeprefix("Value error, ") + ".")
+        for item in error.errors(include_url=False, include_context=False, include_input=False)
     )

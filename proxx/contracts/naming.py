@@ -1,7 +1,7 @@
-"""Output names: the template's tokens, and what counts as the same name on any file system.
+"""Output names: the tokens of the template, and which names are the same on any file system.
 
-Two names are the same where they are equal in Unicode form NFC with case folded: the strictest of the file
-systems media travels over (APFS and NTFS ignore case, HFS+ ignores composition, exFAT both).
+Two names are the same if they are equal in Unicode form NFC with case folded: that covers the file systems that media
+travels over (APFS and NTFS ignore case, HFS+ ignores composition, exFAT both).
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ from proxx.contracts.uri import without_secrets
 
 TOKENS: Final = ("source_name", "source_ext", "source_dir", "index", "profile", "job_name", "date")
 DEFAULT_TEMPLATE: Final = "{source_dir}/{source_name}"
-LONGEST: Final = 255  # bytes of one path component, on every common file system
+LONGEST: Final = 255  # bytes of one path component, on all common file systems
 
 _TOKEN: Final = re.compile(r"\{([^{}]*)\}")
 _START: Final = re.compile(r"/|([A-Za-z][A-Za-z0-9+.-]*):(?://|/)")
 
 
 class BadTemplate(ValueError):
-    """The template names an unknown token, a place outside the output folder, or nothing."""
+    """The template has an unknown token, leaves the output folder, or gives no usable name."""
 
 
 def normalized_name(uri: str) -> str:
-    """The form in which outputs are compared and claimed. Stable: normalized twice is normalized once."""
+    """Returns the form in which outputs are compared and claimed. Idempotent."""
     once = unicodedata.normalize("NFC", unicodedata.normalize("NFD", uri).casefold())
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", once).casefold())
 
 
 def uri_problem(uri: str) -> str | None:
-    """Why `uri` is not the one full name of a file, or None.
+    """Returns why `uri` is not the only full name of a file, or None if it is.
 
     Full names are `/path`, `root:/path` and `s3://bucket/key`; a `file:` URI is written as its path.
     """
     start, shown = _START.match(uri), without_secrets(uri)
     path = uri[start.end() :] if start else ""
     if start is None or start[1] == "file":
-        return f"{shown!r} is not a full place: `/path`, `root:/path` or `s3://bucket/key`"
+        return f"{shown!r} is not a full path: write `/path`, `root:/path` or `s3://bucket/key`"
     if any(part in ("", ".", "..") for part in path.split("/")):
         return f"{shown!r} has an empty part, `.` or `..`: the same file would have two names"
     return f"{shown!r} is not Unicode text without NUL" if "\0" in uri or not _is_text(uri) else None
 
 
 def _is_text(name: str) -> bool:
-    """False for a file name that was not UTF-8 on disk (Python keeps its bytes as lone surrogates)."""
+    """Returns False for a file name that is not UTF-8 on disk (Python keeps its bytes as lone surrogates)."""
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
@@ -55,14 +55,14 @@ _ADDRESS: Final = re.compile(r"\d+(\.\d+){3}")
 
 
 def bucket_name_problem(name: str) -> str | None:
-    """Why `name` is no bucket's (Amazon S3, "General purpose bucket naming rules"), or None."""
+    """Returns why `name` cannot be a bucket's (Amazon S3, "General purpose bucket naming rules"), or None."""
     if not _BUCKET.fullmatch(name) or ".." in name or _ADDRESS.fullmatch(name):
-        return "a bucket's name has 3 to 63 small letters, digits, `-` and `.`"
+        return "a bucket name has 3 to 63 lowercase letters, digits, `-` and `.`"
     return None
 
 
 def colliding_uris(uris: Iterable[str]) -> tuple[str, ...]:
-    """The uris that stand for the same file as an earlier one, in order."""
+    """Returns the uris that name the same file as an earlier one, in order."""
     seen: set[str] = set()
     clash = []
     for uri in uris:
@@ -74,28 +74,32 @@ def colliding_uris(uris: Iterable[str]) -> tuple[str, ...]:
 
 
 def check_template(template: str) -> None:
-    """Raises BadTemplate with all that is wrong, before any source is looked at."""
+    """Checks a template before any source is read. Raises BadTemplate."""
     unknown = sorted({name for name in _TOKEN.findall(template) if name not in TOKENS})
     if unknown:
-        raise BadTemplate(f"no token is called {', '.join(unknown)}; there is {', '.join(TOKENS)}")
+        raise BadTemplate(f"unknown token {_braced(unknown)}; the tokens are {_braced(TOKENS)}")
     if "{" in _TOKEN.sub("", template) or "}" in _TOKEN.sub("", template):
-        raise BadTemplate("a brace stands alone")
+        raise BadTemplate("a brace has no counterpart")
     if template.startswith("/") or ".." in template.split("/"):
-        raise BadTemplate(f"{template!r} is not a place inside the output folder")
+        raise BadTemplate(f"{template!r} is not inside the output folder")
     if "{source_name}" not in template and "{index}" not in template:
-        raise BadTemplate("without {source_name} or {index} all clips would have one name")
+        raise BadTemplate("without {source_name} or {index} all clips would have the same name")
+
+
+def _braced(tokens: Iterable[str]) -> str:
+    return ", ".join(f"{{{token}}}" for token in tokens)
 
 
 def expand_template(template: str, values: Mapping[str, str], suffix: str) -> str:
-    """The relative output path of one clip, `/` between its parts, `suffix` (`.mov`) added.
+    """Returns the relative output path of one clip, with `/` between its parts and `suffix` (`.mov`) added.
 
-    A token is replaced once: a source called `{index}` stays that; what would make the path absolute falls away.
-    Raises BadTemplate where the path would leave the folder, is not text, or is longer than a file system takes.
+    Tokens are replaced once: a source called `{index}` keeps that name. Leading slashes and empty parts are dropped.
+    Raises BadTemplate if the path would leave the folder, is not text, or is longer than file systems allow.
     """
     text = _TOKEN.sub(lambda match: values[match[1]], template)
     parts = [part for part in text.split("/") if part not in ("", ".")]
     if not parts or any(part == ".." for part in parts):
-        raise BadTemplate(f"{text!r} is not a place inside the output folder")
+        raise BadTemplate(f"{text!r} is not inside the output folder")
     parts[-1] += suffix
     for part in parts:
         if not _is_text(part):
@@ -103,5 +107,5 @@ def expand_template(template: str, values: Mapping[str, str], suffix: str) -> st
         if len(part.encode()) > LONGEST:
             raise BadTemplate(f"{part!r} is longer than {LONGEST} bytes")
         if "\0" in part:
-            raise BadTemplate(f"{part!r} holds a NUL byte")
+            raise BadTemplate(f"{part!r} has a NUL byte")
     return "/".join(parts)

@@ -1,7 +1,7 @@
-"""The encoder and container options a profile may state, by name: what is not listed is refused.
+"""The encoder and container options that a profile may set, by name. All others are refused.
 
-A list of what is forbidden would never be whole. Of an option that ffmpeg takes without a value (`-stats`,
-`-noxerror`) the value becomes the name of a second output, over the network if it says so; others name files,
+A list of forbidden options could never be complete. If ffmpeg takes an option without a value (`-stats`,
+`-noxerror`), the value becomes the name of a second output, which may be a network address; other options name files,
 replace what proxx itself sets, or encrypt.
 """
 
@@ -48,25 +48,25 @@ X264_RESERVED: Final = frozenset(
     {"stats", "pass", "log-file", "qpfile", "cqmfile", "dump-yuv", "opencl", "opencl-clbin", "opencl-device",
      "threads", "non-deterministic"}
 )  # fmt: skip
-"""Refused in the value of `x264-params` or `x264opts`: they name files, or are set by proxx itself."""
+"""Refused in the value of `x264-params` and `x264opts`: they name files, or proxx itself sets them."""
 
 
 class Option(Contract):
-    """One encoder or container option, by ffmpeg's name without the dash; `:v` or `:a` may say whose it is."""
+    """One encoder or container option, by ffmpeg's name without the dash. `:v` or `:a` may name its stream."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-zA-Z0-9_:+-]*$")]
     value: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:=+-]+$", max_length=400)]
 
     @property
     def stem(self) -> str:
-        """The name without the stream it is for."""
+        """The name without the stream."""
         return self.name.split(":")[0]
 
     @model_validator(mode="after")
     def _harmless(self) -> Self:
         if self.stem not in KNOWN:
             raise ValueError(f"{self.name!r} is set by proxx itself or not allowed in a profile")
-        if "vbv" in self.value:  # with more than one thread it gave other bytes from run to run (measured)
+        if "vbv" in self.value:  # with several threads the bytes differed from run to run (measured)
             raise ValueError(f"{self.name!r}: bounded buffers make the bytes depend on timing; use a quality value")
         if self.stem in ("x264-params", "x264opts"):
             inner = {pair.split("=")[0].replace("_", "-") for pair in self.value.split(":")}
@@ -76,12 +76,12 @@ class Option(Contract):
 
 
 def option_problem(options: Iterable[Option], allowed: frozenset[str], kind: str) -> str | None:
-    """Why these cannot be the options of one encoder or container, or None. kind: `v`, `a` or `` (a container)."""
+    """Returns why these cannot be the options of one encoder or container, or None. kind: `v`, `a` or ``."""
     seen: set[str] = set()
     for option in options:
         if option.stem not in allowed or option.name not in (option.stem, f"{option.stem}:{kind}"):
-            return f"{option.name!r} is none of {', '.join(sorted(allowed)) or 'its options: it has none'}"
+            return f"{option.name!r} is not one of {', '.join(sorted(allowed)) or 'its options: it has no options'}"
         if option.stem in seen:
-            return f"{option.name!r} stands there twice"
+            return f"{option.name!r} occurs twice"
         seen.add(option.stem)
     return None

@@ -1,7 +1,7 @@
-"""ProfileSpec: the rules of one kind of proxy, in full. No field means "whatever ffmpeg thinks".
+"""ProfileSpec: all rules of one kind of proxy. No field leaves a choice to ffmpeg.
 
-A profile holds rules only; `create` applies them to each source and writes the decisions into the job. The
-catalogue (`catalogue/*.toml`) and a user's own file have this same form.
+A profile has only rules; `create` applies them to each source and writes the decisions into the job. The catalogue
+(`catalogue/*.toml`) and a user's own file have the same form.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ BITS_OF: Final = {"yuv422p10le": 10, "yuv422p": 8, "yuv420p": 8, "pcm_s16le": 16
 
 
 class VideoRule(Contract):
-    """How the picture is encoded. codec, tag and level_name: what a probe of the proxy must find."""
+    """How the picture is encoded. codec, profile: what a probe of the proxy must find."""
 
     encoder: Literal["prores_aw", "prores_ks", "dnxhd", "libx264"]
     codec: Literal["prores", "dnxhd", "h264"]
@@ -72,10 +72,10 @@ class VideoRule(Contract):
 
 
 class SizeRule(Contract):
-    """Output pixels from source pixels after crop and rotation.
+    """The output size, from the source's size after crop and rotation. In pixels.
 
-    same; divide by `n`; fit inside width×height without enlarging; pad to exactly width×height. Width is rounded
-    down to even, height to even, and to a multiple of 4 where the proxy stays interlaced.
+    mode: `same`; `divide` by `n`; `fit` inside width×height without enlarging; `pad` to exactly width×height. The
+    width is rounded down to even, the height to even, or to a multiple of 4 if the proxy stays interlaced.
     """
 
     mode: Literal["same", "divide", "fit", "pad"]
@@ -96,14 +96,14 @@ class SizeRule(Contract):
 
 
 class ColourRule(Contract):
-    """range: what the proxy is written in. hdr: mastering and light-level side data and transfers."""
+    """range: of the proxy. hdr: what happens to HDR transfers and to mastering and light-level side data."""
 
     range: Literal["tv"]
     hdr: Literal["keep", "drop", "refuse"]
 
 
 class AudioRule(Contract):
-    """tracks: the source's tracks as they are; mono: each channel a track of its own; none: no sound.
+    """mode: `tracks` keeps the source's tracks, `mono` makes each channel a track, `none` makes no sound.
 
     rate: Hz, or `source` for each track's own. bits: of each sample.
     """
@@ -118,7 +118,7 @@ class AudioRule(Contract):
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if self.encoder != self.codec:
-            raise ValueError("`encoder` and `codec` name the same thing here")
+            raise ValueError("`encoder` and `codec` must be equal")
         if self.bits != BITS_OF.get(self.encoder, self.bits):
             raise ValueError(f"bits: {self.encoder} has {BITS_OF[self.encoder]}")
         if fault := option_problem(self.options, ENCODER_OPTIONS[self.encoder], "a"):
@@ -127,7 +127,7 @@ class AudioRule(Contract):
 
 
 class TimecodeRule(Contract):
-    """absent: no timecode in the source is none in the proxy. zero: it is 00:00:00:00 then."""
+    """missing: what a source without timecode gives: `absent` no timecode, `zero` 00:00:00:00."""
 
     missing: Literal["absent", "zero"]
 
@@ -139,26 +139,26 @@ class ReelRule(Contract):
 
 
 class Threads(Contract):
-    """Pinned: a decoder's thread count changes what a damaged stream gives, an encoder's what x264 writes."""
+    """Pinned numbers of threads: decoding, they change what a damaged stream gives; encoding, what x264 writes."""
 
     decode: int = Field(ge=1, le=16)
     filter: int = Field(ge=1, le=16)
     encode: int = Field(ge=1, le=16)
 
 
-# Decoders that hand a picture on while another thread still decodes it, so that its damage is seen or not by chance.
+# Decoders that pass a picture on while another thread still decodes it, so whether its damage is seen is chance.
 # Measured: a cut H.264 stream passed in 3 of 10 decodes by two threads; MPEG-4 gave 22 different pictures in 25.
 _RACING: Final = frozenset({"h264", "mpeg4", "rv30", "rv40", "theora", "vp3", "vp4", "vp8"})
 
 
 def pinned_threads(rule: Threads, decoder: str, decode_errors: str) -> Threads:
-    """The threads of a clip: the profile's; one to decode where damage must not be left to chance."""
+    """Returns a clip's threads: the profile's, but one decoder thread if damage would otherwise be seen by chance."""
     alone = decode_errors == "accept" or decoder in _RACING
     return Threads(decode=1 if alone else rule.decode, filter=rule.filter, encode=rule.encode)
 
 
 class MeasuredRate(Contract):
-    """Measured kilobits (1000 bits) a second of the picture at 1920×1080, 25 frames/s: easiest and hardest."""
+    """Measured kilobits (1000 bits) a second of the easiest and hardest picture at 1920×1080, 25 frames/s."""
 
     low_kbps: int = Field(gt=0, le=10**7)
     high_kbps: int = Field(gt=0, le=10**7)
@@ -172,7 +172,7 @@ class MeasuredRate(Contract):
 
 
 class ProfileSpec(Contract):
-    """One kind of proxy. `cpu_flags` pins the instruction sets ffmpeg may use, the same on every machine."""
+    """One kind of proxy. cpu_flags: the only instruction sets that ffmpeg may use, the same on every machine."""
 
     schema_: Literal["proxx.profile/1"] = Field(alias="schema")
     name: ProfileName
@@ -212,27 +212,26 @@ class ProfileSpec(Contract):
 
     @property
     def fingerprint(self) -> str:
-        """64 hex digits that name these rules."""
+        """64 hex digits that identify these rules."""
         return fingerprint(PROFILE_SCHEMA, self.to_json())
 
 
 def parse_profile(text: str, source: str) -> ProfileSpec:
-    """The profile in some TOML. `source` names it in errors. Raises ProfileInvalid with every field at fault."""
+    """Returns the profile in TOML text. source: its name in errors. Raises ProfileInvalid with all problems."""
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as why:
-        raise ProfileInvalid(
-            message=f"{source} is not TOML.", problems=(Problem("(the whole file)", ProfileInvalid.code, f"{why}."),)
-        ) from why
-    found = raw.get("schema")
-    if found != PROFILE_SCHEMA:
-        problem = Problem("schema", ProfileInvalid.code, f"{found!r} is not {PROFILE_SCHEMA!r}.")
-        raise ProfileInvalid(message=f"{source} is of another schema.", problems=(problem,))
+    except tomllib.TOMLDecodeError as error:
+        problem = Problem("(the whole file)", ProfileInvalid.code, f"{error}.")
+        raise ProfileInvalid(message=f"{source} is not TOML.", problems=(problem,)) from error
+    schema = raw.get("schema")
+    if schema != PROFILE_SCHEMA:
+        problem = Problem("schema", ProfileInvalid.code, f"{schema!r} is not {PROFILE_SCHEMA!r}.")
+        raise ProfileInvalid(message=f"{source} has another schema.", problems=(problem,))
     try:
         return ProfileSpec.model_validate(_tuples(raw))
-    except ValidationError as why:
-        problems = problems_of(why, ProfileInvalid.code)
-        raise ProfileInvalid(message=f"{source} cannot be used.", problems=problems) from why
+    except ValidationError as error:
+        problems = problems_of(error, ProfileInvalid.code)
+        raise ProfileInvalid(message=f"{source} cannot be used.", problems=problems) from error
 
 
 def _tuples(value: object) -> object:
@@ -242,20 +241,20 @@ def _tuples(value: object) -> object:
 
 
 def catalogue() -> tuple[str, ...]:
-    """The names of the built-in profiles, sorted."""
+    """Returns the names of the built-in profiles, sorted."""
     files = resources.files("proxx").joinpath("catalogue").iterdir()
     return tuple(sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")))
 
 
 def find_profile(name: str) -> ProfileSpec:
-    """A catalogue name or the path of a TOML file (a name with `/` or `.toml`). Raises ProfileInvalid."""
+    """Returns a profile of the catalogue, or of a TOML file (a name with `/` or `.toml`). Raises ProfileInvalid."""
     if "/" in name or name.endswith(".toml"):
         try:
             return parse_profile(Path(name).read_text(encoding="utf-8"), name)
-        except (OSError, UnicodeDecodeError) as why:
-            problem = Problem(name, ProfileInvalid.code, f"cannot be read as text: {why}.")
-            raise ProfileInvalid(message="The profile's file cannot be read.", problems=(problem,)) from why
+        except (OSError, UnicodeDecodeError) as error:
+            problem = Problem(name, ProfileInvalid.code, f"cannot be read as text: {error}.")
+            raise ProfileInvalid(message="The profile's file cannot be read.", problems=(problem,)) from error
     if name not in catalogue():
-        problem = Problem(name, ProfileInvalid.code, f"there is {', '.join(catalogue())}.")
+        problem = Problem(name, ProfileInvalid.code, f"the profiles are {', '.join(catalogue())}.")
         raise ProfileInvalid(message=f"No profile is called {name!r}.", problems=(problem,))
     return parse_profile(resources.files("proxx").joinpath(f"catalogue/{name}.toml").read_text("utf-8"), name)

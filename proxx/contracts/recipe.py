@@ -1,7 +1,7 @@
 """The four parts of a clip: source, recipe, expectation, outputs. Creation decides them; execution only reads them.
 
 Times are frames, audio samples or ticks; rates are fractions. Kinds of source that do not run yet (sequence, span,
-multi) have their place here, so that they need no new shape.
+multi) are modelled here already, so that they will need no new schema.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ def _full_place(uri: str) -> str:
 
 
 Place = Annotated[str, StringConstraints(min_length=1), AfterValidator(_full_place)]
-"""A file's one full name, so that nothing depends on the working directory and no file has two names."""
+"""The only full name of a file: nothing depends on the working directory, and no file has two names."""
 
 
 # --- source ----------------------------------------------------------------------------------------------
 
 
 class KnownDigest(Contract):
-    """A checksum somebody else took of the file, in hex (C4: its own letters). origin: where it was read, an MHL."""
+    """A checksum that the file came with, in hex (C4: its own alphabet). origin: where it was read (an MHL)."""
 
     algorithm: Literal["md5", "sha1", "sha256", "xxh64", "xxh3", "xxh128", "c4"]
     value: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z]{8,128}$")]
@@ -40,7 +40,7 @@ class KnownDigest(Contract):
 
 
 class SourceFile(Contract):
-    """One file, named by place, size in bytes and sha256 of the whole of it. known: checksums it came with."""
+    """One file, identified by place, size in bytes and sha256 of its bytes. known: checksums it came with."""
 
     uri: Place
     size: int = Field(ge=0)
@@ -74,7 +74,7 @@ class FrameRange(Contract):
 
 
 class Source(Contract):
-    """What a clip is made from. range: null is the whole."""
+    """What a clip is made from. range: null for the whole source."""
 
     kind: Literal["file", "sequence", "span", "multi"]
     files: tuple[SourceFile, ...] = Field(min_length=1)
@@ -94,7 +94,7 @@ class Source(Contract):
 
 
 class VideoPick(Contract):
-    """The picture: which file and stream, which view (spatial video: `base`), and the decoder by name."""
+    """The picture: its file, stream and decoder (by name), and its view (`base` for spatial video)."""
 
     file: int = Field(ge=0)
     stream: int = Field(ge=0)
@@ -112,7 +112,7 @@ class ChannelPick(Contract):
 
 
 class AudioDecoder(Contract):
-    """How a source sound stream is decoded; the fixed-point decoders give the same samples on every CPU."""
+    """How a sound stream is decoded. Fixed-point decoders give the same samples on every CPU."""
 
     file: int = Field(ge=0)
     stream: int = Field(ge=0)
@@ -134,7 +134,7 @@ class AudioTrack(Contract):
 
 
 class Excluded(Contract):
-    """A source stream that is not in the proxy, and why."""
+    """A stream of the source that is not in the proxy, with the reason."""
 
     index: int = Field(ge=0)
     codec: str
@@ -142,7 +142,7 @@ class Excluded(Contract):
 
 
 class Crop(Contract):
-    """Pixels taken away at each side of the coded picture."""
+    """Pixels cut off at each side of the coded picture."""
 
     left: int = Field(ge=0)
     top: int = Field(ge=0)
@@ -151,7 +151,7 @@ class Crop(Contract):
 
 
 class ColourValue(Contract):
-    """A colour property by ffmpeg's name. assumed: the file says nothing, the stated rule by size decided."""
+    """A colour property by ffmpeg's name. origin: `assumed` if the file has no tag and the rule by size decided."""
 
     value: Word
     origin: Literal["tagged", "assumed"]
@@ -167,8 +167,8 @@ class Colour(Contract):
 
 
 class Conform(Contract):
-    """none: time stamps pass through. retime: each frame kept, put on the grid of `rate`. cfr: frames repeated or
-    dropped to hold `rate`, round `near`: a conformed clip, said so wherever it is shown."""
+    """mode: `none` passes time stamps through; `retime` keeps each frame and puts it on the grid of `rate`; `cfr`
+    repeats or drops frames to hold `rate`, rounding `near`: a conformed clip, reported wherever it is shown."""
 
     mode: Literal["none", "retime", "cfr"]
     rate: Rate
@@ -192,7 +192,7 @@ class TimecodeDecision(Contract):
     def _whole(self) -> Self:
         parts = (self.start_frame, self.nominal_fps, self.drop, self.rate, self.origin)
         if any((part is None) != (self.state == "absent") for part in parts):
-            raise ValueError("a timecode is present with all its parts, or absent with none")
+            raise ValueError("a timecode is present with all its parts, or absent without any")
         if self.rate is not None and self.nominal_fps != self.rate.nominal:
             raise ValueError(f"nominal_fps: labels count by {self.rate.nominal} at {self.rate} frames a second")
         if self.drop and self.rate not in DROP_FRAME_RATES:
@@ -201,14 +201,14 @@ class TimecodeDecision(Contract):
 
 
 class NamedValue(Contract):
-    """A name and where it was read; both null where the source has none."""
+    """A name and where it was read; both null if the source has none."""
 
     value: str | None
     origin: str | None
 
 
 class Names(Contract):
-    """What an edit relinks by, beside timecode."""
+    """The names that an edit relinks by, besides timecode."""
 
     reel: NamedValue
     tape: NamedValue
@@ -217,7 +217,7 @@ class Names(Contract):
 
 
 class Lut(Contract):
-    """A look-up table: which of source.files, and its content again; none run yet."""
+    """A look-up table: its index in source.files, and its digest. This version runs none."""
 
     file: int = Field(ge=0)
     digest: Digest
@@ -229,7 +229,7 @@ class Recipe(Contract):
     """Every decision about one clip. size: output pixels. rotation: degrees clockwise to apply.
 
     audio_offset: samples (at each track's rate) from the first picture to the first sound of the source, negative
-    where sound starts earlier; the proxy's sound starts with its picture, so that many are padded or trimmed.
+    if the sound starts earlier. The proxy's sound starts with its picture, so as many are padded or trimmed.
     """
 
     video: VideoPick
@@ -258,19 +258,19 @@ class Recipe(Contract):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if len(self.audio_offset) != len(self.audio):
-            raise ValueError("audio_offset has one number a track")
+            raise ValueError("audio_offset must have one number for each track")
         if (self.scan == "interlaced") != (self.field_order is not None):
-            raise ValueError("field_order goes with interlaced scan")
+            raise ValueError("field_order goes with interlaced scan, and only with it")
         if self.luts:
             raise ValueError("luts do not run in this version")
         return self
 
 
 class Expect(Contract):
-    """What the encode and its output must turn out to be; compared, never adapted.
+    """What the encode and its proxy must be. It is compared with them and never adapted.
 
     packets, discarded: of the source's picture stream. frames: decoded from it. output_frames: displayed by the
-    proxy. samples: a channel, one number a track. timecode: the proxy's first label as a frame number.
+    proxy. samples: for each track, those of one channel. timecode: the proxy's first label as a frame number.
     """
 
     packets: int = Field(ge=1)
@@ -290,7 +290,7 @@ class Expect(Contract):
 
 
 class Output(Contract):
-    """One file to make: its full place and name, and which of the recipe's tracks are in it."""
+    """One file to make. uri: its full place. tracks: indexes of the recipe's tracks that are in it."""
 
     role: Literal["proxy"]
     uri: Place

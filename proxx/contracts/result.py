@@ -1,7 +1,7 @@
-"""ExecutionResult: what came of one attempt, clip by clip, with the evidence. Core and envelope are kept apart.
+"""ExecutionResult: the outcome of one attempt, clip by clip, with the evidence. Core and envelope are separate.
 
-The core is what must be equal wherever and whenever the job runs; its fingerprint is `fingerprint`. Attempt
-number, times and worker are no part of it.
+The core must be equal wherever and whenever the job runs; `fingerprint` is its fingerprint. Attempt number, times and
+worker are not part of it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from proxx.contracts.model import Contract, Digest, Hex64
 
 RESULT_SCHEMA: Final = "proxx.result/1"
 LogName = Annotated[str, StringConstraints(pattern=r"^clips/[0-9]{3,}\.log$")]
-"""Below the attempt, without its number: attempts that COMPLETED have equal fingerprints."""
+"""Relative to the attempt, so without its number: all attempts that COMPLETED have equal fingerprints."""
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z_]+$")]
 
 
 class Failure(Contract):
-    """A stable code, where, and a message without machine-dependent words. exit: negative is a signal."""
+    """A failure as recorded. message: does not depend on the machine. exit: negative if ended by a signal."""
 
     code: Code
     message: str
@@ -33,11 +33,12 @@ class Failure(Contract):
 
     @classmethod
     def of(cls, error: ProxxError) -> Failure:
+        """Returns the recorded form of an error."""
         return cls(code=error.code, message=error.message, remedy=error.remedy, stage=error.stage, exit=error.exit)
 
 
 class Check(Contract):
-    """One comparison: what, expected, found."""
+    """One comparison of an expected value with what was found."""
 
     name: str
     expected: str
@@ -55,7 +56,7 @@ class _ClipResult(Contract):
 
 
 class ClipCompleted(_ClipResult):
-    """Published and verified. argv says `{source}` and `{output}` for the paths that differ by machine."""
+    """Published and verified. argv has `{source}` and `{output}` for the paths that differ by machine."""
 
     status: Literal["COMPLETED"]
     output_sha256: Digest
@@ -68,7 +69,7 @@ class ClipCompleted(_ClipResult):
 
 
 class ClipFailed(_ClipResult):
-    """Not published. checks: those made before it failed."""
+    """Not published. checks: those made before the failure."""
 
     status: Literal["FAILED"]
     output_sha256: None
@@ -97,7 +98,7 @@ ClipResult: TypeAlias = Annotated[ClipCompleted | ClipFailed | ClipNotRun, Field
 
 
 class Envelope(Contract):
-    """What may differ: who ran it, where, when (RFC 3339, UTC), for how long (milliseconds)."""
+    """What may differ between runs: worker, times (RFC 3339, UTC) and duration (milliseconds)."""
 
     worker: Worker
     run_id: str
@@ -107,7 +108,7 @@ class Envelope(Contract):
 
 
 class ExecutionResult(Contract):
-    """COMPLETED where every clip is. stopped: the systemic failure that ended the job early, or null."""
+    """The result of an attempt, COMPLETED if every clip is. stopped: the failure that ended it early, or null."""
 
     schema_: Literal["proxx.result/1"] = Field(alias="schema")
     job_id: Hex64
@@ -119,22 +120,22 @@ class ExecutionResult(Contract):
     envelope: Envelope
 
     @model_validator(mode="after")
-    def _true(self) -> Self:
+    def _consistent(self) -> Self:
         if [clip.index for clip in self.clips] != list(range(len(self.clips))):
-            raise ValueError("clips: one result each, in order")
+            raise ValueError("clips: one result for each clip, in order")
         run = [clip.status != "NOT_RUN" for clip in self.clips]
         if run != sorted(run, reverse=True) or (self.stopped is None and not all(run)):
-            raise ValueError("clips: NOT_RUN are those after the clip where the job stopped, and only those")
-        done = self.stopped is None and all(clip.status == "COMPLETED" for clip in self.clips)
-        if done != (self.status == "COMPLETED"):
-            raise ValueError("status: COMPLETED is every clip completed, and only that")
+            raise ValueError("clips: exactly those after the clip where the job stopped are NOT_RUN")
+        complete = self.stopped is None and all(clip.status == "COMPLETED" for clip in self.clips)
+        if complete != (self.status == "COMPLETED"):
+            raise ValueError("status: it is COMPLETED exactly if every clip is")
         if self.fingerprint != result_fingerprint(result_core(self)):
-            raise ValueError("fingerprint: is not that of the core")
+            raise ValueError("fingerprint: it is not that of the core")
         return self
 
 
 def result_core(result: ExecutionResult) -> dict[str, Json]:
-    """The part that is equal wherever and whenever the job runs."""
+    """Returns the part that is equal wherever and whenever the job runs."""
     plain = result.to_json()
     return {key: plain[key] for key in ("schema", "job_id", "status", "clips", "stopped")}
 
@@ -150,9 +151,9 @@ def make_result(
     stopped: Failure | None,
     envelope: Envelope,
 ) -> ExecutionResult:
-    """The result of `clips`: status and fingerprint follow from them."""
-    done = stopped is None and all(clip.status == "COMPLETED" for clip in clips)
-    status: Literal["COMPLETED", "FAILED"] = "COMPLETED" if done else "FAILED"
+    """Returns the result of `clips`, with the status and fingerprint that follow from them."""
+    complete = stopped is None and all(clip.status == "COMPLETED" for clip in clips)
+    status: Literal["COMPLETED", "FAILED"] = "COMPLETED" if complete else "FAILED"
     core: dict[str, Json] = {
         "schema": RESULT_SCHEMA,
         "job_id": job_id,

@@ -53,7 +53,11 @@ def examine_source(
         pictures = _decoded(path, stream, pictures, ffprobe)
     after = _stat(path)
     if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
-        raise SourceChanged(message="It changed while it was read: is it still being copied?", stage="examine")
+        raise SourceChanged(
+            message="It changed while it was read: is it still being copied?",
+            stage="examine",
+            remedy="Wait until nothing writes to the file, then create the job again.",
+        )
     return SourceFacts(
         uri=uri or str(path),
         size=before.st_size,
@@ -90,16 +94,11 @@ def _stat(path: Path) -> stat_result:
 
 
 def _digest(path: Path, size: int, on_read: Callable[[int, int], None]) -> str:
-    digest = None
     try:
         with path.open("rb") as stream:
-            for done, digest in digest_stream(stream):  # noqa: B007  (the last one is the whole file's)
-                on_read(done, size)
+            return digest_stream(stream, lambda done: on_read(done, size)).digest
     except OSError as why:
         raise SourceUnreadable(message=f"It cannot be read to its end: {why.strerror}.", stage="examine") from why
-    if digest is None:
-        raise AssertionError("digest_stream ends with a digest")
-    return digest
 
 
 def _decoded(path: Path, stream: VideoStream, table: VideoPackets, ffprobe: Path) -> VideoPackets:

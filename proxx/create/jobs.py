@@ -19,6 +19,7 @@ from proxx.create.examine import examine_source
 from proxx.create.local_copy import local_file
 from proxx.create.request import CreateRequest, base_name, called, is_called, named, output_of, require_sensible
 from proxx.decide.clip import ClipDecision, decide_clip
+from proxx.decide.notes import NoteKind
 from proxx.decide.space import NOTHING, SpaceEstimate, estimate_space
 from proxx.files.preflight import storage_problem
 from proxx.s3.faults import StorageFault
@@ -40,6 +41,7 @@ class Notice:
     """Something a person should know about one source: what was assumed, applied, conformed or left out."""
 
     path: str
+    kind: NoteKind
     text: str
 
 
@@ -100,7 +102,11 @@ def create_jobs(
         passed_over=found.passed_over,
         left_out=tuple(storage_problem for _, storage_problem in refused),
         conformed=tuple(one.candidate.given for one in made if one.decided.conformed),
-        said=tuple(Notice(path=one.candidate.given, text=text) for one in made for text in one.decided.said),
+        said=tuple(
+            Notice(path=one.candidate.given, kind=note.kind, text=note.text)
+            for one in made
+            for note in one.decided.notes
+        ),
         space=sum((estimate_space(request.profile, one.decided.clip) for one in made), NOTHING),
     )
 

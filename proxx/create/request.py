@@ -123,7 +123,11 @@ def output_of(request: CreateRequest, folder: str, candidate: Candidate, index: 
     try:
         output = f"{folder.rstrip('/')}/{expand_template(request.template, values, '.' + request.profile.container)}"
     except BadTemplate as why:
-        raise OutputUnwritable(message=f"It gives no name for a proxy: {why}.", stage="decide") from why
+        raise OutputUnwritable(
+            message=f"It gives no name for a proxy: {why}.", stage="decide", remedy="Use another --template."
+        ) from why
     if fault := _way_out(request, output):
-        raise OutputUnwritable(message=f"Its proxy cannot be written: {fault}.", stage="decide")
+        raise OutputUnwritable(
+            message=f"Its proxy cannot be written: {fault}.", stage="decide", remedy="Use another --output."
+        )
     return output

@@ -1,6 +1,6 @@
-"""One clip, decided: facts about a source and the rules of a profile become source, recipe, expectation, outputs.
+"""Decides one clip: the facts about a source and the rules of a profile become source, recipe, expectation, outputs.
 
-Pure: no disk, no clock, no environment. What is decided here is only executed and compared afterwards.
+Pure: no disk, no clock, no environment. Later steps only execute these decisions and compare the proxy with them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from proxx.contracts.profile import ProfileSpec, pinned_threads
 from proxx.contracts.recipe import Excluded, Expect, Output, Recipe, Source, SourceFile, VideoPick
 from proxx.decide.colour import ColourDecision, decide_colour
 from proxx.decide.names import NamesDecision, decide_names
+from proxx.decide.notes import Note, NoteKind
 from proxx.decide.picture import NO_CROP, PictureDecision, decide_pick, decide_picture
 from proxx.decide.rate import RateDecision, decide_rate
 from proxx.decide.sound import PictureSpan, SoundDecision, decide_sound
@@ -26,6 +27,7 @@ from proxx.ffmpeg.streams import (
     FirstFrame,
     OtherStream,
     ProbeResult,
+    Stream,
     VideoPackets,
     VideoStream,
 )
@@ -33,9 +35,9 @@ from proxx.ffmpeg.streams import (
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFacts:
-    """What was found out about one source. uri: its full place. pictures: of the picked stream; sounds: by stream.
+    """The facts about one source. uri: its full place. pictures: of the picked stream. sounds: by stream index.
 
-    Where damage is accepted, `pictures` holds the frames that one thread really decoded.
+    If damage is accepted, `pictures` has the frames that one decoder thread really gave.
     """
 
     uri: str
@@ -50,10 +52,10 @@ class SourceFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipDecision:
-    """A clip, and what a person should be told about it."""
+    """A clip, and the notes about it for people."""
 
     clip: Clip
-    said: tuple[str, ...]
+    notes: tuple[Note, ...]
 
     @property
     def conformed(self) -> bool:
@@ -63,7 +65,10 @@ class ClipDecision:
 def decide_clip(
     profile: ProfileSpec, facts: SourceFacts, output: str, decoders: frozenset[str], accept_damage: bool
 ) -> ClipDecision | ClipFailure:
-    """The whole clip, or why there can be none. decoders: codecs the toolchain decodes, by ffmpeg's codec names."""
+    """Returns the clip, or the failure that rules it out. output: the proxy's full place.
+
+    decoders: the codecs that the toolchain decodes, by ffmpeg's codec names.
+    """
     try:
         pick = decide_pick(facts.stream, decoders)
         _require_whole(facts, accept_damage)
@@ -71,15 +76,15 @@ def decide_clip(
         picture = decide_picture(profile, facts.stream, facts.frame)
         if picture.stays_interlaced and rate.conform.mode == "cfr":
             raise SourceUnsupported(
-                message="It is interlaced with a variable frame rate: choose a profile that deinterlaces.",
+                message="It is interlaced and has a variable frame rate: choose a profile that deinterlaces.",
                 stage="decide",
             )
         colour = decide_colour(profile, facts.stream, facts.frame)
         names = decide_names(profile, facts.probed, facts.stream, rate.conform.rate)
         span = PictureSpan(frames=rate.output_frames, rate=rate.conform.rate)
         sound = decide_sound(profile, facts.probed, facts.pictures, facts.sounds, span, decoders)
-    except ClipFailure as why:
-        return why
+    except ClipFailure as failure:
+        return failure
     excluded = _excluded(facts, sound)
     clip = Clip(
         source=_source(facts),
@@ -87,46 +92,56 @@ def decide_clip(
         expect=_expect(facts, rate, picture, colour, names, sound),
         outputs=(Output(role="proxy", uri=output, tracks=tuple(range(len(sound.tracks)))),),
     )
-    said = (
-        *(() if accept_damage else rate.said),
-        *picture.said,
-        *colour.said,
-        *names.said,
-        *sound.said,
-        *_said_of(excluded),
+    notes = (
+        *(() if accept_damage else rate.notes),
+        *picture.notes,
+        *colour.notes,
+        *names.notes,
+        *sound.notes,
+        *_notes_of_excluded(profile, facts, excluded),
+        *((_note_of_damage(facts, rate),) if accept_damage else ()),
     )
-    return ClipDecision(clip=clip, said=(*said, *_said_of_damage(facts, rate)) if accept_damage else said)
+    return ClipDecision(clip=clip, notes=notes)
 
 
 def _require_whole(facts: SourceFacts, accept_damage: bool) -> None:
-    """Raises what is wrong with the source; with damage accepted only where its count could not be trusted."""
+    """Raises the ClipFailure for a source that is not whole.
+
+    With damage accepted, only what makes the number of frames unreliable is refused.
+    """
     table = facts.pictures
     if table.frames == 0:
-        raise DecodeFailed(message="Its picture track holds no frame.", stage="decide")
+        raise DecodeFailed(message="The picture track has no frames.", stage="decide")
     if accept_damage:
-        if facts.stream.codec == "hevc":  # measured: corrupt HEVC decodes at random, even by one thread
+        if facts.stream.codec == "hevc":  # measured: corrupt HEVC decodes at random, even with one thread
             raise SourceUnsupported(
                 message="Damage in HEVC cannot be accepted: it decodes differently each time.", stage="decide"
             )
         return
     if table.corrupt:
-        raise DecodeFailed(message=f"{table.corrupt} of its packets are marked as damaged.", stage="decide")
-    if table.starts_mid_gop:  # measured: how many frames come out depends on the decoder's threads
-        raise DecodeFailed(message="It begins in the middle of a group of pictures.", stage="decide")
+        raise DecodeFailed(
+            message=f"{table.corrupt} packets of the picture track are marked as damaged.", stage="decide"
+        )
+    if table.starts_mid_gop:  # measured: the number of frames depends on the number of decoder threads
+        raise DecodeFailed(message="The picture track starts in the middle of a group of pictures.", stage="decide")
     if not table.certain:
-        raise DecodeFailed(message="How many of its frames can be decoded is not certain.", stage="decide")
+        raise DecodeFailed(
+            message="It is not certain how many frames of the picture track can be decoded.", stage="decide"
+        )
     _require_length(facts)
 
 
 def _require_length(facts: SourceFacts) -> None:
     declared, table = facts.stream.declared_packets, facts.pictures
     if declared is not None and table.packets < declared:
-        raise SourceTruncated(message=f"It declares {declared} frames and holds {table.packets}.", stage="decide")
+        raise SourceTruncated(
+            message=f"The picture track declares {declared} frames and has {table.packets}.", stage="decide"
+        )
     if is_truncated(facts.probed, facts.stream, table):
         missing = missing_seconds(facts.probed, facts.stream, table) * 1000
         raise SourceTruncated(
-            message=f"Its picture track is {abs(int(missing))} ms {'shorter' if missing > 0 else 'longer'} than "
-            "declared.",
+            message=f"The picture track is {abs(int(missing))} ms {'shorter' if missing > 0 else 'longer'} than it "
+            "declares.",
             stage="decide",
         )
     for stream in facts.probed.audios:
@@ -134,7 +149,9 @@ def _require_length(facts: SourceFacts) -> None:
         if sound is None or not is_truncated(facts.probed, stream, sound):
             continue
         if missing_seconds(facts.probed, stream, sound) > 0:
-            raise SourceTruncated(message=f"Its sound, stream {stream.index}, ends too early.", stage="decide")
+            raise SourceTruncated(
+                message=f"The sound of stream {stream.index} is shorter than it declares.", stage="decide"
+            )
 
 
 # --- the parts of a clip ---------------------------------------------------------------------------------
@@ -211,7 +228,7 @@ def _expect(
 
 
 def _excluded(facts: SourceFacts, sound: SoundDecision) -> tuple[Excluded, ...]:
-    """Every stream that is not in the proxy, in the source's order."""
+    """Returns every stream that is not in the proxy, in the source's order, with the reason."""
     reasons = {item.index: item for item in sound.excluded}
     for stream in facts.probed.streams:
         if isinstance(stream, AudioStream) or stream.index == facts.stream.index:
@@ -220,29 +237,40 @@ def _excluded(facts: SourceFacts, sound: SoundDecision) -> tuple[Excluded, ...]:
             cover = stream.is_picture_of_cover
             reason = "a cover or thumbnail" if cover else f"the picture is stream {facts.stream.index}"
         else:
-            reason = _reason_for(stream)
+            reason = _reason_to_exclude(stream)
         codec = stream.codec or stream.tag or "unknown"
         reasons[stream.index] = Excluded(index=stream.index, codec=codec, reason=reason)
     return tuple(reasons[index] for index in sorted(reasons))
 
 
-def _reason_for(stream: OtherStream) -> str:
+def _reason_to_exclude(stream: OtherStream) -> str:
     if stream.tagged("timecode") is not None:
         return "timecode is read from it and written anew"
     return f"{stream.kind} is not carried over"
 
 
-def _said_of_damage(facts: SourceFacts, rate: RateDecision) -> tuple[str, ...]:
-    """The length is held where frames are lost: the rule for uneven frames repeats the one before."""
-    made = f"{facts.pictures.packets} packets give {facts.pictures.frames} frames, of which the proxy makes"
-    return (f"damage accepted: decoded by one thread, {made} {rate.output_frames} at {rate.conform.rate} a second",)
+def _note_of_damage(facts: SourceFacts, rate: RateDecision) -> Note:
+    """Lost frames do not shorten the clip: the rule for uneven frames repeats the frame before."""
+    counts = f"{facts.pictures.packets} packets give {facts.pictures.frames} frames, of which the proxy makes"
+    text = f"damage accepted: decoded by one thread, {counts} {rate.output_frames} at {rate.conform.rate} a second"
+    return Note(NoteKind.DAMAGE_ACCEPTED, text)
 
 
-def _said_of(excluded: tuple[Excluded, ...]) -> tuple[str, ...]:
-    """Left-out data and subtitles are in the spec; left-out picture and sound are said."""
-    quiet = ("timecode is", "data is", "unknown is", "attachment is", "the profile has no sound", "a cover")
+def _notes_of_excluded(profile: ProfileSpec, facts: SourceFacts, excluded: tuple[Excluded, ...]) -> tuple[Note, ...]:
+    streams = {stream.index: stream for stream in facts.probed.streams}
     return tuple(
-        f"stream {item.index} ({item.codec}) left out: {item.reason}"
+        Note(NoteKind.STREAM_EXCLUDED, f"stream {item.index} ({item.codec}) left out: {item.reason}")
         for item in excluded
-        if not item.reason.startswith(quiet)
+        if _is_worth_a_note(profile, streams[item.index])
     )
+
+
+def _is_worth_a_note(profile: ProfileSpec, stream: Stream) -> bool:
+    """Whether people want to know that the stream is not in the proxy: the spec lists all that are not."""
+    match stream:
+        case VideoStream():
+            return not stream.is_picture_of_cover
+        case AudioStream():
+            return profile.audio.mode != "none"
+        case OtherStream():
+            return stream.tagged("timecode") is None and stream.kind not in ("data", "unknown", "attachment")

@@ -1,8 +1,8 @@
-"""What the source's colours mean and how the proxy's are written. Pure.
+"""Decides what the source's colours mean and how the proxy's are tagged. Pure.
 
-Names are ffmpeg's, meanings those of ITU-T H.273. What each codec can say, and reads back the same in container
-and frame header, was measured with ffmpeg 8.1.2: ProRes headers have no code for the BT.601 transfer (it is the
-same curve as BT.709's and written as that), DNxHR frames always read BT.709, 8 bits are not enough for HDR.
+Names are ffmpeg's, meanings those of ITU-T H.273. Which tags each codec can carry, and reads back the same from
+container and frame header, was measured with ffmpeg 8.1.2: ProRes headers have no code for the BT.601 transfer (it is
+the same curve as BT.709's and is tagged as that), DNxHR frames always read as BT.709, 8 bits are not enough for HDR.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from proxx.contracts.errors import SourceUnsupported
 from proxx.contracts.measures import Size
 from proxx.contracts.profile import ProfileSpec
 from proxx.contracts.recipe import Colour, ColourValue
+from proxx.decide.notes import Note, NoteKind
 from proxx.ffmpeg.streams import FirstFrame, VideoStream
 
 _Origin: TypeAlias = Literal["tagged", "assumed"]
@@ -23,7 +24,7 @@ HDR_SIDE_DATA: Final = ("Mastering display metadata", "Content light level metad
 
 _RGB: Final = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr")
 _SAME_CURVE: Final = {"smpte170m": "bt709", "bt2020-10": "bt709", "bt2020-12": "bt709", "iec61966-2-4": "bt709"}
-_SAME_MATRIX: Final = {"bt470bg": "smpte170m"}  # H.273: 5 and 6 are one matrix; 5 in ProRes reads as gbr
+_SAME_MATRIX: Final = {"bt470bg": "smpte170m"}  # H.273: 5 and 6 are the same matrix; 5 in ProRes reads as gbr
 _READABLE: Final = frozenset({"bt709", "smpte170m", "bt470bg", "smpte240m", "fcc", "bt2020nc"})
 
 _MATRICES: Final = {
@@ -38,22 +39,24 @@ _TRANSFERS: Final = {
     "prores": frozenset({"bt709"}) | HDR_TRANSFERS,
     "h264": frozenset({"bt709", "iec61966-2-1", "bt470m", "bt470bg", "linear"}),
 }
-_STANDARD_PRIMARIES: Final = frozenset({"bt709", "bt470bg", "smpte170m"})  # near enough for DNxHR's only answer
+_STANDARD_PRIMARIES: Final = frozenset(
+    {"bt709", "bt470bg", "smpte170m"}
+)  # close enough to BT.709, the only one DNxHR reads as
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColourDecision:
-    """Both sides of the conversion. hdr, side_data: what of HDR metadata the proxy may carry."""
+    """The colours of source and proxy. hdr, side_data: the HDR metadata that the proxy carries."""
 
     source: Colour
     proxy: Colour
     hdr: Literal["keep", "drop"]
     side_data: tuple[str, ...]
-    said: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 def decide_colour(profile: ProfileSpec, stream: VideoStream, frame: FirstFrame) -> ColourDecision:
-    """Raises SourceUnsupported where the proxy's codec cannot say what the source's colours mean."""
+    """Returns the colours. Raises SourceUnsupported if the proxy's codec has no tags for those of the source."""
     source = _source(stream, frame)
     proxy = _proxy(profile, source, frame)
     assumed = [
@@ -66,26 +69,31 @@ def decide_colour(profile: ProfileSpec, stream: VideoStream, frame: FirstFrame) 
         )
         if value.origin == "assumed"
     ]
-    said: tuple[str, ...] = (f"colour assumed, not tagged in the source: {', '.join(assumed)}",) if assumed else ()
+    notes = []
+    if assumed:
+        text = f"colour assumed, not tagged in the source: {', '.join(assumed)}"
+        notes.append(Note(NoteKind.COLOUR_ASSUMED, text))
     if profile.video.codec == "dnxhd" and source.matrix.value not in ("bt709", "gbr"):
-        said += (f"colour converted from matrix {source.matrix.value} to bt709, the only one DNxHR frames say",)
+        text = f"colour converted from matrix {source.matrix.value} to bt709, the only one that DNxHR has"
+        notes.append(Note(NoteKind.COLOUR_CONVERTED, text))
     side_data = tuple(kind for kind in HDR_SIDE_DATA if kind in stream.side_data or kind in frame.side_data)
     keep = profile.colour.hdr == "keep" and bool(side_data)
     if side_data and not keep:
-        said += (f"not carried over: {', '.join(side_data).lower()}",)
+        notes.append(Note(NoteKind.HDR_METADATA_DROPPED, f"not carried over: {', '.join(side_data).lower()}"))
     if source.transfer.value in HDR_TRANSFERS:
-        said += (f"HDR ({source.transfer.value}): kept as it is and tagged so, not tone-mapped",)
+        text = f"HDR ({source.transfer.value}): kept and tagged as such, not tone-mapped"
+        notes.append(Note(NoteKind.HDR_KEPT, text))
     return ColourDecision(
         source=source,
         proxy=proxy,
         hdr="keep" if keep else "drop",
         side_data=side_data if keep else (),
-        said=said,
+        notes=tuple(notes),
     )
 
 
 def _source(stream: VideoStream, frame: FirstFrame) -> Colour:
-    """What the decoded picture says, then the container, then the assumption by size."""
+    """Returns the source's colours: the decoded picture's tags, else the container's, else assumed by size."""
     rgb = is_rgb(frame)
     matrix = _first(frame.colour.matrix, stream.colour.matrix)
     primaries = _first(frame.colour.primaries, stream.colour.primaries)
@@ -100,16 +108,16 @@ def _source(stream: VideoStream, frame: FirstFrame) -> Colour:
 
 
 def _range(stream: VideoStream, frame: FirstFrame) -> ColourValue:
-    """Full-range H.264 and MJPEG decode to yuvj formats, whatever the container says (a GoPro MAX says limited)."""
+    """Full-range H.264 and MJPEG decode to yuvj formats, whatever the container declares (a GoPro MAX: limited)."""
     if (frame.pixel_format or "").startswith("yuvj"):
         return ColourValue(value="pc", origin="tagged")
     return _value(_first(frame.colour.range, stream.colour.range), "pc" if is_rgb(frame) else "tv")
 
 
 def _assumed(matrix: str | None, primaries: str | None, size: Size) -> tuple[str, str, str]:
-    """Matrix, primaries and transfer for what is not tagged: those that go with what is, else by the lines.
+    """Returns matrix, primaries and transfer for what is not tagged: to match what is, else by the number of lines.
 
-    720 lines or 1280 columns and more: BT.709. 487 to 719 lines: BT.601 with 625 lines. Up to 486: with 525.
+    From 720 lines or 1280 columns: BT.709. 487 to 719 lines: BT.601 with 625 lines. Up to 486: BT.601 with 525.
     """
     known = matrix or primaries
     if known in ("bt2020nc", "bt2020"):
@@ -130,9 +138,9 @@ def _proxy(profile: ProfileSpec, source: Colour, frame: FirstFrame) -> Colour:
     if source.matrix.value not in _READABLE | {"gbr"}:
         raise _refused(f"Its colour matrix, {source.matrix.value}, cannot be converted exactly.")
     if transfer in HDR_TRANSFERS and (profile.colour.hdr == "refuse" or profile.video.bits < 10):
-        raise _refused(f"It is HDR ({transfer}), which profile {name} does not hold: choose a 10-bit ProRes profile.")
+        raise _refused(f"It is HDR ({transfer}), which profile {name} cannot carry: choose a 10-bit ProRes profile.")
     matrix = _SAME_MATRIX.get(source.matrix.value, source.matrix.value)
-    if matrix == "gbr":  # RGB is written as the matrix that goes with its primaries
+    if matrix == "gbr":  # RGB is converted to the matrix that matches its primaries
         matrix = {"bt2020": "bt2020nc", "smpte170m": "smpte170m", "bt470bg": "smpte170m"}.get(
             source.primaries.value, "bt709"
         )
@@ -140,18 +148,18 @@ def _proxy(profile: ProfileSpec, source: Colour, frame: FirstFrame) -> Colour:
     if codec == "dnxhd":
         if source.primaries.value not in _STANDARD_PRIMARIES or curve != "bt709":
             raise _refused(
-                f"Its colours ({source.primaries.value}, {transfer}) cannot be said in DNxHR, which reads as BT.709: "
+                f"DNxHR, which reads as BT.709, has no tags for its colours ({source.primaries.value}, {transfer}): "
                 "choose a ProRes profile."
             )
         return _colour(source, "bt709", "bt709", "bt709")
-    for what, value, known in (
+    for tag, value, known in (
         ("matrix", matrix, _MATRICES[codec]),
         ("primaries", source.primaries.value, _PRIMARIES[codec]),
         ("transfer", curve, _TRANSFERS[codec]),
     ):
         if value not in known:
             other = "an H.264" if codec == "prores" and value in _TRANSFERS["h264"] else "another"
-            raise _refused(f"Its colour {what}, {value}, cannot be said in {codec}: choose {other} profile.")
+            raise _refused(f"{codec} has no tag for its colour {tag}, {value}: choose {other} profile.")
     return _colour(source, matrix, source.primaries.value, curve)
 
 

@@ -1,12 +1,13 @@
-"""Which picture a proxy is made of and how it stands: stream, turn, fields, size. Pure.
+"""Decides which picture a proxy is made of and its geometry: stream, rotation, fields, size. Pure.
 
 Pixels that are not square stay so: size rules count stored pixels, and `setsar` keeps their shape, because an
-editing system relinks a proxy by the shape of its original. MXF is the exception: ffmpeg 8.1.2 writes the aspect of
-square pixels into it whatever it is told (measured with DNxHR), so there the width is changed to make them square.
+editing system relinks a proxy by the shape of its original. MXF is the exception: ffmpeg 8.1.2 always writes the
+aspect of square pixels into it (measured with DNxHR), so there the width is changed to make the pixels square.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
@@ -16,6 +17,7 @@ from proxx.contracts.errors import NoVideo, SourceUnsupported
 from proxx.contracts.measures import Ratio, Size
 from proxx.contracts.profile import ProfileSpec, SizeRule
 from proxx.contracts.recipe import Crop, VideoPick
+from proxx.decide.notes import Note, NoteKind
 from proxx.ffmpeg.streams import FirstFrame, ProbeResult, VideoStream
 
 Rotation: TypeAlias = Literal[0, 90, 180, 270]
@@ -23,18 +25,18 @@ FieldOrder: TypeAlias = Literal["tt", "bb"]
 
 SQUARE: Final = Ratio(num=1, den=1)
 NO_CROP: Final = Crop(left=0, top=0, right=0, bottom=0)
-"""The codec's own cropping is the decoder's; QuickTime's clean aperture is not applied (`-apply_cropping codec`):
+"""The decoder applies the codec's own cropping. QuickTime's clean aperture is not applied (`-apply_cropping codec`):
 an XDCAM EX of 1920×1080 would become 1888×1062, and no editing system would relink it."""
 
 _TURNS: Final[tuple[Rotation, ...]] = (0, 90, 180, 270)
 _FIRST_DISPLAYED: Final[dict[str, FieldOrder]] = {"tt": "tt", "tb": "tt", "bb": "bb", "bt": "bb"}
-"""QuickTime's `fiel` 9 and 14 (ffmpeg: tb, bt) name how fields are stored: their first letter is shown first, as
-ffmpeg's own writer and Apple's encoders mean it (measured on an XDCAM EX)."""
+"""QuickTime's `fiel` 9 and 14 (ffmpeg: tb, bt) name how fields are stored: the field of the first letter is displayed
+first, as ffmpeg's own writer and Apple's encoders use it (measured on an XDCAM EX)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PictureDecision:
-    """Geometry and scan of the source, and of the proxy. field_order: of the source; None where progressive."""
+    """Geometry and scan. rotation: degrees clockwise to apply. field_order: of the source, None if progressive."""
 
     rotation: Rotation
     size: Size
@@ -42,7 +44,7 @@ class PictureDecision:
     sar: Ratio
     field_order: FieldOrder | None
     deinterlace: bool
-    said: tuple[str, ...]
+    notes: tuple[Note, ...]
 
     @property
     def stays_interlaced(self) -> bool:
@@ -50,9 +52,9 @@ class PictureDecision:
 
 
 def pick_video(probed: ProbeResult) -> VideoStream:
-    """The picture: the first track marked `default`, else the first; cover art and thumbnails are none.
+    """Returns the first picture track marked `default`, else the first; cover art and thumbnails do not count.
 
-    Raises NoVideo where there is none.
+    Raises NoVideo if there is no picture track.
     """
     videos = probed.videos
     if not videos:
@@ -60,11 +62,11 @@ def pick_video(probed: ProbeResult) -> VideoStream:
     return next((video for video in videos if "default" in video.dispositions), videos[0])
 
 
-DECODER_NAMES: Final = {"av1": "libdav1d"}  # ffmpeg's own `av1` only drives hardware
+DECODER_NAMES: Final = {"av1": "libdav1d"}  # ffmpeg's own `av1` only works with hardware
 
 
 def decide_pick(stream: VideoStream, decoders: frozenset[str]) -> VideoPick:
-    """The stream with its decoder, by name. Raises SourceUnsupported where the toolchain has none."""
+    """Returns the stream with the name of its decoder. Raises SourceUnsupported if the toolchain has none."""
     codec = stream.codec or "unknown"
     if codec not in decoders:
         raise SourceUnsupported(
@@ -77,14 +79,16 @@ def decide_pick(stream: VideoStream, decoders: frozenset[str]) -> VideoPick:
 
 
 def decide_picture(profile: ProfileSpec, stream: VideoStream, frame: FirstFrame) -> PictureDecision:
-    """Raises SourceUnsupported where the profile cannot hold the picture."""
+    """Returns geometry and scan. Raises SourceUnsupported if the profile cannot carry the picture."""
     rotation = _rotation(stream)
     order = _field_order(stream, frame)
     keeps = order is not None and profile.fields == "keep"
     if order is not None and profile.fields == "refuse":
         raise _refused(f"It is interlaced, which profile {profile.name} refuses: choose one that deinterlaces.")
     if keeps and rotation in (90, 270):
-        raise _refused("It is interlaced and turned by 90 degrees: fields cannot be kept; choose another profile.")
+        raise _refused(
+            "It is interlaced and rotated by 90 degrees, so its fields cannot be kept: choose one that deinterlaces."
+        )
     turned = rotation in (90, 270)
     upright = Size(width=frame.height, height=frame.width) if turned else Size(width=frame.width, height=frame.height)
     sar = _sar(stream, frame, turned)
@@ -98,7 +102,7 @@ def decide_picture(profile: ProfileSpec, stream: VideoStream, frame: FirstFrame)
     smallest = profile.video.smallest_width, profile.video.smallest_height
     if size.width < smallest[0] or size.height < smallest[1]:
         raise _refused(
-            f"The proxy would be {size}, and {profile.name} writes {smallest[0]}x{smallest[1]} at least: choose a "
+            f"The proxy would be {size}, and {profile.name} needs at least {smallest[0]}x{smallest[1]}: choose a "
             "profile with larger pictures."
         )
     return PictureDecision(
@@ -108,17 +112,21 @@ def decide_picture(profile: ProfileSpec, stream: VideoStream, frame: FirstFrame)
         sar=sar,
         field_order=order,
         deinterlace=order is not None and not keeps,
-        said=(
-            *_said(stream, rotation, order, keeps, upright, scaled, profile.size),
-            *((f"pixels made square, {upright}: MXF holds no others",) if squared else ()),
+        notes=(
+            *_notes(stream, rotation, order, keeps, upright, scaled, profile.size),
+            *(
+                (Note(NoteKind.PIXELS_SQUARED, f"pixels made square, {upright}: MXF has no others"),)
+                if squared
+                else ()
+            ),
         ),
     )
 
 
 def decide_size(rule: SizeRule, upright: Size, interlaced: bool) -> tuple[Size, Size]:
-    """(the picture, the whole) in pixels: the same except for `pad`.
+    """Returns (the scaled picture, the whole frame) in pixels: the same size except in mode `pad`.
 
-    Rounded down: width to even, height to even, and to a multiple of 4 where the proxy has fields (4:2:0 and
+    Rounds down: the width to even, the height to even, or to a multiple of 4 if the proxy has fields (4:2:0 and
     4:2:2 need whole chroma samples in each field).
     """
     factor = Fraction(1)
@@ -137,34 +145,36 @@ def decide_size(rule: SizeRule, upright: Size, interlaced: bool) -> tuple[Size, 
 
 
 def _down(value: int, multiple: int) -> int:
-    """Down to the multiple, and one multiple at least."""
+    """Rounds down to the multiple, but to no less than one multiple."""
     return max(value - value % multiple, multiple)
 
 
 def _rotation(stream: VideoStream) -> Rotation:
     if stream.mirrored:
-        raise _refused("Its picture is to be shown mirrored, which no profile does: remove the mirroring first.")
+        raise _refused("Its picture is tagged as mirrored, which no profile supports: remove the mirroring first.")
     for turn in _TURNS:
         if stream.rotation == turn:
             return turn
-    raise _refused("Its picture is to be turned by other than a quarter turn, which no profile does.")
+    raise _refused(
+        "Its picture is tagged with a rotation other than 90, 180 or 270 degrees, which no profile supports."
+    )
 
 
 def _field_order(stream: VideoStream, frame: FirstFrame) -> FieldOrder | None:
-    """Interlaced where container or decoded picture says so; the order is the decoded picture's, where it tells."""
+    """Returns the field order by the decoded picture, else by the container; None if both are progressive."""
     if frame.interlaced:
         return "tt" if frame.top_field_first else "bb"
     return _FIRST_DISPLAYED.get(stream.field_order or "")
 
 
 def _sar(stream: VideoStream, frame: FirstFrame, turned: bool) -> Ratio:
-    """The container's word outranks the codec's, as in ffmpeg; nothing said is square."""
+    """Returns the pixels' shape: the container's, else the codec's, as in ffmpeg, else square."""
     shape = stream.sar or frame.sar or Fraction(1)
     shape = 1 / shape if turned else shape
     return Ratio(num=shape.numerator, den=shape.denominator)
 
 
-def _said(
+def _notes(
     stream: VideoStream,
     rotation: int,
     order: FieldOrder | None,
@@ -172,19 +182,18 @@ def _said(
     upright: Size,
     scaled: Size,
     rule: SizeRule,
-) -> list[str]:
-    said = []
+) -> Iterator[Note]:
     if rotation:
-        said.append(f"rotation applied: {rotation} degrees clockwise")
+        yield Note(NoteKind.ROTATED, f"rotation applied: {rotation} degrees clockwise")
     if order is not None and not keeps:
-        said.append(f"deinterlaced: one frame for two fields, {'top' if order == 'tt' else 'bottom'} field first")
+        first = "top" if order == "tt" else "bottom"
+        yield Note(NoteKind.DEINTERLACED, f"deinterlaced: one frame for two fields, {first} field first")
     if rule.mode == "same" and scaled != upright:
-        said.append(f"size rounded down from {upright} to {scaled}")
+        yield Note(NoteKind.SIZE_ROUNDED, f"size rounded down from {upright} to {scaled}")
     if "Frame Cropping" in stream.side_data:
-        said.append("clean aperture not applied: the proxy has the whole picture")
+        yield Note(NoteKind.APERTURE_NOT_APPLIED, "clean aperture not applied: the proxy has the whole picture")
     if "Stereo 3D" in stream.side_data:
-        said.append("spatial video: the base view only")
-    return said
+        yield Note(NoteKind.BASE_VIEW_ONLY, "spatial video: the base view only")
 
 
 def _refused(message: str) -> SourceUnsupported:

@@ -1,8 +1,8 @@
-"""The proxy's frame rate and exact number of frames, from the source's packet table. Pure, integers only.
+"""Decides the proxy's frame rate and exact number of frames from the source's packet table. Pure, integers only.
 
-A frame rate is one an editing timeline can have (`media.STANDARD_RATES`). Where every time stamp lies within half
-a frame of that rate's grid, each frame is kept and put on the grid. Where not, the clip is conformed: frames are
-repeated or dropped to hold a stated nominal rate, never the average, and the clip says so.
+The rate is always one that an editing timeline can have (`measures.STANDARD_RATES`). If every time stamp lies within
+half a frame of that rate's grid, each frame is kept and put on the grid. If not, the clip is conformed: frames are
+repeated or dropped to hold a nominal rate, never the average, and a note reports it.
 """
 
 from __future__ import annotations
@@ -12,24 +12,25 @@ from fractions import Fraction
 from itertools import pairwise
 
 from proxx.contracts.errors import SourceUnsupported
-from proxx.contracts.measures import STANDARD_RATES, Rate, nearest_standard_rate
+from proxx.contracts.measures import STANDARD_RATES, Rate, nearest_integer, nearest_standard_rate
 from proxx.contracts.profile import ProfileSpec
 from proxx.contracts.recipe import Conform
+from proxx.decide.notes import Note, NoteKind
 from proxx.ffmpeg.packets import largest_deviation, repeated_pts
 from proxx.ffmpeg.streams import VideoPackets, VideoStream
 
 
 @dataclass(frozen=True, kw_only=True)
 class RateDecision:
-    """The rule for time stamps and what the proxy then displays."""
+    """The rule for time stamps, and the number of frames that the proxy then displays."""
 
     conform: Conform
     output_frames: int
-    said: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 def decide_rate(profile: ProfileSpec, stream: VideoStream, table: VideoPackets) -> RateDecision:
-    """Raises SourceUnsupported where the rate is none the profile writes."""
+    """Returns the rate of the proxy. Raises SourceUnsupported if the profile does not write that rate."""
     rate = _steady_rate(stream, table)
     if rate is not None:
         _require_writable(profile, rate)
@@ -37,49 +38,49 @@ def decide_rate(profile: ProfileSpec, stream: VideoStream, table: VideoPackets) 
         conform = Conform(mode="none" if exact else "retime", rate=rate, round="near")
         return RateDecision(conform=conform, output_frames=table.frames)
     if table.without_pts:
-        raise SourceUnsupported(message="Its frames have no time stamps and no standard frame rate.", stage="decide")
+        raise SourceUnsupported(
+            message="Its frames have neither time stamps nor a standard frame rate.", stage="decide"
+        )
     rate = _nominal_rate(profile, stream, table)
     _require_writable(profile, rate)
     frames = conformed_frames(table, rate)
     return RateDecision(
         conform=Conform(mode="cfr", rate=rate, round="near"),
         output_frames=frames,
-        said=(
-            f"conformed: variable frame rate; its {table.frames} frames become {frames} at {rate} frames a second, "
-            "repeated or dropped to the nearest time",
+        notes=(
+            Note(
+                NoteKind.CONFORMED,
+                f"conformed: variable frame rate; its {table.frames} frames become {frames} at {rate} frames a "
+                "second, repeated or dropped to the nearest time",
+            ),
         ),
     )
 
 
 def conformed_frames(table: VideoPackets, rate: Rate) -> int:
-    """How many frames `fps=R:round=near:start_time=0:eof_action=round` gives for these time stamps.
+    """Returns how many frames `fps=R:round=near:start_time=0:eof_action=round` gives for these time stamps.
 
-    libavfilter/vf_fps.c: each frame stands at its time rounded to the output grid, halves upward, until the next
-    one's place; the end of the last frame is rounded the same way. Compared with ffmpeg in the tests.
+    libavfilter/vf_fps.c: each frame starts at its time rounded to the output grid, halves upward, and lasts until the
+    next one starts; the end of the last frame is rounded the same way. The tests compare this with ffmpeg.
     """
     if not table.pts or table.end is None:
         return 0
     last = table.pts[-1] - table.pts[0]
     end = max(table.end, table.pts[-1]) - table.pts[0]
     scale = table.time_base * rate.fraction
-    return max(_nearest(end * scale), _nearest(last * scale), 1)
-
-
-def _nearest(value: Fraction) -> int:
-    """To the nearest whole number, halves upward (AV_ROUND_NEAR_INF of values that are not negative)."""
-    return (2 * value.numerator + value.denominator) // (2 * value.denominator)
+    return max(nearest_integer(end * scale), nearest_integer(last * scale), 1)
 
 
 def _steady_rate(stream: VideoStream, table: VideoPackets) -> Rate | None:
-    """The standard rate on whose grid all frames lie, each in its own place; None where there is none.
+    """Returns the standard rate on whose grid all frames lie, each in a place of its own, or None.
 
-    Tried in this order: what the file calls its rate, its average, the rate its time stamps have. Field-coded
-    streams name the rate of their fields (Sony AVCHD: 50 for 25), which is why the first one may not fit.
+    Tries in this order: the rate that the file declares, its average, the rate of its time stamps. Field-coded
+    streams declare the rate of their fields (Sony AVCHD: 50 for 25), so the first one may not fit.
     """
     measured = [stream.nominal_rate, stream.average_rate]
     if len(table.pts) > 1 and table.pts[-1] > table.pts[0]:
         measured.append(Fraction(len(table.pts) - 1) / ((table.pts[-1] - table.pts[0]) * table.time_base))
-    if stream.interlaced or len(table.pts) == 1:  # one frame fits every grid: the average speaks of frames
+    if stream.interlaced or len(table.pts) == 1:  # one frame fits every grid; the average counts frames
         measured[:2] = measured[1::-1]
     for value in measured:
         rate = nearest_standard_rate(value) if value is not None else None
@@ -91,10 +92,11 @@ def _steady_rate(stream: VideoStream, table: VideoPackets) -> Rate | None:
 
 
 def _nominal_rate(profile: ProfileSpec, stream: VideoStream, table: VideoPackets) -> Rate:
-    """For a variable rate: what the file names, where that is a standard rate that its frames do come at.
+    """Returns the rate that a clip of variable rate is conformed to.
 
-    Else the standard rate (of those the profile writes) nearest in ratio to the median distance between frames,
-    the lower one of two: time bases of 600 or 57600 are named by phones and screen recorders, and mean nothing.
+    It is the declared rate if that is a standard rate no more than twice the median rate of the frames. Otherwise it
+    is the standard rate (of those the profile writes) nearest in ratio to the median distance between frames, the
+    lower one of two: phones and screen recorders declare time bases of 600 or 57600, which mean nothing.
     """
     median = _median_rate(table)
     named = nearest_standard_rate(stream.nominal_rate) if stream.nominal_rate is not None else None
@@ -107,20 +109,20 @@ def _nominal_rate(profile: ProfileSpec, stream: VideoStream, table: VideoPackets
 
 
 def _median_rate(table: VideoPackets) -> Fraction:
-    """Frames a second at the median distance between two frames; the last frame's length where there is one only."""
+    """Returns frames a second by the median distance between two frames, or by the length of an only frame."""
     steps = sorted(b - a for a, b in pairwise(table.pts) if b > a)
     step = steps[len(steps) // 2] if steps else (table.end or 0) - table.pts[0]
     return 1 / (max(step, 1) * table.time_base)
 
 
-def _ratio(one: Fraction, other: Fraction) -> Fraction:
-    return max(one / other, other / one)
+def _ratio(first: Fraction, second: Fraction) -> Fraction:
+    return max(first / second, second / first)
 
 
 def _require_writable(profile: ProfileSpec, rate: Rate) -> None:
     if profile.rates and str(rate) not in profile.rates:
         raise SourceUnsupported(
-            message=f"Its frame rate, {rate}, is none that profile {profile.name} writes "
-            f"({', '.join(profile.rates)}): choose a MOV profile.",
+            message=f"Profile {profile.name} does not write its frame rate, {rate}, only {', '.join(profile.rates)}: "
+            "choose a MOV profile.",
             stage="decide",
         )

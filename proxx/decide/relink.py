@@ -1,7 +1,7 @@
-"""Whether an edit made with one proxy finds another one in its place: two clips' expectations compared. Pure.
+"""Compares the expectations of two clips, to tell whether an edit made with one proxy relinks to the other. Pure.
 
-What is expected of a clip is proved of its proxy before anything is published, so comparing two expectations is
-comparing two proxies.
+Each proxy is verified against its clip's expectation before it is published, so comparing two expectations compares
+two proxies.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NONE: Final = "none"
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """One thing that is another, in words. relinks: whether an edit still finds the new one by all it knows."""
+    """One property that differs, as text. relinks: whether an edit still relinks to the new proxy."""
 
     name: str
     old: str
@@ -28,25 +28,25 @@ class Difference:
 
 
 def differences(old: Clip, new: Clip) -> tuple[Difference, ...]:
-    """Everything that differs between two proxies of one source: first what an edit relinks by, then the rest."""
-    by_name: list[Difference] = []
-    for facts, relinks in ((links, False), (looks, True)):
-        one, other = facts(old), facts(new)
-        by_name += [
-            Difference(name=name, old=one.get(name, NONE), new=other.get(name, NONE), relinks=relinks)
-            for name in (*one, *(name for name in other if name not in one))
-            if one.get(name, NONE) != other.get(name, NONE)
+    """Returns all differences between two proxies of one source: first what an edit relinks by, then the rest."""
+    result: list[Difference] = []
+    for properties, relinks in ((links, False), (looks, True)):
+        before, after = properties(old), properties(new)
+        result += [
+            Difference(name=name, old=before.get(name, NONE), new=after.get(name, NONE), relinks=relinks)
+            for name in (*before, *(name for name in after if name not in before))
+            if before.get(name, NONE) != after.get(name, NONE)
         ]
-    return tuple(by_name)
+    return tuple(result)
 
 
-def relinks(found: tuple[Difference, ...]) -> bool:
-    """Whether relinking holds through all these differences."""
-    return all(one.relinks for one in found)
+def relinks(changes: tuple[Difference, ...]) -> bool:
+    """Returns whether an edit still relinks in spite of all these differences."""
+    return all(difference.relinks for difference in changes)
 
 
 def links(clip: Clip) -> Mapping[str, str]:
-    """What an edit knows a proxy by. Another value in any of these, and a timeline is not what it was."""
+    """Returns the properties that an edit relinks by: if any of them differs, a timeline changes."""
     expect, tracks = clip.expect, clip.outputs[0].tracks
     facts = {
         "name": clip.outputs[0].uri.rpartition("/")[2],
@@ -63,7 +63,7 @@ def links(clip: Clip) -> Mapping[str, str]:
 
 
 def looks(clip: Clip) -> Mapping[str, str]:
-    """What else of a proxy can be another: seen or heard, but nothing is found by it."""
+    """Returns the other properties of a proxy: they can be seen or heard, but no edit relinks by them."""
     expect, recipe = clip.expect, clip.recipe
     facts = {
         "size": str(expect.size),
@@ -82,13 +82,13 @@ def looks(clip: Clip) -> Mapping[str, str]:
 
 
 def _label(clip: Clip) -> str:
-    """The first label, whose `;` says drop-frame."""
+    """Returns the first label; a `;` in it means drop-frame."""
     number, drop = clip.expect.timecode, bool(clip.recipe.timecode.drop)
     if number is None:
         return NONE
     try:
         return timecode_label(number, clip.expect.rate, drop)
-    except IllegalTimecode:  # such a clip is never made, but it can be asked about
+    except IllegalTimecode:  # such a clip is never made, but it can be compared
         return f"{number} drop-frame"
 
 

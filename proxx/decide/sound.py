@@ -1,7 +1,7 @@
-"""The proxy's sound: tracks, channels, decoders, offsets and exact lengths. Pure.
+"""Decides the proxy's sound: tracks, channels, decoders, offsets and exact lengths. Pure.
 
 Every track of the proxy is exactly as long as its picture: a relinked clip then has sound under every frame and
-none beyond, and MXF forces that grid in any case (measured: ffmpeg pads or drops sound to it).
+none after the last, and MXF forces that grid in any case (measured: ffmpeg pads or drops sound to it).
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from proxx.contracts.measures import Rate
+from proxx.contracts.measures import Rate, nearest_integer
 from proxx.contracts.profile import ProfileSpec
 from proxx.contracts.recipe import AudioDecoder, AudioTrack, ChannelPick, Excluded
+from proxx.decide.notes import Note, NoteKind
 from proxx.ffmpeg.packets import audio_offset
 from proxx.ffmpeg.streams import AudioPackets, AudioStream, ProbeResult, VideoPackets
 
 FIXED_POINT: Final = {"aac": "aac_fixed", "ac3": "ac3_fixed"}
-"""Decoders that give the same samples on every CPU. PCM, FLAC, ALAC, MP2 and ffmpeg's `mp3` do so by themselves;
-E-AC-3, DTS, Opus and Vorbis have none and hold only because jobs pin the CPU flags (measured)."""
+"""Decoders that give the same samples on every CPU. Those of PCM, FLAC, ALAC, MP2 and ffmpeg's `mp3` do so too;
+E-AC-3, DTS, Opus and Vorbis have no such decoder and stay the same only because jobs pin the CPU flags (measured)."""
 
-DECODER_NAMES: Final = {"dts": "dca", "mp1": "mp1"}  # where ffmpeg's codec and decoder have two names
-_NOT_IN_FIXED_POINT: Final = frozenset({"xHE-AAC", "LD", "ELD", "SSR", "LTP"})  # profiles aac_fixed does not read
+DECODER_NAMES: Final = {"dts": "dca", "mp1": "mp1"}  # if ffmpeg's codec and decoder have different names
+_NOT_IN_FIXED_POINT: Final = frozenset({"xHE-AAC", "LD", "ELD", "SSR", "LTP"})  # profiles aac_fixed cannot decode
 AAC_RATES: Final = frozenset({96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000})
 _LAYOUT: Final = re.compile(r"[A-Za-z0-9().]+")
 _CUSTOM: Final = re.compile(r"\d+ channels \((.+)\)")
@@ -32,25 +33,25 @@ _LANGUAGE: Final = re.compile(r"[a-z]{3}")
 
 @dataclass(frozen=True, kw_only=True)
 class SoundDecision:
-    """Tracks, and for each its offset and length in samples at the track's rate."""
+    """The tracks, and for each its offset and length in samples at the track's rate."""
 
     tracks: tuple[AudioTrack, ...]
     decoders: tuple[AudioDecoder, ...]
     offsets: tuple[int, ...]
     samples: tuple[int, ...]
     excluded: tuple[Excluded, ...]
-    said: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PictureSpan:
-    """How long the proxy's picture is."""
+    """The length of the proxy's picture."""
 
     frames: int
     rate: Rate
 
     def samples(self, rate: int) -> int:
-        """Samples a channel that last as long, halves upward: what ffmpeg's MXF writer makes of any length."""
+        """Returns the samples a channel that last as long, halves upward, as ffmpeg's MXF writer rounds."""
         return nearest_integer(Fraction(self.frames * rate) / self.rate.fraction)
 
 
@@ -62,12 +63,15 @@ def decide_sound(
     span: PictureSpan,
     decoders: frozenset[str],
 ) -> SoundDecision:
-    """Every track that can be decoded, in the source's order; the others with the reason. sounds: by stream."""
+    """Returns every track that can be decoded, in the source's order, and the others with the reason.
+
+    sounds: by stream index. decoders: the codecs that the toolchain decodes.
+    """
     tracks, used, offsets, excluded = [], [], [], []
-    said: list[str] = []
+    notes: list[Note] = []
     for stream in probed.audios:
         table = sounds.get(stream.index)
-        reason = _why_not(profile, stream, table, decoders)
+        reason = _reason_to_exclude(profile, stream, table, decoders)
         if reason is not None or table is None:
             codec = stream.codec or stream.tag or "unknown"
             excluded.append(Excluded(index=stream.index, codec=codec, reason=reason or "its packets were not read"))
@@ -78,40 +82,42 @@ def decide_sound(
         for track in _tracks(profile, stream):
             tracks.append(track)
             offsets.append(nearest_integer(offset * track.rate / stream.rate))
-        said += _said(stream.index, offset, table, span)
+        notes += _notes(stream.index, offset, table, span)
     return SoundDecision(
         tracks=tuple(tracks),
         decoders=tuple(used),
         offsets=tuple(offsets),
         samples=tuple(span.samples(track.rate) for track in tracks),
         excluded=tuple(excluded),
-        said=tuple(said),
+        notes=tuple(notes),
     )
 
 
-def _said(index: int, offset: Fraction, table: AudioPackets, span: PictureSpan) -> Iterator[str]:
-    """What a person should know: sound that is not there under more than a frame of the picture is silence."""
+def _notes(index: int, offset: Fraction, table: AudioPackets, span: PictureSpan) -> Iterator[Note]:
+    """Notes gaps, and silence under more than one frame of the picture."""
     if table.gaps:
-        yield f"sound of stream {index}: {table.gaps} gaps in its time stamps are closed up"
+        text = f"sound of stream {index}: {table.gaps} gaps in its time stamps are closed up"
+        yield Note(NoteKind.SOUND_GAPS_CLOSED, text)
     if table.samples is None:
         return
-    late, short = offset, span.samples(table.rate) - offset - table.samples
+    at_start, at_end = offset, span.samples(table.rate) - offset - table.samples
     frame = table.rate / span.rate.fraction
-    for missing, where in ((late, "begins {} after"), (short, "ends {} before")):
+    for missing, where in ((at_start, "begins {} after"), (at_end, "ends {} before")):
         if missing > frame:
             length = f"{nearest_integer(missing)} samples ({nearest_integer(missing / frame)} frames)"
-            yield f"sound of stream {index} {where.format(length)} the picture: silence is put there"
+            text = f"sound of stream {index} {where.format(length)} the picture: silence is put there"
+            yield Note(NoteKind.SILENCE_ADDED, text)
 
 
 def decoder_of(stream: AudioStream) -> str:
-    """By ffmpeg's name: fixed-point where there is one that reads the stream."""
+    """Returns ffmpeg's name of the stream's decoder: the fixed-point one if there is one that decodes the stream."""
     codec = stream.codec or "unknown"
     if codec == "aac" and stream.profile in _NOT_IN_FIXED_POINT:
         return codec
     return FIXED_POINT.get(codec) or DECODER_NAMES.get(codec, codec)
 
 
-def _why_not(
+def _reason_to_exclude(
     profile: ProfileSpec, stream: AudioStream, table: AudioPackets | None, decoders: frozenset[str]
 ) -> str | None:
     if profile.audio.mode == "none":
@@ -126,10 +132,10 @@ def _why_not(
 
 
 def _tracks(profile: ProfileSpec, stream: AudioStream) -> Iterator[AudioTrack]:
-    """One track as it is, or one a channel.
+    """Yields the stream as one track, or one track for each channel.
 
-    AAC keeps mono and stereo only: of unlabelled channels it would guess a layout, and it filters the channel it
-    takes for the low-frequency one (measured: −64.8 dB).
+    AAC keeps only mono and stereo together: it would guess a layout for unlabelled channels, and it filters the
+    channel that it takes for the low-frequency one (measured: −64.8 dB).
     """
     layout, labels = layout_of(stream)
     split = profile.audio.mode == "mono" or (profile.audio.codec == "aac" and layout not in ("mono", "stereo"))
@@ -148,7 +154,7 @@ def _tracks(profile: ProfileSpec, stream: AudioStream) -> Iterator[AudioTrack]:
 
 
 def layout_of(stream: AudioStream) -> tuple[str, tuple[str, ...]]:
-    """(ffmpeg's layout name or `discrete`, the channels' labels where only they are known)."""
+    """Returns (ffmpeg's layout name or `discrete`, the channels' labels if only these are known)."""
     if stream.channels == 1:
         return "mono", ()
     text = stream.layout or ""
@@ -167,8 +173,3 @@ def _rate(profile: ProfileSpec, stream: AudioStream) -> int:
 def _language(stream: AudioStream) -> str | None:
     text = (stream.tagged("language") or "").lower()
     return text if _LANGUAGE.fullmatch(text) and text != "und" else None
-
-
-def nearest_integer(value: Fraction) -> int:
-    """To the nearest whole number, halves upward, below zero too."""
-    return (2 * value.numerator + value.denominator) // (2 * value.denominator)

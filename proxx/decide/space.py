@@ -1,7 +1,7 @@
-"""How much space a clip's proxy will take, in bytes: from the profile's measured range, PCM exactly.
+"""Estimates the bytes of a clip's proxy: the picture by the profile's measured range, PCM exactly.
 
-The picture's measure is kilobits a second at 1920×1080 and 25 frames/s; it is scaled by pixels and frames. The
-ceiling is what disks are checked against: unbounded encoders were measured to reach it on noise.
+The measured range is in kilobits a second at 1920×1080 and 25 frames/s; it is scaled by pixels and frames. Disks are
+checked against the upper bound: unbounded encoders reach it on noise (measured).
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from proxx.contracts.profile import ProfileSpec
 from proxx.contracts.recipe import AudioTrack
 
 _MEASURED_AT: Final = 1920 * 1080 * 25  # pixels a second of `profile.measured`
-_HEADERS: Final = 64 << 10  # bytes: file headers, and the header and footer of an OP1a MXF
-_MOV_SAMPLE: Final = 24  # bytes of index a frame: sizes, offsets, times (ISO/IEC 14496-12 stsz, co64, stts)
-_MXF_GRID: Final = 512  # bytes each element is filled up to by ffmpeg's MXF writer
-_AAC_FRAME: Final = (6144, 1024)  # the most bits a channel for so many samples (ISO/IEC 14496-3)
+_HEADERS: Final = 64 << 10  # bytes: file headers, or the header and footer of an OP1a MXF
+_MOV_SAMPLE: Final = 24  # bytes of index for each frame: sizes, offsets, times (ISO/IEC 14496-12 stsz, co64, stts)
+_MXF_GRID: Final = 512  # bytes: ffmpeg's MXF writer pads each element to a multiple of this
+_AAC_FRAME: Final = (6144, 1024)  # (most bits a channel, samples that they are for) (ISO/IEC 14496-3)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceEstimate:
-    """Bytes, the least and the most."""
+    """Bytes: the lower and the upper bound."""
 
     low: int
     high: int
@@ -37,16 +37,16 @@ NOTHING: Final = SpaceEstimate(low=0, high=0)
 
 
 def estimate_space(profile: ProfileSpec, clip: Clip) -> SpaceEstimate:
-    """The space one clip's proxy takes."""
+    """Returns the space that one clip's proxy takes."""
     size, frames = clip.recipe.size, clip.expect.output_frames
     pixels = size.width * size.height * frames
     tracks = zip(clip.recipe.audio, clip.expect.samples, strict=True)
     sound = sum(_track_bytes(profile, track, samples) for track, samples in tracks)
     elements = 1 + len(clip.recipe.audio)
-    a_frame = _MXF_GRID * (elements + 1) if profile.container == "mxf" else _MOV_SAMPLE * elements
+    overhead = _MXF_GRID * (elements + 1) if profile.container == "mxf" else _MOV_SAMPLE * elements
     return SpaceEstimate(
         low=_picture_bytes(profile.measured.low_kbps, pixels) + (sound if _is_pcm(profile) else 0),
-        high=_picture_bytes(profile.measured.high_kbps, pixels) + sound + _HEADERS + a_frame * frames,
+        high=_picture_bytes(profile.measured.high_kbps, pixels) + sound + _HEADERS + overhead * frames,
     )
 
 
@@ -62,5 +62,5 @@ def _track_bytes(profile: ProfileSpec, track: AudioTrack, samples: int) -> int:
     channels = len(track.map)
     if _is_pcm(profile):
         return samples * channels * (track.bits // 8)
-    bits, of = _AAC_FRAME
-    return ceil(Fraction(samples * channels * bits, of * 8))
+    bits, frame = _AAC_FRAME
+    return ceil(Fraction(samples * channels * bits, frame * 8))

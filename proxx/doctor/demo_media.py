@@ -99,4 +99,5 @@ def _run(installed: InstalledToolchain, arguments: tuple[str, ...]) -> None:
             stage="demo",
             exit=done.exit,
             detail=done.stderr.decode("utf-8", "replace").strip()[-500:],
+            remedy="Run `proxx doctor`; report this with its output.",
         )

@@ -13,15 +13,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from proxx.contracts.canonical import Json
-from proxx.contracts.error_bases import ClipFailure, JobStopped, ProxxError, Refusal
-from proxx.contracts.errors import (
-    EngineFault,
-    Interrupted,
-    LedgerFailed,
-    LockLost,
-    ToolchainMismatch,
-    ToolchainMissing,
-)
+from proxx.contracts.error_bases import ClipFailure, EnvironmentFailure, JobStopped, ProxxError, Refusal
+from proxx.contracts.errors import EngineFault, Interrupted, LedgerFailed, LockLost
 from proxx.contracts.event import Worker, stamp
 from proxx.contracts.job import JobSpec, read_spec
 from proxx.contracts.result import (
@@ -48,7 +41,7 @@ from proxx.store.lock import acquire, release
 from proxx.store.registration import record_refusal, register
 
 Made: TypeAlias = ClipCompleted | ClipFailed | ClipNotRun
-Systemic: TypeAlias = JobStopped | ToolchainMismatch | ToolchainMissing
+Systemic: TypeAlias = JobStopped | EnvironmentFailure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +68,8 @@ class RunEnvironment:
 def execute(data: bytes, site: RunEnvironment) -> ExecutionResult:
     """Run the job whose spec file is `data`. Gives a result for every ending after the lock was taken.
 
-    Raises a Refusal where nothing was begun. Any other exception is a bug: it is recorded, then raised on.
+    Raises a Refusal or an EnvironmentFailure if nothing was begun. Any other exception is a bug: it is recorded,
+    then raised on.
     """
     spec = read_spec(data)
     installed, ledger = begin(spec, data, site)
@@ -114,7 +108,7 @@ def begin(spec: JobSpec, data: bytes, site: RunEnvironment) -> tuple[InstalledTo
         register(site.store, data, spec.job_id, outputs_of(spec), stamp(site.worker, site.run_id))
         journals = (site.places.wire.journal,)
         return installed, acquire(site.store, spec.job_id, site.attempt, site.worker, site.run_id, journals=journals)
-    except Refusal as refusal:
+    except (Refusal, EnvironmentFailure) as refusal:
         note_refusal(site, spec.job_id, refusal)
         raise
 
@@ -148,7 +142,7 @@ def one_clip(spec: JobSpec, index: int, bench: ClipContext, made: list[Made]) ->
     except (LockLost, LedgerFailed) as why:  # nothing more can be logged, so nothing more is done
         made.append(failed_clip(spec, index, why))
         return why
-    except (ClipFailure, JobStopped, ToolchainMismatch, ToolchainMissing) as why:
+    except (ClipFailure, JobStopped, EnvironmentFailure) as why:
         result = failed_clip(spec, index, why)
         try:
             notes: dict[str, Json] = {"detail": why.detail} if why.detail else {}
@@ -233,7 +227,7 @@ def as_stop(bug: BaseException) -> JobStopped:
     return EngineFault(message=f"The engine failed: {type(bug).__name__}.", stage="job")
 
 
-def note_refusal(site: RunEnvironment, job_id: str, refusal: Refusal) -> None:
+def note_refusal(site: RunEnvironment, job_id: str, refusal: Refusal | EnvironmentFailure) -> None:
     """Write the refusal where `proxx history` finds it; a store that cannot take it does not hide the refusal.
 
     Nothing is written to another store than the one meant, nor beside a missing store.json: that would be damage.

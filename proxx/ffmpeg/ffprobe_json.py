@@ -8,6 +8,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, Final, cast
 
+from proxx.contracts.measures import parse_integer
 from proxx.ffmpeg.streams import AudioStream, FirstFrame, OtherStream, ProbeResult, Stream, StreamColour, VideoStream
 
 _NOTHING: Final = {"", "unknown", "unspecified", "N/A", "und", "reserved", "none"}
@@ -23,7 +24,7 @@ def parse_probe(answer: bytes) -> ProbeResult:
     whole = cast("_Object", document.get("format", {}))
     return ProbeResult(
         container=str(whole.get("format_name", "")),
-        size=_integer(whole.get("size")) or 0,
+        size=parse_integer(whole.get("size")) or 0,
         start=_seconds(whole.get("start_time")),
         duration=_seconds(whole.get("duration")),
         tags=_tags(whole),
@@ -70,9 +71,9 @@ def _stream(one: _Object) -> Stream:
         "tag": _tag(one),
         "profile": _word(one.get("profile")),
         "time_base": Fraction(str(one["time_base"])),
-        "start_pts": _integer(one.get("start_pts")),
-        "duration_ts": _integer(one.get("duration_ts")),
-        "declared_packets": _integer(one.get("nb_frames")),
+        "start_pts": parse_integer(one.get("start_pts")),
+        "duration_ts": parse_integer(one.get("duration_ts")),
+        "declared_packets": parse_integer(one.get("nb_frames")),
         "dispositions": frozenset(name for name, on in one.get("disposition", {}).items() if on),
         "tags": _tags(one),
         "side_data": side_data,
@@ -80,16 +81,16 @@ def _stream(one: _Object) -> Stream:
     if kind == "video":
         return _video(one, base, side_data)
     if kind == "audio":
-        bits = _integer(one.get("bits_per_raw_sample")) or _integer(one.get("bits_per_sample"))
+        bits = parse_integer(one.get("bits_per_raw_sample")) or parse_integer(one.get("bits_per_sample"))
         return AudioStream(
             **base,
-            rate=_integer(one.get("sample_rate")) or 0,
-            channels=_integer(one.get("channels")) or 0,
+            rate=parse_integer(one.get("sample_rate")) or 0,
+            channels=parse_integer(one.get("channels")) or 0,
             layout=_layout(one.get("channel_layout")),
             sample_format=_word(one.get("sample_fmt")),
             bits=bits or None,
-            packed_bits=_integer(one.get("bits_per_sample")) or None,
-            initial_padding=_integer(one.get("initial_padding")) or 0,
+            packed_bits=parse_integer(one.get("bits_per_sample")) or None,
+            initial_padding=parse_integer(one.get("initial_padding")) or 0,
         )
     return OtherStream(**base, kind=str(kind or "unknown"), average_rate=_ratio(one.get("avg_frame_rate")))
 
@@ -99,18 +100,18 @@ def _video(one: _Object, base: dict[str, Any], side_data: Mapping[str, Mapping[s
     rotation, mirrored = quarter_turn(matrix)
     return VideoStream(
         **base,
-        width=_integer(one.get("width")) or 0,
-        height=_integer(one.get("height")) or 0,
-        coded_width=_integer(one.get("coded_width")) or 0,
-        coded_height=_integer(one.get("coded_height")) or 0,
+        width=parse_integer(one.get("width")) or 0,
+        height=parse_integer(one.get("height")) or 0,
+        coded_width=parse_integer(one.get("coded_width")) or 0,
+        coded_height=parse_integer(one.get("coded_height")) or 0,
         sar=_ratio(one.get("sample_aspect_ratio")),
         pixel_format=_word(one.get("pix_fmt")),
-        bits=_integer(one.get("bits_per_raw_sample")) or None,
+        bits=parse_integer(one.get("bits_per_raw_sample")) or None,
         nominal_rate=_ratio(one.get("r_frame_rate")),
         average_rate=_ratio(one.get("avg_frame_rate")),
         field_order=_word(one.get("field_order")),
         colour=_colour(one),
-        b_frames=_integer(one.get("has_b_frames")) or 0,
+        b_frames=parse_integer(one.get("has_b_frames")) or 0,
         display_matrix=matrix,
         rotation=rotation,
         mirrored=mirrored,
@@ -166,11 +167,6 @@ def _sign(number: int) -> int:
 
 def _word(value: object) -> str | None:
     return None if value is None or str(value) in _NOTHING else str(value)
-
-
-def _integer(value: object) -> int | None:
-    text = str(value)
-    return int(text) if text.lstrip("-").isascii() and text.lstrip("-").isdigit() else None
 
 
 def _ratio(value: object) -> Fraction | None:

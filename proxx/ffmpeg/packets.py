@@ -132,10 +132,10 @@ class AudioCounter:
             self._gaps += self._expected is not None and abs(pts - self._expected) > 1
             self._expected = pts + packet.duration
         samples = packet_samples(self._stream, packet.duration, packet.size)
-        if samples is None:
+        if samples is None:  # the count is unknown, the beginning of the sound is not
             self._samples = None
-        else:
-            self._keep(packet, pts, samples)
+            samples = int(packet.duration * self._stream.time_base * self._stream.rate)
+        self._keep(packet, pts, samples)
 
     def _keep(self, packet: Packet, pts: int | None, samples: int) -> None:
         dropped = min(self._skip, samples)
@@ -170,6 +170,11 @@ def packet_samples(stream: AudioStream, duration: int, size: int) -> int | None:
     """
     exact = duration * stream.time_base * stream.rate
     match stream.codec:
+        case "aac" if stream.profile in ("LD", "ELD"):
+            # The stream has 512 or 480 (ISO/IEC 14496-3, frameLengthFlag): ffprobe does not show which, and ticks of
+            # a millisecond (Matroska) are too coarse to tell.
+            fine = stream.time_base * stream.rate < (512 - 480) // 2
+            return min((512, 480), key=lambda n: abs(n - exact)) if duration and fine else None
         case "aac":
             return 2048 if (stream.profile or "").startswith("HE-AAC") else 1024
         case "ac3":

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from proxx.contracts.measures import parse_integer
+
 LINE_LIMIT: Final = 1 << 20  # bytes; a longer line is passed over and `lost` says so
 
 
@@ -36,8 +38,8 @@ class ProgressReader:
             fields, self._fields = self._fields, {}
             self._on_progress(
                 EncodeProgress(
-                    frame=_integer(fields.get("frame", "")) or 0,
-                    out_time_us=_integer(fields.get("out_time_us", "")),
+                    frame=parse_integer(fields.get("frame", "")) or 0,
+                    out_time_us=parse_integer(fields.get("out_time_us", "")),
                     fps_milli=_milli(fields.get("fps", "")),
                     speed_milli=_milli(fields.get("speed", "").removesuffix("x")),
                     done=fields["progress"] == "end",
@@ -67,10 +69,6 @@ class LineSplitter:
     def end(self) -> None:
         if self._rest and not self._skipping:
             self._on_line(self._rest)
-
-
-def _integer(text: str) -> int | None:
-    return int(text) if text.lstrip("-").isascii() and text.lstrip("-").isdigit() else None
 
 
 def _milli(text: str) -> int | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from proxx.contracts.errors import FormatMismatch
+from proxx.contracts.measures import parse_integer
 from proxx.ffmpeg.ffprobe_json import parse_first_frame, parse_probe
 from proxx.ffmpeg.process import FinishedProcess, capture, lines
 from proxx.ffmpeg.streams import AudioStream, OtherStream, ProbeResult, StreamColour, VideoStream
@@ -108,7 +109,7 @@ def probe_proxy(proxy: Path, ffprobe: Path, launcher: tuple[str, ...] = ()) -> P
         fields = dict(part.split("=", 1) for part in line.decode("ascii", "replace").split("|") if "=" in part)
         if "stream_index" in fields:
             track = tracks.setdefault(int(fields["stream_index"]), _Track())
-            track.add(_integer(fields.get("pts")), _integer(fields.get("duration")))
+            track.add(parse_integer(fields.get("pts")), parse_integer(fields.get("duration")))
 
     entries = ("-show_entries", "packet=stream_index,pts,duration", "-of", "compact=p=0")
     _check(lines((*base, *entries, *where), count, timeout=PASS_SECONDS))
@@ -199,7 +200,3 @@ def _others(probed: ProbeResult) -> tuple[str, ...]:
             if stream.tag != "tmcd" or timecodes > 1:
                 extra.append(f"{stream.kind} {stream.codec or stream.tag}")
     return tuple(extra)
-
-
-def _integer(text: str | None) -> int | None:
-    return int(text) if text and text.lstrip("-").isdigit() else None

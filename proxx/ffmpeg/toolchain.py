@@ -243,10 +243,9 @@ def _file(package: tuple[str, str], name: str, toolchain: Name) -> Path:
 def _digest(path: Path) -> str:
     try:
         with path.open("rb") as stream:
-            *_, (_, digest) = digest_stream(stream)
+            return digest_stream(stream).digest
     except OSError as why:
         raise ToolchainMissing(message=f"{path.name} cannot be read.", detail=f"{why.strerror}: {path}") from why
-    return str(digest)
 
 
 def _version(program: Path, launcher: tuple[str, ...]) -> str:

@@ -75,7 +75,7 @@ def existing_file(target: Path) -> Standing:
         if not stat.S_ISREG(os.lstat(target).st_mode):
             return Present(None)
         with _open_for_reading(target) as stream:
-            return Present(_digest(stream)[0])
+            return Present(digest_stream(stream).digest)
     except (FileNotFoundError, NotADirectoryError):
         return Absent()
     except OSError as why:
@@ -94,7 +94,7 @@ def content_of(made: Path) -> Content:
     try:
         with made.open("rb") as stream:
             os.fsync(stream.fileno())
-            return Content(*_digest(stream))
+            return _content(stream)
     except OSError as why:
         if why.errno in _FULL:
             raise DiskFull(message="There is no room for the proxy that was made.", stage="verify") from why
@@ -261,7 +261,7 @@ def _copied(made: Path, path: Path) -> Content:
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(out.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         out.seek(0)
-        return Content(*_digest(out))
+        return _content(out)
 
 
 def _open_for_reading(path: Path) -> BinaryIO:
@@ -269,9 +269,9 @@ def _open_for_reading(path: Path) -> BinaryIO:
     return open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
 
 
-def _digest(stream: BinaryIO) -> tuple[str, int]:
-    *_, (size, digest) = digest_stream(stream)
-    return str(digest), size
+def _content(stream: BinaryIO) -> Content:
+    size, digest = digest_stream(stream)
+    return Content(digest, size)
 
 
 def _refused(why: OSError, message: str) -> ProxxError:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from proxx.contracts.errors import Interrupted, SourceChanged, SourceMissing, SourceUnreadable
-from proxx.contracts.fingerprint import digest_stream
+from proxx.contracts.fingerprint import CHUNK, Digester
 from proxx.contracts.recipe import SourceFile
 from proxx.files.places import leads_out
 from proxx.files.roots import OnDisk
@@ -70,10 +70,12 @@ class SourceReader:
     def _read(self) -> None:
         try:
             with self._path.open("rb") as stream:
-                for _, digest in digest_stream(stream):
+                digester = Digester()
+                while chunk := stream.read(CHUNK):
+                    digester.update(chunk)
                     if self._cancelled.is_set():
                         return
-                    self._digest = digest
+            self._digest = digester.digest
         except OSError as why:
             self._error = why
 

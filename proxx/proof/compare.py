@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from proxx.contracts.error_bases import Problem, Refusal
-from proxx.contracts.errors import PlaceUnreachable, ToolchainMismatch, ToolchainMissing
+from proxx.contracts.error_bases import EnvironmentFailure, Problem
+from proxx.contracts.errors import PlaceUnreachable
 from proxx.contracts.event import Worker
 from proxx.contracts.job import JobSpec, Toolchain
 from proxx.engine.steps import Watcher, silent
@@ -52,7 +52,9 @@ class ReencodeSession:
     places: Places = field(default_factory=Places)
     should_stop: Callable[[], bool] = lambda: False
     watch: Watcher = silent
-    _admitted: dict[tuple[Toolchain, tuple[str, ...]], InstalledToolchain | Refusal] = field(default_factory=dict)
+    _admitted: dict[tuple[Toolchain, tuple[str, ...]], InstalledToolchain | EnvironmentFailure] = field(
+        default_factory=dict
+    )
 
     def require_toolchain(self, toolchain: Toolchain, cpu_flags: tuple[str, ...]) -> InstalledToolchain:
         """Looked for once for all jobs; each encode proves the build again. Raises ToolchainMismatch, -Missing."""
@@ -60,7 +62,7 @@ class ReencodeSession:
         if asked not in self._admitted:
             try:
                 self._admitted[asked] = require_toolchain(toolchain, cpu_flags)
-            except (ToolchainMismatch, ToolchainMissing) as why:
+            except EnvironmentFailure as why:
                 self._admitted[asked] = why
         match self._admitted[asked]:
             case InstalledToolchain() as installed:
@@ -101,7 +103,7 @@ def compare_clip(found: SampleItem, yard: ReencodeSession) -> ComparedClip:
     try:
         require_source(found, yard.places)
         installed = yard.require_toolchain(spec.toolchain, spec.profile.cpu_flags)
-    except (PlaceUnreachable, ToolchainMismatch, ToolchainMissing) as why:
+    except (PlaceUnreachable, EnvironmentFailure) as why:
         return ComparedClip(
             of=found, verdict=Comparison.NOT_JUDGED, problem=clip_problem(found, why.code, why.message)
         )

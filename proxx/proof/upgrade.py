@@ -160,8 +160,7 @@ def _decide(
 
 def _digest(path: Path) -> str:
     with path.open("rb") as stream:
-        *_, (_, digest) = digest_stream(stream)
-    return str(digest)
+        return digest_stream(stream).digest
 
 
 def _require_same(found: str, expected: str) -> None:

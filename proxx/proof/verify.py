@@ -205,13 +205,15 @@ class _Proxy:
         self.on_progress(VerifyProgress(index=self.index, stage="hash", done=done, size=size))
 
     def _digest(self, path: Path) -> str:
-        size, digest = path.stat().st_size, None
+        size = path.stat().st_size
+
+        def on_read(done: int) -> None:
+            if self.should_stop():
+                raise Interrupted(message="The verification was stopped.", clip=self.index, stage="verify")
+            self._hashed(done, size)
+
         with path.open("rb") as stream:
-            for done, digest in digest_stream(stream):  # noqa: B007  (the last one is the whole file's)
-                if self.should_stop():
-                    raise Interrupted(message="The verification was stopped.", clip=self.index, stage="verify")
-                self._hashed(done, size)
-        return str(digest)
+            return digest_stream(stream, on_read).digest
 
     def _decode(self, path: Path, frames: int) -> str | None:
         """Why a decode of picture and sound from end to end did not succeed, None where it did."""

@@ -99,7 +99,7 @@ def test_a_failed_clip_is_1_with_code_sentence_and_remedy(ground: Ground, tmp_pa
     assert answer.status == 1
     assert "FAILED: 1 of 2 clips" in answer.out
     assert "[1/2] clip0.mov: OUTPUT_EXISTS: " in answer.out
-    assert "move it, then run the next attempt" in answer.out
+    assert "out of the way; then run the next attempt" in answer.out
     assert f"proxx run {spec} --attempt 2" in answer.out
     assert ground.get(in_the_way) == b"somebody's"
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxx.contracts.canonical import Json
-from proxx.contracts.event import canonical_log
 from proxx.contracts.job import JobSpec, spec_bytes
 from proxx.contracts.profile import catalogue, find_profile
 from proxx.create.jobs import create_jobs
@@ -35,6 +34,7 @@ from tests.flows.pool import ROOT
 from tests.objects.endpoint import Bucket
 from tests.support.jobs import half_second
 from tests.support.makemedia import make, picture, sound
+from tests.support.results import canonical_log
 
 FAILING: Final = "failing"
 CODES: Final = {1: "DECODE_FAILED", 2: "SOURCE_MISSING", 3: "SOURCE_CHANGED"}

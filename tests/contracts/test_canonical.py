@@ -1,4 +1,4 @@
-"""The one byte form: RFC 8785's own examples, and the refusal of what has no one form."""
+"""Canonical JSON: the examples of RFC 8785, and the refusal of values without a canonical form."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from proxx.contracts.canonical import LARGEST, Json, NotCanonical, canonical_bytes, pretty_bytes, read_json
 
-# From RFC 8785: section 3.2.3 (sorting), and the sample files its reference implementations share, as far as they
-# hold no fraction, which contracts do not.
+# From RFC 8785: section 3.2.3 (sorting), and the sample files that its reference implementations share, without those
+# that have fractions, because contracts have none.
 VECTORS: list[tuple[str, str]] = [
     (
         r"""{"\u20ac":"Euro Sign","\r":"Carriage Return","\ufb33":"Hebrew Letter Dalet With Dagesh","1":"One",
@@ -50,8 +50,8 @@ REFUSED: list[tuple[bytes, str]] = [
     (b"1e3", "1e3 is not an integer"),
     (b'{"a": [NaN]}', "NaN is not an integer"),
     (b"-Infinity", "-Infinity is not an integer"),
-    (b'{"a": 1, "b": {"c": 2, "c": 2}}', "the key 'c' stands twice"),
-    (b'{"a": 1, "\\u0061": 1}', "the key 'a' stands twice"),
+    (b'{"a": 1, "b": {"c": 2, "c": 2}}', "the key 'c' occurs twice"),
+    (b'{"a": 1, "\\u0061": 1}', "the key 'a' occurs twice"),
     (b"9007199254740992", "larger than 2**53 - 1"),
     (b"-9007199254740992", "larger than 2**53 - 1"),
     (b"1" * 5000, "larger than 2**53 - 1"),
@@ -68,12 +68,12 @@ REFUSED: list[tuple[bytes, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("text", "why"), REFUSED, ids=range(len(REFUSED)))
-def test_what_has_no_one_form_is_not_read(text: bytes, why: str) -> None:
+@pytest.mark.parametrize(("text", "reason"), REFUSED, ids=range(len(REFUSED)))
+def test_a_value_without_a_canonical_form_is_not_read(text: bytes, reason: str) -> None:
     with pytest.raises(NotCanonical) as caught:
         read_json(text)
-    assert why in str(caught.value)
-    assert len(str(caught.value)) < 200  # never the input itself
+    assert reason in str(caught.value)
+    assert len(str(caught.value)) < 200  # the input is not repeated
 
 
 @pytest.mark.parametrize(
@@ -81,17 +81,17 @@ def test_what_has_no_one_form_is_not_read(text: bytes, why: str) -> None:
     [1.0, [0.5], {"a": (float("nan"),)}, {1: 2}, {"a": {None: 1}}, LARGEST + 1, -LARGEST - 1, "\ud800", {"\ud800": 1},
      b"bytes", {1}, MappingProxyType({"a": 1.5})],
 )  # fmt: skip
-def test_what_has_no_one_form_is_not_written(value: Json) -> None:
+def test_a_value_without_a_canonical_form_is_not_written(value: Json) -> None:
     for form in (canonical_bytes, pretty_bytes):
         with pytest.raises(NotCanonical):
             form(value)
 
 
-def test_the_form_for_people_keeps_the_order_and_the_letters() -> None:
+def test_the_file_form_keeps_key_order_and_letters() -> None:
     assert pretty_bytes({"b": "é\n", "a": [1]}) == '{\n  "b": "é\\n",\n  "a": [\n    1\n  ]\n}\n'.encode()
 
 
-def test_tuples_and_lists_are_one() -> None:
+def test_tuples_and_lists_have_the_same_form() -> None:
     assert canonical_bytes((1, ("a",))) == canonical_bytes([1, ["a"]]) == b'[1,["a"]]'
 
 

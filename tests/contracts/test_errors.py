@@ -1,17 +1,42 @@
-"""Outcomes: every code stable and told once, with a status of the command and a way on."""
+"""Failures: each code is stable and belongs to one class, with an exit status and a remedy."""
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import pickle
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import cast
 
 import pytest
+from proxx_flows.common import errors as flow_errors
 
-from proxx.contracts import error_bases as outcome
-from proxx.contracts import errors
-from proxx.contracts.error_bases import ClipFailure, InvalidInput, JobStopped, Problem, ProxxError, Refusal
+from proxx.contracts import error_bases, errors
+from proxx.contracts.error_bases import (
+    ClipFailure,
+    ComparisonFailed,
+    EnvironmentFailure,
+    InvalidInput,
+    JobStopped,
+    Problem,
+    ProxxError,
+    Refusal,
+    WithProblems,
+)
 from proxx.contracts.error_codes import ERROR_CLASSES
-from proxx.contracts.errors import DecodeFailed, PreflightRefused, SpecInvalid
+from proxx.contracts.errors import (
+    DecodeFailed,
+    PreflightRefused,
+    ReproduceIncomplete,
+    ReproduceMismatch,
+    SpecInvalid,
+    ToolchainMismatch,
+    ToolchainMissing,
+    VerifyMismatch,
+    WouldNotRelink,
+)
 
 OF_THE_ISSUE = """
 SOURCE_MISSING SOURCE_CHANGED SOURCE_UNREADABLE SOURCE_UNSUPPORTED NO_VIDEO DECODE_FAILED ENCODE_FAILED
@@ -28,17 +53,32 @@ def subclasses(kind: type[ProxxError]) -> Iterator[type[ProxxError]]:
         yield from subclasses(child)
 
 
-ALL = tuple(kind for kind in subclasses(ProxxError) if kind.__module__ in (errors.__name__, outcome.__name__))
+def classes_of(*modules: str) -> tuple[type[ProxxError], ...]:
+    classes = {kind: None for kind in subclasses(ProxxError) if kind.__module__ in modules}
+    return tuple(classes)  # once each: a class with two bases is reached twice
+
+
+ALL = classes_of(errors.__name__, error_bases.__name__)
 OUTCOMES = tuple(kind for kind in ALL if "code" in vars(kind))
+EVERY = (ProxxError, *ALL, *classes_of(flow_errors.__name__))
 
 
-def test_all_classes_are_found() -> None:
+def test_every_class_with_a_code_is_found_by_it() -> None:
     assert dict(ERROR_CLASSES) == {kind.code: kind for kind in OUTCOMES}
-    assert set(ALL) - set(OUTCOMES) == {ClipFailure, JobStopped, Refusal, InvalidInput}  # never raised themselves
+    never_raised = {
+        ClipFailure,
+        JobStopped,
+        EnvironmentFailure,
+        Refusal,
+        WithProblems,
+        InvalidInput,
+        ComparisonFailed,
+    }
+    assert set(ALL) - set(OUTCOMES) == never_raised
 
 
 @pytest.mark.clause("I4")
-def test_a_code_is_one_outcome() -> None:
+def test_each_code_belongs_to_one_class() -> None:
     codes = [kind.code for kind in OUTCOMES]
     assert len(set(codes)) == len(codes)
     assert ProxxError.code not in codes
@@ -46,19 +86,19 @@ def test_a_code_is_one_outcome() -> None:
 
 
 @pytest.mark.parametrize("kind", OUTCOMES, ids=lambda kind: kind.code)
-def test_an_outcome_is_told_whole(kind: type[ProxxError]) -> None:
+def test_a_failure_shows_its_code_message_and_remedy(kind: type[ProxxError]) -> None:
     assert re.fullmatch(r"[A-Z]+(_[A-Z]+)*", kind.code)
     assert kind.code.replace("_", "").lower() == kind.__name__.lower()
-    assert kind.status in {1, 2, 3, 4, 5, 6}  # 0 is done
+    assert kind.status in {1, 2, 3, 4, 5, 6}  # 0 is success
     assert kind.remedy.endswith((".", ")")) or kind.remedy[-1].isalnum()
     assert kind.remedy != ProxxError.remedy
-    said = str(kind(message="A004 is not there.", clip=4, log="the/log", detail="here and now"))
+    text = str(kind(message="A004 is not there.", clip=4, log="the/log", detail="here and now"))
     for part in (kind.code, "A004 is not there.", kind.remedy):
-        assert part in said
-    if not issubclass(kind, InvalidInput):  # these name places by their problems
-        assert "clips[4]" in said
-        assert "the/log" in said
-        assert "here and now" in said
+        assert part in text
+    if not issubclass(kind, WithProblems):  # these name places in their problems
+        assert "clips[4]" in text
+        assert "the/log" in text
+        assert "here and now" in text
 
 
 def test_the_first_clip_is_named_too() -> None:
@@ -66,15 +106,40 @@ def test_the_first_clip_is_named_too() -> None:
     assert "clips[" not in str(DecodeFailed(message="broken"))
 
 
+def test_an_error_may_carry_its_own_remedy() -> None:
+    error = DecodeFailed(message="broken", remedy="Wait for the copy to end.")
+    assert error.remedy == "Wait for the copy to end." != DecodeFailed.remedy
+    assert str(error) == "DECODE_FAILED: broken Wait for the copy to end."
+    assert DecodeFailed(message="broken").remedy == DecodeFailed.remedy
+
+
 def test_a_failed_job_has_status_1() -> None:
     assert {kind.status for kind in OUTCOMES if issubclass(kind, ClipFailure | JobStopped)} == {1}
 
 
 def test_a_refusal_is_not_a_failed_job() -> None:
-    assert 1 not in {kind.status for kind in OUTCOMES if issubclass(kind, Refusal)}
+    others = Refusal | EnvironmentFailure | ComparisonFailed
+    assert 1 not in {kind.status for kind in OUTCOMES if issubclass(kind, others)}
 
 
-def test_remedies_speak_of_verbs_that_exist() -> None:
+def test_every_failure_is_of_one_family() -> None:
+    families = (ClipFailure, JobStopped, EnvironmentFailure, Refusal, ComparisonFailed)
+    for kind in OUTCOMES:
+        assert [issubclass(kind, family) for family in families].count(True) == 1, kind
+
+
+def test_toolchain_failures_are_not_refusals() -> None:
+    of_environment = {kind for kind in OUTCOMES if issubclass(kind, EnvironmentFailure)}
+    assert of_environment == {ToolchainMismatch, ToolchainMissing}
+
+
+def test_a_failed_comparison_is_not_invalid_input() -> None:
+    compared = {kind for kind in OUTCOMES if issubclass(kind, ComparisonFailed)}
+    assert compared == {VerifyMismatch, ReproduceMismatch, ReproduceIncomplete, WouldNotRelink}
+    assert not any(issubclass(kind, Refusal) for kind in compared)
+
+
+def test_remedies_name_verbs_that_exist() -> None:
     for kind in OUTCOMES:
         assert set(re.findall(r"`proxx (\w+)", kind.remedy)) <= set(VERBS.split()), kind
 
@@ -84,15 +149,50 @@ def test_every_problem_is_shown_with_its_path() -> None:
         Problem("clips[3].outputs[0].uri", "OUTPUT_EXISTS", "A001.mov is there.", "Move it."),
         Problem("clips[4].source", "NO_VIDEO", "only sound."),
     )
-    said = str(PreflightRefused(message="Two clips.", problems=problems)).splitlines()
-    assert said[0] == f"PREFLIGHT_REFUSED: Two clips. {PreflightRefused.remedy}"
-    assert said[1:] == [
+    lines = str(PreflightRefused(message="Two clips.", problems=problems)).splitlines()
+    assert lines[0] == f"PREFLIGHT_REFUSED: Two clips. {PreflightRefused.remedy}"
+    assert lines[1:] == [
         "  clips[3].outputs[0].uri: OUTPUT_EXISTS: A001.mov is there. Move it.",
         "  clips[4].source: NO_VIDEO: only sound.",
     ]
 
 
-def test_an_error_is_caught_by_what_it_means() -> None:
+def test_an_error_is_caught_by_its_family() -> None:
     with pytest.raises(Refusal) as caught:
         raise SpecInvalid(message="no")
     assert caught.value.status == 3
+
+
+def with_every_field(kind: type[ProxxError]) -> ProxxError:
+    """An error of the class with a value in each of its fields that is not the field's default."""
+    values: dict[str, object] = {
+        "clip": 3,
+        "exit": -9,
+        "argv": ("ffmpeg", "-i"),
+        "checks": (("frames", "25", "24"),),
+        "problems": (Problem("clips[3]", "NO_VIDEO", "only sound."),),
+        "result": {"status": "COMPLETED"},
+    }
+    fields = [field.name for field in dataclasses.fields(kind)]
+    return kind(**{name: values.get(name, f"the {name}") for name in fields})  # type: ignore[arg-type]
+
+
+def pickled(protocol: int, error: ProxxError) -> ProxxError:
+    return cast("ProxxError", pickle.loads(pickle.dumps(error, protocol)))  # noqa: S301  (its own pickle)
+
+
+@pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "copied",
+    [copy.copy, copy.deepcopy, *(partial(pickled, protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1))],
+)
+def test_an_error_can_be_copied_and_pickled(
+    kind: type[ProxxError], copied: Callable[[ProxxError], ProxxError]
+) -> None:
+    for error in (with_every_field(kind), kind(message="only this")):
+        error.add_note("the refusal could not be recorded")
+        other = copied(error)
+        assert type(other) is kind and other is not error
+        assert vars(other) == vars(error)
+        assert other.__notes__ == ["the refusal could not be recorded"]
+        assert str(other) == str(error)

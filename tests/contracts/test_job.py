@@ -1,4 +1,4 @@
-"""The spec: one file form, an id from its content, and every edit answered with its path."""
+"""The spec: one file form, an id from its content, and every edit detected and reported with its path."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def turned(value: Plain) -> Plain:
 
 
 def other(value: Plain) -> Plain:
-    """A value of the same kind that is not this one."""
+    """Returns another value of the same kind."""
     match value:
         case bool():
             return not value
@@ -71,7 +71,7 @@ def test_the_same_work_is_the_same_job_whatever_the_order_of_keys() -> None:
     assert spec_bytes(seal(content(turned(CONTENT)))) == DATA
 
 
-def test_a_sealed_job_is_sealed_the_same_again() -> None:
+def test_sealing_again_gives_the_same_spec() -> None:
     assert seal(SPEC) == SPEC
 
 
@@ -80,13 +80,13 @@ def test_the_order_of_clips_is_content() -> None:
     assert seal(content(swapped)).job_id != SPEC.job_id
 
 
-def test_nothing_of_time_host_or_user_is_in_it() -> None:
+def test_a_spec_has_no_time_host_or_user() -> None:
     keys = {path.split(".")[-1] for path in paths_of(PLAIN)}
     assert not keys & {"created", "time", "date", "host", "hostname", "user", "mtime", "pid", "cwd"}
 
 
 @pytest.mark.clause("F1")
-def test_every_value_that_may_differ_makes_another_job() -> None:
+def test_any_changed_value_makes_another_job() -> None:
     ids, tried = {SPEC.job_id}, 0
     for path in paths_of(CONTENT):
         try:
@@ -111,12 +111,12 @@ def test_an_edit_of_any_field_is_refused_with_its_path() -> None:
         data = pretty_bytes(edited(PLAIN, path, other(value_at(PLAIN, path))))
         with pytest.raises((SpecInvalid, SpecAltered)) as caught:
             read_spec(data)
-        said = [problem.path for problem in caught.value.problems]
-        if isinstance(caught.value, SpecAltered):  # it still fits: the sealed part it is in is named, and only that
-            (part,) = said
-            assert path.startswith(part), (path, said)
+        reported = [problem.path for problem in caught.value.problems]
+        if isinstance(caught.value, SpecAltered):  # still valid: only the sealed part is reported
+            (part,) = reported
+            assert path.startswith(part), (path, reported)
         else:
-            assert any(path.startswith(part) for part in said), (path, said)
+            assert any(path.startswith(part) for part in reported), (path, reported)
 
 
 @pytest.mark.parametrize(
@@ -137,12 +137,12 @@ def test_an_edit_of_any_field_is_refused_with_its_path() -> None:
     ],
 )
 @pytest.mark.clause("F1")
-def test_what_was_altered_is_named(path: str, value: object, named: list[str]) -> None:
+def test_every_altered_part_is_named(path: str, value: object, named: list[str]) -> None:
     assert paths(pretty_bytes(edited(PLAIN, path, value)), SpecAltered) == named
 
 
-def test_an_edit_with_a_new_id_is_still_found() -> None:
-    """Whoever edits a spec and its job_id would also have to make all seals anew: then it is another job."""
+def test_an_edit_with_a_new_id_is_still_detected() -> None:
+    """An edit of the spec and its job_id does not match the seals; with new seals it is another job."""
     changed = edited(PLAIN, "clips[0].expect.frames", 24)
     whole = {key: value for key, value in changed.items() if key not in ("job_id", "seals")}
     changed["job_id"] = fingerprint("proxx.job/1", whole)
@@ -176,7 +176,7 @@ def test_the_same_values_in_another_form_are_refused(data: bytes) -> None:
         (b'"role": "proxy"', b'"role": "Proxy"', "clips[0].outputs[0].role"),
     ],
 )
-def test_what_does_not_fit_is_invalid_by_its_path(old: bytes, new: bytes, path: str) -> None:
+def test_an_invalid_value_is_reported_with_its_path(old: bytes, new: bytes, path: str) -> None:
     assert old in DATA
     assert path in paths(DATA.replace(old, new, 1), SpecInvalid)
 
@@ -184,16 +184,16 @@ def test_what_does_not_fit_is_invalid_by_its_path(old: bytes, new: bytes, path: 
 def test_an_older_draft_is_refused_by_name() -> None:
     with pytest.raises(SpecInvalid) as caught:
         read_spec(b'{"schema": "proxx.job/0", "clips": "in another form"}')
-    assert "this is 'proxx.job/0'; this version of proxx reads 'proxx.job/1' only" in str(caught.value)
+    assert "this is 'proxx.job/0'; this version of proxx reads only 'proxx.job/1'" in str(caught.value)
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"null", b"\xff", b"PK\x03\x04", b"[" * 9999, DATA[:400]])
-def test_what_is_no_spec_at_all(data: bytes) -> None:
+def test_other_data_is_not_a_spec(data: bytes) -> None:
     assert paths(data, SpecInvalid)
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "message"),
     [
         ("clips[1].outputs[0].uri", "/proxies/A000.mov", "two outputs would be one file: /proxies/A000.mov"),
         ("clips[1].outputs[0].uri", "/PROXIES/a000.MOV", "two outputs would be one file: /PROXIES/a000.MOV"),
@@ -208,13 +208,13 @@ def test_what_is_no_spec_at_all(data: bytes) -> None:
     ],
 )
 @pytest.mark.clause("A2")
-def test_jobs_that_cannot_be(path: str, value: object, said: str) -> None:
+def test_an_impossible_job_is_refused(path: str, value: object, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         content(edited(CONTENT, path, value))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_one_source_may_be_made_twice() -> None:
+def test_one_source_may_have_two_proxies() -> None:
     twice = edited(CONTENT, "clips[1].source", CONTENT["clips"][0]["source"])
     assert len(seal(content(twice)).clips) == 2
 

@@ -1,4 +1,4 @@
-"""Rates, ratios, sizes, and timecode: what is legal, against labels known from the standard."""
+"""Rates, ratios, sizes and timecode: which labels are legal, by labels known from the standard."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from proxx.contracts.measures import (
     Rate,
     Ratio,
     Size,
+    nearest_integer,
     nearest_standard_rate,
+    parse_integer,
     parse_timecode,
     timecode_label,
 )
@@ -39,7 +41,7 @@ def test_a_fraction_has_one_form(kind: type[Rate | Ratio], num: int, den: int) -
         kind(num=num, den=den)
 
 
-def test_values_read_well() -> None:
+def test_values_have_readable_text() -> None:
     assert [str(value) for value in (R23, R25, Ratio(num=4, den=3), Size(width=1920, height=1080))] == [
         "24000/1001", "25", "4:3", "1920x1080",
     ]  # fmt: skip
@@ -62,7 +64,7 @@ def test_values_read_well() -> None:
         (Fraction(90000), None),
     ],
 )
-def test_a_rate_snaps_only_when_it_is_meant(measured: Fraction, rate: str | None) -> None:
+def test_only_a_rate_close_to_a_standard_rate_snaps_to_it(measured: Fraction, rate: str | None) -> None:
     snapped = nearest_standard_rate(measured)
     assert (str(snapped) if snapped else None) == rate
 
@@ -86,24 +88,24 @@ KNOWN = [
 
 
 @pytest.mark.parametrize(("label", "rate", "number"), KNOWN)
-def test_known_labels(label: str, rate: Rate, number: int) -> None:
+def test_known_labels_give_their_frame_number(label: str, rate: Rate, number: int) -> None:
     assert parse_timecode(label, rate) == (number, ";" in label)
     assert timecode_label(number, rate, ";" in label) == label
 
 
 @pytest.mark.parametrize("mark", [";", ".", ","])
-def test_all_marks_of_drop_frame(mark: str) -> None:
+def test_every_separator_of_drop_frame_is_accepted(mark: str) -> None:
     assert parse_timecode(f"01:00:00{mark}00", R29) == (107892, True)
 
 
 @pytest.mark.parametrize(
-    ("label", "rate", "why"),
+    ("label", "rate", "reason"),
     [
-        ("00:01:00;00", R29, "leaves out"),
-        ("00:01:00;01", R29, "leaves out"),
-        ("09:59:00;00", R29, "leaves out"),
-        ("00:01:00;03", R59, "leaves out"),
-        ("00:01:00;07", R119, "leaves out"),
+        ("00:01:00;00", R29, "counting skips"),
+        ("00:01:00;01", R29, "counting skips"),
+        ("09:59:00;00", R29, "counting skips"),
+        ("00:01:00;03", R59, "counting skips"),
+        ("00:01:00;07", R119, "counting skips"),
         ("00:00:00;00", R25, "drop-frame timecode does not exist"),
         ("00:00:00;00", R23, "drop-frame timecode does not exist"),
         ("00:00:00;00", R30, "drop-frame timecode does not exist"),
@@ -125,12 +127,12 @@ def test_all_marks_of_drop_frame(mark: str) -> None:
         ("", R25, "is not a timecode"),
     ],
 )
-def test_illegal_labels(label: str, rate: Rate, why: str) -> None:
-    with pytest.raises(IllegalTimecode, match=why):
+def test_an_illegal_label_is_refused(label: str, rate: Rate, reason: str) -> None:
+    with pytest.raises(IllegalTimecode, match=reason):
         parse_timecode(label, rate)
 
 
-def test_past_midnight_it_starts_again() -> None:
+def test_labels_restart_after_midnight() -> None:
     assert timecode_label(2160000, R25, False) == "00:00:00:00"
     assert timecode_label(2160001, R25, False) == "00:00:00:01"
     assert timecode_label(2589408, R29, True) == "00:00:00;00"
@@ -140,3 +142,17 @@ def test_a_field_rate_may_be_counted_by_its_half() -> None:
     assert parse_timecode("01:00:00:24", R25) == (90024, False)  # 50p counted at 25
     assert timecode_label(90024, R25, False) == "01:00:00:24"
     assert parse_timecode("01:00:00:49", R50) == (180049, False)
+
+
+def test_halves_go_up_also_below_zero() -> None:
+    assert [nearest_integer(Fraction(n, 2)) for n in (-3, -1, 1, 3)] == [-1, 0, 1, 2]
+    assert [nearest_integer(Fraction(n, 5)) for n in (-3, -2, 2, 3)] == [-1, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("25", 25), ("-1", -1), ("0", 0), ("007", 7), (25, 25), ("N/A", None), ("", None), (None, None), ("--5", None),
+     ("5-", None), ("1.5", None), (" 5", None), ("5\n", None), ("²", None), ("٥", None), ("1_000", None)],
+)  # fmt: skip
+def test_only_a_whole_number_is_parsed(text: object, number: int | None) -> None:
+    assert parse_integer(text) == number

@@ -1,4 +1,4 @@
-"""Names: what counts as the same file, and that a template never leads anywhere else."""
+"""Names: which ones are the same file, and that a template never leaves the output folder."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ def values(**changed: str) -> dict[str, str]:
     ],
 )
 @pytest.mark.clause("A2")
-def test_one_name_on_some_file_system(one: str, other: str) -> None:
+def test_names_that_are_the_same_on_some_file_system_collide(one: str, other: str) -> None:
     assert normalized_name(one) == normalized_name(other)
     assert colliding_uris([one, other]) == (other,)
 
 
-def test_other_names() -> None:
-    assert colliding_uris(["/p/a", "/p/b", "/p/a ", "/p/ａ", "/q/a"]) == ()  # full width: another letter
+def test_different_names_do_not_collide() -> None:
+    assert colliding_uris(["/p/a", "/p/b", "/p/a ", "/p/ａ", "/q/a"]) == ()  # full width: a different letter
     assert colliding_uris(["a", "b", "A", "B", "a"]) == ("A", "B", "a")
 
 
-def test_normalized_twice_is_normalized_once_for_every_letter() -> None:
+def test_normalization_is_idempotent_for_every_letter() -> None:
     for code in range(sys.maxunicode + 1):
         once = normalized_name(chr(code))
         if once != chr(code):
@@ -71,40 +71,40 @@ def test_every_token_is_known_and_expanded(token: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("template", "why"),
+    ("template", "reason"),
     [
-        ("{source_name}{reel}", "no token is called reel; there is source_name"),
-        ("{source_name}{b}{a}", "a, b"),
-        ("{source_name}{}", "no token"),
-        ("{source_name", "a brace stands alone"),
-        ("{source_name}}", "a brace stands alone"),
-        ("{{source_name}}", "a brace stands alone"),
-        ("proxy", "all clips would have one name"),
-        ("", "all clips would have one name"),
-        ("/etc/{source_name}", "not a place inside"),
-        ("../{source_name}", "not a place inside"),
-        ("a/../../{source_name}", "not a place inside"),
+        ("{source_name}{reel}", r"unknown token \{reel\}; the tokens are \{source_name\}, "),
+        ("{source_name}{b}{a}", r"unknown token \{a\}, \{b\}; "),
+        ("{source_name}{}", r"unknown token \{\}; "),
+        ("{source_name", "a brace has no counterpart"),
+        ("{source_name}}", "a brace has no counterpart"),
+        ("{{source_name}}", "a brace has no counterpart"),
+        ("proxy", "all clips would have the same name"),
+        ("", "all clips would have the same name"),
+        ("/etc/{source_name}", "not inside the output folder"),
+        ("../{source_name}", "not inside the output folder"),
+        ("a/../../{source_name}", "not inside the output folder"),
     ],
 )
-def test_bad_templates(template: str, why: str) -> None:
-    with pytest.raises(BadTemplate, match=why):
+def test_a_bad_template_is_refused(template: str, reason: str) -> None:
+    with pytest.raises(BadTemplate, match=reason):
         check_template(template)
 
 
-def test_the_default_keeps_the_cards_tree() -> None:
+def test_the_default_template_keeps_the_folders_of_the_card() -> None:
     check_template(DEFAULT_TEMPLATE)
     assert expand_template(DEFAULT_TEMPLATE, values(), ".mov") == "card/clips/A001.mov"
     assert expand_template(DEFAULT_TEMPLATE, values(source_dir=""), ".mov") == "A001.mov"
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_names_are_only_names(name: str) -> None:
+def test_hostile_names_stay_plain_names(name: str) -> None:
     assert expand_template("{source_dir}/{source_name}", values(source_name=name), ".mov") == f"card/clips/{name}.mov"
     assert expand_template("{source_dir}/{source_name}", values(source_dir=name), ".mov") == f"{name}/A001.mov"
 
 
 @pytest.mark.parametrize("name", ["..", "a/../..", "\ud800", "a\0b", "x" * (LONGEST - 3)])
-def test_names_that_cannot_be(name: str) -> None:
+def test_impossible_names_are_refused(name: str) -> None:
     with pytest.raises(BadTemplate):
         expand_template("{source_name}", values(source_name=name), ".mov")
 
@@ -119,20 +119,20 @@ def test_length_is_counted_in_bytes_with_the_suffix() -> None:
 
 @pytest.mark.parametrize("uri", ["/p/a.mov", "s3://bucket/a.mov", "media:/card/a.mov", "C:/p/a.mov", "/p/a:b", "/-i",
                                  "/p/%03d", "/p/…", "/p/new\nline"])  # fmt: skip
-def test_full_places(uri: str) -> None:
+def test_full_places_are_accepted(uri: str) -> None:
     assert uri_problem(uri) is None
 
 
 @pytest.mark.parametrize(
-    ("uri", "why"),
+    ("uri", "reason"),
     [
-        ("a.mov", "not a full place"),
-        ("../a.mov", "not a full place"),
-        ("", "not a full place"),
-        ("-i:/a", "not a full place"),
-        ("media:card/a.mov", "not a full place"),
-        ("file:/p/a.mov", "not a full place"),
-        ("file:///p/a.mov", "not a full place"),
+        ("a.mov", "not a full path"),
+        ("../a.mov", "not a full path"),
+        ("", "not a full path"),
+        ("-i:/a", "not a full path"),
+        ("media:card/a.mov", "not a full path"),
+        ("file:/p/a.mov", "not a full path"),
+        ("file:///p/a.mov", "not a full path"),
         ("/p/../a.mov", "two names"),
         ("/p/./a.mov", "two names"),
         ("/p//a.mov", "two names"),
@@ -145,5 +145,5 @@ def test_full_places(uri: str) -> None:
         ("/p/\ud800", "Unicode"),
     ],
 )
-def test_places_that_alias_or_move(uri: str, why: str) -> None:
-    assert why in (uri_problem(uri) or "")
+def test_ambiguous_and_relative_places_are_refused(uri: str, reason: str) -> None:
+    assert reason in (uri_problem(uri) or "")

@@ -1,4 +1,4 @@
-"""Profiles: what cannot be is refused, and the message names the field."""
+"""Profiles: impossible ones are refused, and the message names the field."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLAIN = specs.profile().to_json()
 
 
 def refused(path: str, value: object) -> str:
-    """Every problem of the sample profile with this change, one a line."""
+    """Returns every problem of the sample profile with this change, one on each line."""
     with pytest.raises(ProfileInvalid) as caught:
         parse_profile(toml(edited(PLAIN, path, value)), "my.toml")
     assert "my.toml" in caught.value.message
@@ -30,7 +30,7 @@ def refused(path: str, value: object) -> str:
 
 
 def toml(plain: dict[str, Any]) -> str:
-    """TOML of a plain profile; inline tables hold all of it."""
+    """Returns a plain profile as TOML, with inline tables for all of it."""
 
     def inline(value: object) -> str:
         if isinstance(value, dict):
@@ -44,7 +44,7 @@ def toml(plain: dict[str, Any]) -> str:
 
 
 @pytest.mark.clause("P1")
-def test_its_toml_is_its_json() -> None:
+def test_toml_and_json_give_the_same_profile() -> None:
     assert parse_profile(toml(PLAIN), "x") == specs.profile()
     assert ProfileSpec.model_validate_json(specs.profile().model_dump_json(by_alias=True)) == specs.profile()
 
@@ -107,14 +107,14 @@ REFUSED: list[tuple[str, object, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("path", "value", "said"), REFUSED, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(("path", "value", "message"), REFUSED, ids=lambda value: str(value)[:30])
 @pytest.mark.clause("P1")
-def test_what_cannot_be_names_its_field(path: str, value: object, said: str) -> None:
-    assert said in refused(path, value)
+def test_an_impossible_profile_is_refused_with_its_field(path: str, value: object, message: str) -> None:
+    assert message in refused(path, value)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"container": "mxf", "reel.carried": "stream"}, "reel: mxf carries a reel as global or none"),
         ({"container": "mxf", "reel.carried": "global"}, "audio: MXF takes mono tracks at 48000 Hz"),
@@ -133,11 +133,11 @@ def test_what_cannot_be_names_its_field(path: str, value: object, said: str) -> 
         ),
     ],
 )
-def test_what_containers_and_codecs_cannot_do(changes: dict[str, object], said: str) -> None:
+def test_a_profile_asks_for_what_its_container_and_codec_can_do(changes: dict[str, object], message: str) -> None:
     plain: Any = PLAIN
     for path, value in changes.items():
         plain = edited(plain, path, value)
-    with pytest.raises(ProfileInvalid, match=re.escape(said)):
+    with pytest.raises(ProfileInvalid, match=re.escape(message)):
         parse_profile(toml(plain), "x")
 
 
@@ -146,46 +146,46 @@ ESCAPES = (
     "threads", "cpuflags", "fflags", "flags", "pass", "passlogfile", "vstats_file", "progress", "hwaccel", "c",
     "codec", "r", "s", "pix_fmt", "ss", "t", "frames", "vn", "target", "fpre", "stats_enc_pre", "fps_mode", "copyts",
     "disposition", "maxrate", "bufsize", "minrate", "crf_max",
-    # of each of these the value would be the name of a second output: they have none
+    # these take no value, so ffmpeg would take it as the name of a second output
     "stats", "nostats", "noxerror", "xerror", "benchmark", "autorotate", "bitexact", "re", "start_at_zero",
-    # and these change what proxx says, or what can be read afterwards
+    # these change what proxx sets itself, or what can be read from the proxy
     "format", "field_order", "colorspace", "color_range", "movie_timescale", "encryption_key", "bsf", "tag", "ac",
     "ar",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("place", ["container_options", "video.options", "audio.options"])
-def test_only_known_options_may_stand_where_options_stand(place: str) -> None:
+def test_only_known_options_are_allowed(place: str) -> None:
     for name in (*ESCAPES, *(f"{name}:v" for name in ESCAPES)):
-        said = refused(place, [{"name": name, "value": "tcp:10.0.0.1:80"}])
-        assert said.startswith(f"{place}[0]: {name!r}")
+        message = refused(place, [{"name": name, "value": "tcp:10.0.0.1:80"}])
+        assert message.startswith(f"{place}[0]: {name!r}")
 
 
 @pytest.mark.parametrize(
-    ("place", "names", "said"),
+    ("place", "names", "message"),
     [
-        ("video.options", ("crf",), "video: options: prores_aw: 'crf' is none of profile, qmax, qmin, vendor"),
-        ("video.options", ("vendor:a",), "video: options: prores_aw: 'vendor:a' is none of"),
-        ("video.options", ("vendor", "vendor:v"), "video: options: prores_aw: 'vendor:v' stands there twice"),
-        ("audio.options", ("b:a",), "audio: options: pcm_s24le: 'b:a' is none of its options: it has none"),
-        ("container_options", ("signal_standard",), "container_options: mov: 'signal_standard' is none of"),
+        ("video.options", ("crf",), "video: options: prores_aw: 'crf' is not one of profile, qmax, qmin, vendor"),
+        ("video.options", ("vendor:a",), "video: options: prores_aw: 'vendor:a' is not one of"),
+        ("video.options", ("vendor", "vendor:v"), "video: options: prores_aw: 'vendor:v' occurs twice"),
+        ("audio.options", ("b:a",), "audio: options: pcm_s24le: 'b:a' is not one of its options: it has no options"),
+        ("container_options", ("signal_standard",), "container_options: mov: 'signal_standard' is not one of"),
     ],
 )
-def test_options_belong_to_their_encoder_and_stand_once(place: str, names: tuple[str, ...], said: str) -> None:
-    assert said in refused(place, [{"name": name, "value": "1"} for name in names])
+def test_an_option_belongs_to_its_encoder_and_occurs_once(place: str, names: tuple[str, ...], message: str) -> None:
+    assert message in refused(place, [{"name": name, "value": "1"} for name in names])
 
 
 @pytest.mark.parametrize("option", ["x264-params", "x264opts"])
 @pytest.mark.parametrize(
     "key", sorted({*X264_RESERVED, *(key.replace("-", "_") for key in X264_RESERVED), "vbv-maxrate"})
 )
-def test_x264_cannot_be_told_behind_its_back(option: str, key: str) -> None:
-    said = refused("video.options", [{"name": option, "value": f"ref=1:{key}=x"}])
-    assert said.startswith(f"video.options[0]: {option!r}: ")
+def test_reserved_x264_keys_are_refused(option: str, key: str) -> None:
+    message = refused("video.options", [{"name": option, "value": f"ref=1:{key}=x"}])
+    assert message.startswith(f"video.options[0]: {option!r}: ")
     assert refused("video.options", [{"name": option, "value": key}])
 
 
-def test_all_problems_come_at_once() -> None:
+def test_all_problems_are_reported_together() -> None:
     plain = edited(edited(edited(PLAIN, "version", 0), "size.n", 0), "surprise", 1)
     with pytest.raises(ProfileInvalid) as caught:
         parse_profile(toml(plain), "x")
@@ -193,7 +193,7 @@ def test_all_problems_come_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("name = ", "is not TOML"),
         ("", "None is not 'proxx.profile/1'"),
@@ -201,19 +201,19 @@ def test_all_problems_come_at_once() -> None:
         ("schema = 1979-05-27", "is not 'proxx.profile/1'"),
     ],
 )
-def test_what_it_is_comes_first(text: str, said: str) -> None:
-    with pytest.raises(ProfileInvalid, match=re.escape(said)):
+def test_the_schema_of_a_profile_is_checked_first(text: str, message: str) -> None:
+    with pytest.raises(ProfileInvalid, match=re.escape(message)):
         parse_profile(text, "x")
 
 
-def test_a_users_own_file_is_the_same_form(tmp_path: Path) -> None:
+def test_a_users_file_has_the_same_form(tmp_path: Path) -> None:
     file = tmp_path / "my.toml"
     file.write_text(specs.PROFILE_TOML, encoding="utf-8")
     assert find_profile(str(file)) == specs.profile()
     assert find_profile(str(file)).fingerprint == specs.profile().fingerprint
 
 
-def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+def test_unreadable_profile_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ProfileInvalid, match="cannot be read"):
         find_profile(str(tmp_path / "none.toml"))
     (tmp_path / "latin.toml").write_bytes("é".encode("latin-1"))
@@ -222,12 +222,12 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nonesuch", "", "PRORES", "..", "__init__"])
-def test_a_name_that_is_not_there(name: str) -> None:
+def test_an_unknown_profile_name_is_refused(name: str) -> None:
     with pytest.raises(ProfileInvalid, match="No profile is called"):
         find_profile(name)
 
 
-def test_every_built_in_profile_is_whole() -> None:
+def test_every_built_in_profile_is_complete() -> None:
     for name in catalogue():
         profile = find_profile(name)
         assert profile.name == name
@@ -241,7 +241,7 @@ def test_an_x264_profile_pins_the_assembly() -> None:
         parse_profile(text.replace("asm=avx2:", ""), "x")
 
 
-def test_any_change_of_a_rule_is_another_profile() -> None:
+def test_any_changed_rule_changes_the_fingerprint() -> None:
     known = {specs.profile().fingerprint}
     for path, value in [("version", 2), ("video.scaler", "lanczos+accurate_rnd+bitexact"), ("threads.encode", 1),
                         ("cpu_flags", ["sse2"]), ("container_options", []), ("description", "B"),
@@ -266,7 +266,7 @@ def test_the_order_of_the_file_makes_no_difference() -> None:
     ],
 )
 @pytest.mark.clause("I4")
-def test_what_decides_by_chance_is_decoded_by_one_thread(decoder: str, damage: str, decode: int) -> None:
+def test_damage_that_is_seen_by_chance_is_decoded_by_one_thread(decoder: str, damage: str, decode: int) -> None:
     assert pinned_threads(Threads(decode=2, filter=3, encode=4), decoder, damage) == Threads(
         decode=decode, filter=3, encode=4
     )

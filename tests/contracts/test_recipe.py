@@ -1,4 +1,4 @@
-"""The parts of a clip: decisions that contradict themselves are refused by their path."""
+"""The parts of a clip: contradictions are refused with their path."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ SOUND = {"uri": "/media/A.wav", "size": 1, "digest": "sha256:" + "0" * 64, "role
 SEQUENCE = {"pattern": "A.%07d.exr", "first": 1, "last": 25, "step": 1, "pad": 7, "rate": RATE}
 
 
-def said(path: str, value: object) -> str:
+def messages(path: str, value: object) -> str:
     try:
         Clip.model_validate_json(json.dumps(edited(PLAIN, path, value)))
-    except ValidationError as why:
-        return "\n".join(f"{problem.path}: {problem.message}" for problem in problems_of(why, "X"))
+    except ValidationError as reason:
+        return "\n".join(f"{problem.path}: {problem.message}" for problem in problems_of(reason, "X"))
     return ""
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "why"),
+    ("path", "value", "reason"),
     [
         ("source.kind", "span", "source: this version makes proxies of single whole files"),
         ("source.files[1]", SOUND, "source: this version makes proxies of single whole files"),
         ("source.files", [], "source.files: "),
         ("source.files[0].role", "sound", "source: files[0] must be the picture"),
-        ("source.files[0].uri", "A.mov", "source.files[0].uri: 'A.mov' is not a full place"),
+        ("source.files[0].uri", "A.mov", "source.files[0].uri: 'A.mov' is not a full path"),
         ("source.files[0].uri", "", "source.files[0].uri: "),
         ("source.files[0].digest", "sha256:" + "A" * 64, "source.files[0].digest: "),
         ("source.files[0].digest", "0" * 64, "source.files[0].digest: "),
@@ -44,7 +44,7 @@ def said(path: str, value: object) -> str:
         ("source.range", {"in": 0, "out": 5}, "source: this version"),
         ("source.range", {"in": 5, "out": 5}, "source.range: range: `out` must be after `in`"),
         ("source.sequence", SEQUENCE, "source: this version"),
-        ("recipe.audio_offset", [], "recipe: audio_offset has one number a track"),
+        ("recipe.audio_offset", [], "recipe: audio_offset must have one number for each track"),
         ("recipe.scan", "interlaced", "recipe: field_order goes with interlaced scan"),
         ("recipe.field_order", "tt", "recipe: field_order goes with interlaced scan"),
         ("recipe.rotation", 45, "recipe.rotation: "),
@@ -78,8 +78,8 @@ def said(path: str, value: object) -> str:
     ],
 )
 @pytest.mark.clause("P1")
-def test_contradictions_name_their_place(path: str, value: object, why: str) -> None:
-    assert why in said(path, value)
+def test_contradictions_name_their_place(path: str, value: object, reason: str) -> None:
+    assert reason in messages(path, value)
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ def test_contradictions_name_their_place(path: str, value: object, why: str) -> 
         ("source.files[0].size", 0),
     ],
 )
-def test_what_may_be(path: str, value: object) -> None:
-    assert said(path, value) == ""
+def test_allowed_values_are_accepted(path: str, value: object) -> None:
+    assert messages(path, value) == ""
 
 
-def test_an_in_point_is_called_in() -> None:
+def test_an_in_point_is_written_as_in() -> None:
     assert FrameRange.model_validate_json('{"in": 1, "out": 5}').to_json() == {"in": 1, "out": 5}

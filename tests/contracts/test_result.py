@@ -1,4 +1,4 @@
-"""The result: what it must never claim, and a fingerprint of the core alone."""
+"""The result: impossible ones are refused, and the fingerprint is that of the core alone."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_status_follows_from_the_clips() -> None:
 
 
 @pytest.mark.clause("P1")
-def test_it_is_read_back_as_the_kinds_it_was_made_of() -> None:
+def test_a_result_is_read_back_with_the_same_kinds_of_clips() -> None:
     read = load_contract(ExecutionResult, json.dumps(PLAIN).encode(), "proxx.result/1", "X")
     assert isinstance(read, ExecutionResult)
     assert read == STOPPED
@@ -44,7 +44,7 @@ def test_it_is_read_back_as_the_kinds_it_was_made_of() -> None:
 
 @pytest.mark.clause("I3")
 @pytest.mark.clause("P1")
-def test_attempt_and_envelope_are_no_part_of_the_fingerprint() -> None:
+def test_attempt_and_envelope_are_not_in_the_fingerprint() -> None:
     again = result(
         completed(0), failed(1), not_run(2), stopped=failure("DISK_FULL"), attempt=9, around=envelope("elsewhere")
     )
@@ -54,7 +54,7 @@ def test_attempt_and_envelope_are_no_part_of_the_fingerprint() -> None:
 
 
 @pytest.mark.clause("P1")
-def test_everything_else_is() -> None:
+def test_everything_else_is_in_the_fingerprint() -> None:
     core: Plain = result_core(STOPPED)
     assert STOPPED.fingerprint == fingerprint("proxx.result/1", core)
     assert set(PLAIN) - set(core) == {"attempt", "fingerprint", "envelope"}
@@ -68,33 +68,43 @@ def test_any_edit_of_the_core_is_refused() -> None:
             assert refused(edited(PLAIN, path, "other")), path
 
 
-def test_an_edited_value_that_fits_does_not_match_the_fingerprint() -> None:
-    assert "fingerprint: is not that of the core" in refused(edited(PLAIN, "clips[0].frames", 24))
-    assert "fingerprint: is not that of the core" in refused(edited(PLAIN, "fingerprint", "0" * 64))
+def test_an_edited_valid_value_does_not_match_the_fingerprint() -> None:
+    assert "fingerprint: it is not that of the core" in refused(edited(PLAIN, "clips[0].frames", 24))
+    assert "fingerprint: it is not that of the core" in refused(edited(PLAIN, "fingerprint", "0" * 64))
 
 
 @pytest.mark.parametrize(
-    ("clips", "stopped", "why"),
+    ("clips", "stopped", "reason"),
     [
         ((), None, "clips: "),
-        ((completed(1),), None, "clips: one result each, in order"),
-        ((completed(1), completed(0)), None, "clips: one result each, in order"),
-        ((completed(0), completed(0)), None, "clips: one result each, in order"),
-        ((completed(0), not_run(1)), None, "clips: NOT_RUN are those after"),
-        ((not_run(0), completed(1)), failure("DISK_FULL"), "clips: NOT_RUN are those after"),
-        ((failed(0), not_run(1), failed(2)), failure("DISK_FULL"), "clips: NOT_RUN are those after"),
+        ((completed(1),), None, "clips: one result for each clip, in order"),
+        ((completed(1), completed(0)), None, "clips: one result for each clip, in order"),
+        ((completed(0), completed(0)), None, "clips: one result for each clip, in order"),
+        ((completed(0), not_run(1)), None, "clips: exactly those after the clip where the job stopped are NOT_RUN"),
+        (
+            (not_run(0), completed(1)),
+            failure("DISK_FULL"),
+            "clips: exactly those after the clip where the job stopped are NOT_RUN",
+        ),
+        (
+            (failed(0), not_run(1), failed(2)),
+            failure("DISK_FULL"),
+            "clips: exactly those after the clip where the job stopped are NOT_RUN",
+        ),
     ],
 )
-def test_what_no_job_can_come_to(clips: tuple[results.AnyClip, ...], stopped: Failure | None, why: str) -> None:
+def test_an_impossible_result_is_refused(
+    clips: tuple[results.AnyClip, ...], stopped: Failure | None, reason: str
+) -> None:
     with pytest.raises(ValidationError) as caught:
         result(*clips, stopped=stopped)
-    assert why in "\n".join(map(str, problems_of(caught.value, "X"))).replace("X: ", "")
+    assert reason in "\n".join(map(str, problems_of(caught.value, "X"))).replace("X: ", "")
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "why"),
+    ("path", "value", "reason"),
     [
-        ("status", "COMPLETED", "status: COMPLETED is every clip completed"),
+        ("status", "COMPLETED", "status: it is COMPLETED exactly if every clip is"),
         ("status", "DONE", "status: "),
         ("attempt", 0, "attempt: "),
         ("job_id", "A" * 64, "job_id: "),
@@ -116,11 +126,11 @@ def test_what_no_job_can_come_to(clips: tuple[results.AnyClip, ...], stopped: Fa
     ],
 )
 @pytest.mark.clause("P1")
-def test_contradictions_name_their_place(path: str, value: object, why: str) -> None:
-    assert why in refused(edited(PLAIN, path, value))
+def test_contradictions_name_their_place(path: str, value: object, reason: str) -> None:
+    assert reason in refused(edited(PLAIN, path, value))
 
 
-def test_a_failure_leaves_out_what_differs_by_machine() -> None:
+def test_a_recorded_failure_has_nothing_that_differs_by_machine() -> None:
     error = EncodeFailed(
         message="ffmpeg ended with 1.", clip=2, stage="encode", argv=("x",), exit=1, log="jobs/…", detail="w/17"
     )
@@ -131,6 +141,6 @@ def test_a_failure_leaves_out_what_differs_by_machine() -> None:
     assert Failure.of(DiskFull(message="No space.")).stage is None
 
 
-def test_a_check_says_whether_it_held() -> None:
+def test_a_check_is_equal_if_both_values_are() -> None:
     assert Check(name="frames", expected="25", found="25").equal
     assert not Check(name="frames", expected="25", found="025").equal

@@ -1,4 +1,4 @@
-"""Addresses as people write them: which file one is, and what of one is never shown."""
+"""Addresses that people write: the file that one names, and the credentials that are never shown."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SECRETS = ("s3://AKIA1:SECRET@bucket/x", "s3://AKIA1:SEC=RET@bucket/x", "s3://AK
         ("/a@b/c.mov", "/a@b/c.mov"),
     ],
 )
-def test_without_secrets(text: str, shown: str) -> None:
+def test_secrets_are_replaced(text: str, shown: str) -> None:
     assert without_secrets(text) == shown
 
 
@@ -46,7 +46,7 @@ def test_without_secrets(text: str, shown: str) -> None:
         ("file:///a\nb\t", "/a\nb\t"),
     ],
 )
-def test_the_file_that_a_uri_names(uri: str, path: str) -> None:
+def test_a_file_uri_names_a_file(uri: str, path: str) -> None:
     assert is_file_uri(uri)
     assert file_path(uri) == path
     assert locate_argument(uri, Places()) == OnDisk(Path(path))
@@ -55,19 +55,19 @@ def test_the_file_that_a_uri_names(uri: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "why"),
+    ("uri", "reason"),
     [
         ("file://host/x", "another machine"),
         ("file://user:SECRET@host/x", "another machine"),
         ("file:///a?b", "%3F"),
         ("file:///a#b", "%23"),
-        ("file:///a%00b", "no full path"),
+        ("file:///a%00b", "not a full path"),
         ("file:///a%ffb", "UTF-8"),
-        ("file://localhost", "no full path"),
+        ("file://localhost", "not a full path"),
     ],
 )
-def test_a_uri_that_names_no_file_of_this_machine(uri: str, why: str) -> None:
-    with pytest.raises(InvalidFileUri, match=why):
+def test_a_uri_that_does_not_name_a_file_of_this_machine_is_refused(uri: str, reason: str) -> None:
+    with pytest.raises(InvalidFileUri, match=reason):
         file_path(uri)
     (problem,) = discover([uri]).problems
     assert problem.code == "PLACE_UNREACHABLE"
@@ -75,12 +75,12 @@ def test_a_uri_that_names_no_file_of_this_machine(uri: str, why: str) -> None:
         require_sensible(request(Path("/x"), output=uri))
     with pytest.raises(StoreRefused) as store:
         open_store(uri)
-    said = [problem.message, refused.value.problems[0].message, str(store.value.detail)]
-    assert all(why in text and "SECRET" not in text for text in said)
+    messages = [problem.message, refused.value.problems[0].message, str(store.value.detail)]
+    assert all(reason in text and "SECRET" not in text for text in messages)
     assert refused.value.problems[0].code == "OUTPUT_UNWRITABLE"
 
 
-def test_what_is_no_uri_stays_a_name_and_other_kinds_are_refused() -> None:
+def test_a_file_name_with_a_colon_is_no_uri_and_other_schemes_are_refused() -> None:
     assert locate_argument("file:1.mov", Places()) == OnDisk(Path.cwd() / "file:1.mov")
     (problem,) = discover(["https://user:SECRET@host/x.mov"]).problems
     assert (problem.path, problem.code) == ("https://***@host/x.mov", "PLACE_UNREACHABLE")
@@ -92,26 +92,26 @@ def test_what_is_no_uri_stays_a_name_and_other_kinds_are_refused() -> None:
 
 
 @pytest.mark.parametrize("secret", SECRETS)
-def test_credentials_in_an_address_are_shown_nowhere(secret: str) -> None:
+def test_credentials_in_an_address_are_never_shown(secret: str) -> None:
     rooted = parse_roots("media=/mnt/media")
-    said = [str(uri_problem(f"{secret}//y")), str(uri_problem(f"{secret}\0"))]
+    messages = [str(uri_problem(f"{secret}//y")), str(uri_problem(f"{secret}\0"))]
     for roots in (Roots(), rooted):
         for place in (secret, f"{secret}/../y"):
-            said += map(str, discover([place], places=Places(roots=roots)).problems)
+            messages += map(str, discover([place], places=Places(roots=roots)).problems)
         with pytest.raises(OutOfReach) as out:
             roots.spot(secret)
-        said.append(str(out.value))
+        messages.append(str(out.value))
         with pytest.raises(PreflightRefused) as refused:
             require_sensible(request(Path("/x"), output=secret, places=Places(roots=roots)))
-        said += map(str, refused.value.problems)
+        messages += map(str, refused.value.problems)
     for text in (secret, f"media={secret}", f"media={secret}//y", f"a=/x;a={secret}", f"Media={secret}"):
         with pytest.raises(RootsInvalid) as invalid:
             parse_roots(text)
-        said.append(str(invalid.value))
+        messages.append(str(invalid.value))
     for kind in ("s3", "gs", "file"):
         with pytest.raises(StoreRefused) as store:
             open_store(secret.replace("s3", kind, 1))
-        said.append(str(store.value))
-    assert len(said) > 15
-    for text in said:
+        messages.append(str(store.value))
+    assert len(messages) > 15
+    for text in messages:
         assert "AKIA1" not in text and "SEC" not in text and "RET" not in text, text

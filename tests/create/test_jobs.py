@@ -291,7 +291,7 @@ def test_what_the_toolchain_cannot_decode_is_refused_by_codec() -> None:
 
 
 def test_a_source_that_cannot_be_read_to_its_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: object) -> None:
+    def fail(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(examine, "digest_stream", fail)

@@ -1,4 +1,4 @@
-"""decide_clip: the parts put together, whole sources told from damaged ones, and nothing left to chance."""
+"""decide_clip: the decisions together, and the refusal of damaged and uncertain sources."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from proxx.contracts.error_bases import ClipFailure
 from proxx.decide.clip import ClipDecision, SourceFacts, decide_clip
+from proxx.decide.notes import NoteKind
 from proxx.ffmpeg.command import plan_command
-from tests.support.facts import DECODERS, audio, clock, facts, frame, pictures, profile, sounds, video
+from proxx.ffmpeg.streams import Stream
+from tests.support.facts import DECODERS, audio, clock, facts, frame, other, pictures, profile, sounds, video
 
 
 def decided(found: SourceFacts, accept: bool = False, **changes: object) -> ClipDecision:
@@ -47,10 +49,35 @@ def test_every_stream_is_in_the_proxy_or_named_with_a_reason() -> None:
     recipe = decision.clip.recipe
     used = {recipe.video.stream, *(pick.stream for track in recipe.audio for pick in track.map)}
     assert used | {item.index for item in recipe.excluded} == {0, 1, 2, 3, 4}
-    assert [text for text in decision.said if "left out" in text] == [
+    assert [note.text for note in decision.notes if note.kind is NoteKind.STREAM_EXCLUDED] == [
         "stream 2 (apac) left out: the toolchain cannot decode it",
         "stream 4 (h264) left out: the picture is stream 0",
     ]
+
+
+@pytest.mark.parametrize(
+    ("stream", "noted"),
+    [
+        (clock(2, "01:00:00:00"), False),
+        (other(2, "data"), False),
+        (other(2, "unknown"), False),
+        (other(2, "attachment"), False),
+        (other(2, "subtitle"), True),
+        (video(2), True),
+        (video(2, dispositions=frozenset({"attached_pic"})), False),
+        (audio(2, codec="apac"), True),
+    ],
+)
+def test_pictures_sound_and_subtitles_that_are_left_out_are_noted(stream: Stream, noted: bool) -> None:
+    decision = decided(facts(video(0), audio(1), stream))
+    assert [item.index for item in decision.clip.recipe.excluded] == [2]
+    assert [note.kind for note in decision.notes] == ([NoteKind.STREAM_EXCLUDED] if noted else [])
+
+
+def test_sound_is_not_noted_as_left_out_if_the_profile_has_none() -> None:
+    decision = decided(facts(video(0), audio(1), audio(2, codec="apac")), audio={"mode": "none"})
+    assert [item.index for item in decision.clip.recipe.excluded] == [1, 2]
+    assert decision.notes == ()
 
 
 def test_interlaced_in_the_recipe_progressive_in_the_expectation() -> None:
@@ -84,30 +111,32 @@ def test_fields_of_a_variable_rate_cannot_be_kept() -> None:
         (facts(video(tags={"timecode": "99:00:00:00"})), "TIMECODE_MISMATCH"),
     ],
 )  # fmt: skip
-def test_what_is_not_whole_or_not_known_is_refused(found: SourceFacts, code: str) -> None:
+def test_a_damaged_or_uncertain_source_is_refused(found: SourceFacts, code: str) -> None:
     failure = refused(found)
     assert failure.code == code
     assert failure.message.endswith(".")
+    assert "log" not in failure.remedy.split(), "creation has no log"
 
 
-def test_within_a_frame_is_whole() -> None:
+def test_a_difference_of_one_frame_is_accepted() -> None:
     assert decided(facts(video(duration_ts=26))).clip.expect.frames == 25
     assert decided(facts(video(), audio(1, duration_ts=48000 + 4000))).clip.expect.samples == (48000,)
 
 
-def test_accepted_damage_is_frozen_with_one_decode_thread() -> None:
+def test_accepted_damage_is_decoded_by_one_thread() -> None:
     found = facts(video(declared_packets=30), pictures=pictures(corrupt=2))
     decision = decided(found, accept=True)
     recipe = decision.clip.recipe
     assert (recipe.decode_errors, recipe.threads.decode) == ("accept", 1)
-    assert "damage accepted" in decision.said[-1]
+    assert decision.notes[-1].kind is NoteKind.DAMAGE_ACCEPTED
+    assert "damage accepted" in decision.notes[-1].text
 
 
 def test_damage_in_hevc_is_never_accepted() -> None:
     assert refused(facts(video(codec="hevc")), accept=True).code == "SOURCE_UNSUPPORTED"
 
 
-def test_no_sound_is_no_tracks() -> None:
+def test_a_source_without_sound_has_no_tracks() -> None:
     clip = decided(facts(video())).clip
     assert (clip.recipe.audio, clip.expect.samples, clip.outputs[0].tracks) == ((), (), ())
 
@@ -120,7 +149,7 @@ def test_no_sound_is_no_tracks() -> None:
     st.integers(0, 8),
     st.sampled_from([None, "mono", "stereo", "5.1(side)"]),
 )
-def test_whatever_is_decided_makes_a_command(
+def test_every_decision_gives_a_command(
     width: int, height: int, turn: int, order: str | None, tracks: int, layout: str | None
 ) -> None:
     streams = [audio(n + 1, channels={"mono": 1, "5.1(side)": 6}.get(layout or "", 2), layout=layout)

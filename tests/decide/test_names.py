@@ -1,4 +1,4 @@
-"""decide_names: the picked picture's own timecode and reel, exact, or absent, or refused."""
+"""decide_names: the timecode and reel of the picked picture: exact, absent or refused."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from proxx.contracts.errors import TimecodeMismatch
 from proxx.contracts.measures import Rate
 from proxx.contracts.profile import ProfileSpec
 from proxx.decide.names import NamesDecision, decide_names
+from proxx.decide.notes import NoteKind
 from proxx.ffmpeg.command import proxy_label
 from proxx.ffmpeg.streams import Stream, VideoStream
 from tests.support.facts import audio, clock, probed, profile, video
@@ -27,13 +28,13 @@ def decide(
     rate: Rate = R25,
     by: ProfileSpec | None = None,
     pick: int = 0,
-    **whole: Any,  # noqa: ANN401  (what `probed` takes)
+    **whole: Any,  # noqa: ANN401  (the arguments of `probed`)
 ) -> NamesDecision:
     found = probed(*streams, **whole)
     stream = found.streams[pick]
     assert isinstance(stream, VideoStream)
     decision = decide_names(by or profile(), found, stream, rate)
-    label = proxy_label(decision.timecode, rate)  # what the command will write
+    label = proxy_label(decision.timecode, rate)  # the label that the command writes
     assert (label[0] if label else None) == decision.expected_timecode
     return decision
 
@@ -44,7 +45,7 @@ def test_the_timecode_of_a_tmcd_track_by_the_picture_it_belongs_to() -> None:
     assert (decision.timecode.origin, decision.expected_timecode, decision.timecode.drop) == ("tmcd", 90000, False)
 
 
-def test_the_picked_picture_has_its_own_timecode_not_its_neighbours() -> None:
+def test_the_picked_picture_has_its_own_timecode() -> None:
     first, second = video(0, tags={"timecode": "10:00:00:00"}), video(1, tags={"timecode": "01:00:00:00"})
     clocks = clock(2, "10:00:00:00", Fraction(50)), clock(3, "01:00:00:00", Fraction(25))
     assert decide(first, second, *clocks, rate=R50).expected_timecode == 10 * 3600 * 50
@@ -62,12 +63,12 @@ def test_the_picked_picture_has_its_own_timecode_not_its_neighbours() -> None:
         ((video(),), {"tags": {"timecode": "00:00:01:00"}, "container": "mxf"}, "mxf"),
     ],
 )
-def test_where_timecode_is_found(streams: tuple[Stream, ...], whole: dict[str, Any], origin: str) -> None:
+def test_the_origin_of_timecode_is_recorded(streams: tuple[Stream, ...], whole: dict[str, Any], origin: str) -> None:
     decision = decide(*streams, **whole)
     assert (decision.timecode.origin, decision.expected_timecode) == (origin, 25)
 
 
-def test_a_sound_tracks_timecode_is_nobodys() -> None:
+def test_the_timecode_of_a_sound_track_is_not_used() -> None:
     assert decide(video(), audio(1, tags={"timecode": "01:00:00:00"})).timecode.state == "absent"
 
 
@@ -85,28 +86,29 @@ def test_labels_that_cannot_exist_are_refused(label: str, rate: Rate) -> None:
         decide(video(tags={"timecode": label}), rate=rate)
 
 
-def test_fifty_counted_at_twenty_five_names_the_same_instant_at_fifty() -> None:
+def test_timecode_counted_at_25_is_the_same_instant_at_50() -> None:
     tagged = video(tags={"timecode": "01:00:00:12"})
     decision = decide(tagged, clock(1, "01:00:00:12", Fraction(25)), rate=R50)
     assert (str(decision.timecode.rate), decision.timecode.start_frame) == ("25", 90012)
     assert decision.expected_timecode == 180024
-    assert "counted at 25" in decision.said[0]
+    (note,) = decision.notes
+    assert note.kind is NoteKind.TIMECODE_RECOUNTED and "counted at 25" in note.text
 
 
-def test_drop_frame_is_counted_on_at_twice_the_rate_and_at_half() -> None:
+def test_drop_frame_is_recounted_at_twice_and_half_the_rate() -> None:
     low = video(tags={"timecode": "01:00:00;02"})
     assert decide(low, clock(1, "01:00:00;02", NTSC.fraction), rate=NTSC60).expected_timecode == 215788
     high = video(tags={"timecode": "01:00:00;04"})
     assert decide(high, clock(1, "01:00:00;04", NTSC60.fraction), rate=NTSC).expected_timecode == 107894
 
 
-def test_a_clock_that_counts_alike_at_a_hair_of_the_rate_is_the_pictures() -> None:
+def test_a_clock_with_the_same_nominal_rate_counts_at_the_pictures_rate() -> None:
     tagged = video(tags={"timecode": "01:00:00:00"})
     decision = decide(tagged, clock(1, "01:00:00:00", Fraction(24)), rate=FILM)
-    assert (decision.expected_timecode, decision.said) == (86400, ())
+    assert (decision.expected_timecode, decision.notes) == (86400, ())
 
 
-def test_another_count_keeps_hours_minutes_and_seconds() -> None:
+def test_recounting_keeps_hours_minutes_and_seconds() -> None:
     tagged = video(tags={"timecode": "01:00:00:15"})
     decision = decide(tagged, clock(1, "01:00:00:15", Fraction(30)), rate=Rate(num=24, den=1))
     assert decision.expected_timecode == 3600 * 24 + 12
@@ -115,13 +117,13 @@ def test_another_count_keeps_hours_minutes_and_seconds() -> None:
         decide(drop, clock(1, "01:00:00;15", NTSC.fraction), rate=FILM)
 
 
-def test_no_timecode_is_absent_not_zero_unless_profile_or_container_say_so() -> None:
+def test_missing_timecode_is_zero_only_if_profile_or_container_require_it() -> None:
     assert decide(video()).expected_timecode is None
     zero = decide(video(), by=profile(timecode={"missing": "zero"}))
     assert (zero.expected_timecode, zero.timecode.origin) == (0, "profile zero")
     mxf = decide(video(), by=MXF)
     assert (mxf.expected_timecode, mxf.timecode.origin) == (0, "mxf zero")
-    assert "MXF" in mxf.said[0]
+    assert mxf.notes[0].kind is NoteKind.TIMECODE_ADDED and "MXF" in mxf.notes[0].text
 
 
 def test_the_reel_is_read_from_where_cameras_write_it() -> None:
@@ -134,13 +136,13 @@ def test_the_reel_is_read_from_where_cameras_write_it() -> None:
     assert decide(video(), tags={"reel_name": "T1"}, by=MXF).expected_reel == "T1"
 
 
-def test_a_reel_that_cannot_be_carried_is_said() -> None:
+def test_a_reel_that_cannot_be_carried_is_noted() -> None:
     tagged = video(tags={"timecode": "01:00:00:00", "reel_name": "A001"})
     mp4 = decide(tagged, by=MP4)
     assert mp4.expected_reel is None and mp4.names.reel.value == "A001"
-    assert "MP4" in mp4.said[0]
+    assert mp4.notes[0].kind is NoteKind.REEL_NOT_CARRIED and "MP4" in mp4.notes[0].text
     bare = decide(video(tags={"reel_name": "A001"}))
-    assert bare.expected_reel is None and "timecode" in bare.said[0]
+    assert bare.expected_reel is None and "timecode" in bare.notes[0].text
 
 
 def test_tape_roll_and_clip_names_are_recorded() -> None:

@@ -1,4 +1,4 @@
-"""decide_picture: which stream, turned how, of what size, with fields or without."""
+"""decide_picture: stream, rotation, size and fields."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from proxx.contracts.errors import NoVideo, SourceUnsupported
 from proxx.contracts.measures import Size
 from proxx.contracts.profile import SizeRule
+from proxx.decide.notes import NoteKind
 from proxx.decide.picture import decide_pick, decide_picture, decide_size, pick_video
-from tests.support.facts import DECODERS, audio, frame, probed, profile, video
+from tests.support.facts import DECODERS, audio, frame, kinds, probed, profile, video
 
 
 def rule(mode: str, **values: int) -> SizeRule:
@@ -31,14 +32,14 @@ def test_the_first_default_track_is_the_picture() -> None:
     assert pick_video(probed(video(0), video(1))).index == 0
 
 
-def test_cover_art_is_no_picture() -> None:
+def test_cover_art_is_not_picked() -> None:
     cover = video(0, dispositions=frozenset({"default", "attached_pic"}))
     assert pick_video(probed(cover, video(3))).index == 3
     with pytest.raises(NoVideo):
         pick_video(probed(cover, audio()))
 
 
-def test_a_codec_the_toolchain_cannot_decode_names_the_way_on() -> None:
+def test_an_undecodable_codec_is_refused_with_a_suggestion() -> None:
     with pytest.raises(SourceUnsupported, match=r"av1.*--toolchain full"):
         decide_pick(video(codec="av1"), DECODERS)
 
@@ -46,7 +47,7 @@ def test_a_codec_the_toolchain_cannot_decode_names_the_way_on() -> None:
 def test_spatial_video_gives_its_base_view() -> None:
     stream = video(codec="hevc", side_data={"Stereo 3D": {}})
     assert decide_pick(stream, DECODERS).view == "base"
-    assert any("base view" in text for text in decide_picture(profile(), stream, frame()).said)
+    assert NoteKind.BASE_VIEW_ONLY in kinds(decide_picture(profile(), stream, frame()).notes)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_spatial_video_gives_its_base_view() -> None:
         (rule("divide", n=16), (16, 16), "2x2"),
     ],
 )
-def test_sizes(which: SizeRule, source: tuple[int, int], expected: str) -> None:
+def test_the_size_follows_the_rule(which: SizeRule, source: tuple[int, int], expected: str) -> None:
     assert sizes(which, *source) == (expected, expected)
 
 
@@ -88,10 +89,10 @@ def test_no_size_is_odd_or_enlarged(width: int, height: int, interlaced: bool, m
 @pytest.mark.parametrize(
     ("turn", "size"), [(0, "1920x1080"), (90, "1080x1920"), (180, "1920x1080"), (270, "1080x1920")]
 )
-def test_rotation_is_applied_and_said(turn: int, size: str) -> None:
+def test_rotation_is_applied_and_noted(turn: int, size: str) -> None:
     decision = decide_picture(profile(), video(rotation=turn), frame())
     assert (decision.rotation, str(decision.size)) == (turn, size)
-    assert any("rotation applied" in text for text in decision.said) == bool(turn)
+    assert (NoteKind.ROTATED in kinds(decision.notes)) == bool(turn)
 
 
 def test_pixels_that_are_not_square_stay_so_and_turn_with_the_picture() -> None:
@@ -115,17 +116,17 @@ def test_mxf_has_square_pixels_only(size: tuple[int, int], sar: Fraction, turn: 
     mxf = profile(container="mxf", reel={"carried": "global"}, audio={"mode": "mono", "rate": 48000})
     decision = decide_picture(mxf, video(sar=sar, rotation=turn), frame(*size))
     assert (str(decision.size), str(decision.sar)) == (expected, "1:1")
-    assert any("square" in text for text in decision.said) == (sar != 1)
+    assert (NoteKind.PIXELS_SQUARED in kinds(decision.notes)) == (sar != 1)
 
 
 @pytest.mark.parametrize("odd", [{"mirrored": True}, {"rotation": None}])
-def test_turns_nobody_makes_are_refused(odd: dict[str, Any]) -> None:
+def test_unsupported_rotations_are_refused(odd: dict[str, Any]) -> None:
     with pytest.raises(SourceUnsupported):
         decide_picture(profile(), video(**odd), frame())
 
 
 @pytest.mark.parametrize(("stored", "shown"), [("tt", "tt"), ("tb", "tt"), ("bb", "bb"), ("bt", "bb")])
-def test_field_order_is_by_the_field_shown_first(stored: str, shown: str) -> None:
+def test_field_order_is_that_of_display(stored: str, shown: str) -> None:
     decision = decide_picture(profile(), video(field_order=stored), frame())
     assert (decision.field_order, decision.deinterlace, decision.stays_interlaced) == (shown, True, False)
 
@@ -136,22 +137,22 @@ def test_the_decoded_picture_outranks_the_container() -> None:
     assert decide_picture(profile(), video(field_order=None), fields).field_order == "bb"
 
 
-def test_fields_are_kept_or_refused_where_the_profile_says_so() -> None:
+def test_fields_are_kept_or_refused_by_the_profile() -> None:
     kept = decide_picture(profile(fields="keep"), video(field_order="tt", height=486), frame(720, 486))
     assert kept.stays_interlaced and str(kept.size) == "720x484"
     with pytest.raises(SourceUnsupported, match="interlaced"):
         decide_picture(profile(fields="refuse"), video(field_order="tt"), frame())
-    with pytest.raises(SourceUnsupported, match="turned"):
+    with pytest.raises(SourceUnsupported, match="rotated"):
         decide_picture(profile(fields="keep"), video(field_order="tt", rotation=90), frame())
 
 
-def test_a_proxy_smaller_than_its_codec_takes_is_refused() -> None:
+def test_a_proxy_below_the_codecs_smallest_size_is_refused() -> None:
     small = profile(video={"smallest_width": 256, "smallest_height": 120}, size={"mode": "divide", "n": 4})
     with pytest.raises(SourceUnsupported, match="160x90"):
         decide_picture(small, video(), frame(640, 360))
 
 
-def test_the_clean_aperture_is_not_applied_and_said() -> None:
+def test_a_clean_aperture_is_not_applied_and_noted() -> None:
     decision = decide_picture(profile(), video(side_data={"Frame Cropping": {"crop_top": "9"}}), frame())
     assert str(decision.size) == "1920x1080"
-    assert any("clean aperture" in text for text in decision.said)
+    assert NoteKind.APERTURE_NOT_APPLIED in kinds(decision.notes)

@@ -1,4 +1,4 @@
-"""decide_rate: standard rates, uneven ones conformed, and exact counts that ffmpeg itself confirms."""
+"""decide_rate: standard rates, conformed uneven rates, and exact counts that ffmpeg confirms."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from proxx.contracts.errors import SourceUnsupported
 from proxx.contracts.measures import STANDARD_RATES, Rate
+from proxx.decide.notes import NoteKind
 from proxx.decide.rate import conformed_frames, decide_rate
 from proxx.ffmpeg.probe import packet_table, probe
 from proxx.ffmpeg.streams import VideoPackets
@@ -23,7 +24,7 @@ def test_even_frames_at_a_standard_rate_pass_through(rate: Rate) -> None:
     table = pictures([n * rate.den for n in range(50)], time_base=Fraction(1, rate.num))
     decision = decide_rate(profile(), video(nominal_rate=rate.fraction, average_rate=rate.fraction), table)
     assert (decision.conform.mode, decision.conform.rate, decision.output_frames) == ("none", rate, 50)
-    assert decision.said == ()
+    assert decision.notes == ()
 
 
 def test_time_stamps_rounded_to_a_coarse_clock_are_put_on_the_grid_and_all_kept() -> None:
@@ -34,13 +35,13 @@ def test_time_stamps_rounded_to_a_coarse_clock_are_put_on_the_grid_and_all_kept(
     assert decision.output_frames == 2000
 
 
-def test_a_rate_a_hair_from_a_standard_one_is_that_one() -> None:
+def test_a_rate_close_to_a_standard_rate_counts_as_it() -> None:
     table = pictures([n * 3000 for n in range(30)], time_base=Fraction(1, 90000))
     near = Fraction(2_999_999, 100_000)
     assert str(decide_rate(profile(), video(nominal_rate=near, average_rate=near), table).conform.rate) == "30"
 
 
-def test_fields_name_twice_the_rate_of_frames() -> None:
+def test_field_coded_streams_declare_twice_the_rate() -> None:
     table = pictures([n * 3600 for n in range(13)], time_base=Fraction(1, 90000))  # Sony AVCHD
     stream = video(nominal_rate=Fraction(50), average_rate=Fraction(25), field_order="tt")
     decision = decide_rate(profile(), stream, table)
@@ -52,15 +53,16 @@ def test_a_single_frame_takes_the_rate_of_frames_not_fields() -> None:
     assert str(decide_rate(profile(), stream, pictures([100])).conform.rate) == "25"
 
 
-def test_a_dropped_frame_makes_a_clip_variable_and_the_named_rate_holds() -> None:
+def test_a_dropped_frame_makes_the_rate_variable_and_the_declared_rate_is_kept() -> None:
     pts = [n for n in range(100) if n != 50]
     table = pictures(pts, time_base=Fraction(1, 30))
     decision = decide_rate(profile(), video(nominal_rate=Fraction(30), average_rate=Fraction(2970, 100)), table)
     assert (decision.conform.mode, str(decision.conform.rate), decision.output_frames) == ("cfr", "30", 100)
-    assert "conformed" in decision.said[0]
+    (note,) = decision.notes
+    assert note.kind is NoteKind.CONFORMED and "conformed" in note.text
 
 
-def test_a_meaningless_rate_gives_way_to_the_median_distance_never_to_the_average() -> None:
+def test_a_meaningless_rate_is_replaced_by_the_median_not_the_average() -> None:
     steps = [960, 960, 960, 57600, 960, 960, 115200, 960]  # a screen recorder at 60, still for seconds
     pts = list(accumulate(steps, initial=0))
     table = pictures(pts, time_base=Fraction(1, 57600))
@@ -75,7 +77,7 @@ def test_below_all_standard_rates_the_lowest_is_the_nearest() -> None:
 
 
 def test_a_rate_the_profile_does_not_write_is_refused() -> None:
-    with pytest.raises(SourceUnsupported, match="none that profile sample writes"):
+    with pytest.raises(SourceUnsupported, match="Profile sample does not write its frame rate"):
         decide_rate(profile(rates=("24", "30")), video(), pictures())
 
 
@@ -108,7 +110,7 @@ VFR = (
 
 @pytest.mark.parametrize("rate", ["24000/1001", "25", "30", "60000/1001"])
 @pytest.mark.parametrize("uneven", VFR)
-def test_ffmpeg_gives_the_count_foretold(uneven: str, rate: str) -> None:
+def test_ffmpeg_gives_the_predicted_count(uneven: str, rate: str) -> None:
     source = make("vfr.mp4", *picture(size="64x64", seconds="1"), "-vf", uneven, "-fps_mode", "vfr", "-c:v", "mpeg4",
                   "-video_track_timescale", "12800")  # fmt: skip
     [stream] = probe(source, FFPROBE).videos

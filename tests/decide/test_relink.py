@@ -1,4 +1,4 @@
-"""Whether relinking holds: by what an edit knows a proxy by, by each of it, and by nothing else."""
+"""Relinking: it depends on each of the properties that an edit relinks by, and on nothing else."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def proxy(
     title: str | None = None,
     tagged: str = "tagged",
 ) -> Clip:
-    """A clip of which only what is named is another."""
+    """Returns a clip in which only the given properties differ from the default."""
     plain = clip(output=f"{folder}/{name}")
     recipe = plain.recipe.model_copy(
         update={
@@ -99,31 +99,33 @@ ANOTHER: Final = {
 }
 
 
-@pytest.mark.parametrize("what", ANOTHER)
-def test_each_thing_an_edit_knows_a_proxy_by(what: str) -> None:
-    changed, told = ANOTHER[what]
+@pytest.mark.parametrize("name", ANOTHER)
+def test_each_property_that_an_edit_relinks_by_breaks_relinking(name: str) -> None:
+    changed, expected = ANOTHER[name]
     found = differences(proxy(), proxy(**changed))  # type: ignore[arg-type]  # each fits its keyword
-    assert {one.name: (one.old, one.new) for one in found if not one.relinks} == told
+    assert {one.name: (one.old, one.new) for one in found if not one.relinks} == expected
     assert not relinks(found)
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "expected"),
     [
         ({"height": 270}, {"size": ("960x540", "960x270")}),
         ({"codec": "pcm_s16le"}, {"audio.0.codec": ("pcm_s24le", "pcm_s16le")}),
         ({"title": "boom"}, {"audio.0.title": ("none", "boom")}),
         ({"folder": "/elsewhere"}, {}),
-        ({"tagged": "assumed"}, {}),  # how it was decided is not what it is
+        ({"tagged": "assumed"}, {}),  # the origin of a colour is not the colour
     ],
 )
-def test_what_nothing_is_found_by(changed: dict[str, object], told: dict[str, tuple[str, str]]) -> None:
+def test_other_properties_do_not_break_relinking(
+    changed: dict[str, object], expected: dict[str, tuple[str, str]]
+) -> None:
     found = differences(proxy(), proxy(**changed))  # type: ignore[arg-type]
-    assert {one.name: (one.old, one.new) for one in found} == told
+    assert {one.name: (one.old, one.new) for one in found} == expected
     assert relinks(found)
 
 
-def test_other_pixels_and_other_sides_are_looks() -> None:
+def test_pixels_and_side_data_do_not_break_relinking() -> None:
     plain = proxy()
     other = plain.model_copy(
         update={"expect": plain.expect.model_copy(update={"sar": Ratio(num=4, den=3), "side_data": ("Stereo 3D",)})}
@@ -134,7 +136,7 @@ def test_other_pixels_and_other_sides_are_looks() -> None:
     )
 
 
-def test_a_clip_that_cannot_be_is_compared_all_the_same() -> None:
+def test_an_impossible_clip_can_still_be_compared() -> None:
     (found,) = (one for one in differences(proxy(), proxy(rate=RATES[0], drop=True)) if one.name == "timecode")
     assert found.new == "107892 drop-frame"
 
@@ -155,8 +157,8 @@ CLIPS: Final = st.builds(
 )
 
 
-def known_by(one: Clip) -> tuple[object, ...]:
-    """What the contract says relinking goes by, written down anew."""
+def relinked_by(one: Clip) -> tuple[object, ...]:
+    """Returns what relinking depends on by the contract, written independently."""
     expect, output = one.expect, one.outputs[0]
     return (
         output.uri.split("/")[-1],
@@ -170,9 +172,9 @@ def known_by(one: Clip) -> tuple[object, ...]:
 
 
 @given(CLIPS, CLIPS)
-def test_relinking_holds_where_and_only_where_all_of_that_is_equal(one: Clip, other: Clip) -> None:
+def test_a_proxy_relinks_exactly_if_all_of_that_is_equal(one: Clip, other: Clip) -> None:
     found = differences(one, other)
-    assert relinks(found) == (known_by(one) == known_by(other))
+    assert relinks(found) == (relinked_by(one) == relinked_by(other))
     assert all(each.old != each.new for each in found)
     assert len({each.name for each in found}) == len(found)
     back = differences(other, one)

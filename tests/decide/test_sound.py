@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from proxx.contracts.measures import STANDARD_RATES, Rate
 from proxx.contracts.profile import ProfileSpec
-from proxx.decide.sound import PictureSpan, SoundDecision, decide_sound, layout_of, nearest_integer
+from proxx.decide.notes import NoteKind
+from proxx.decide.sound import PictureSpan, SoundDecision, decide_sound, layout_of
 from proxx.ffmpeg.streams import AudioStream
 from tests.support.facts import DECODERS, audio, pictures, probed, profile, sounds, video
 
@@ -23,7 +24,7 @@ MONO = profile(audio={"mode": "mono", "rate": 48000})
 def decide(
     *streams: AudioStream,
     by: ProfileSpec | None = None,
-    **tables: Any,  # noqa: ANN401  (what `sounds` takes)
+    **tables: Any,  # noqa: ANN401  (the arguments of `sounds`)
 ) -> SoundDecision:
     found = {stream.index: sounds(stream.index, **tables) for stream in streams}
     return decide_sound(by or profile(), probed(video(), *streams), pictures(), found, SECOND, DECODERS)
@@ -54,7 +55,7 @@ def test_unlabelled_channels_stay_discrete() -> None:
     assert layout_of(audio(channels=4, layout="ambisonic 1")) == ("discrete", ())
 
 
-def test_each_channel_becomes_a_track_where_the_profile_says_so() -> None:
+def test_each_channel_becomes_a_track_if_the_profile_requires_it() -> None:
     decision = decide(audio(1, channels=6, layout="5.1"), by=MONO)
     assert channels(decision) == [[(1, n)] for n in range(6)]
     assert {track.layout for track in decision.tracks} == {"mono"}
@@ -74,25 +75,25 @@ def test_decoders_are_named_and_the_same_on_every_cpu(codec: str, decoder: str) 
     assert decide(audio(codec=codec)).decoders[0].decoder == decoder
 
 
-def test_what_the_fixed_decoder_does_not_read_goes_to_the_other() -> None:
+def test_a_profile_the_fixed_decoder_lacks_uses_the_other_decoder() -> None:
     assert decide(audio(codec="aac", profile="xHE-AAC")).decoders[0].decoder == "aac"
 
 
 @pytest.mark.parametrize(
-    ("odd", "why"),
+    ("odd", "reason"),
     [
         ({"codec": "apac"}, "cannot decode"),
         ({"codec": None}, "cannot decode"),
         ({"channels": 0}, "no channels"),
     ],
 )
-def test_what_cannot_be_decoded_is_left_out_with_the_reason(odd: dict[str, Any], why: str) -> None:
+def test_undecodable_sound_is_excluded_with_the_reason(odd: dict[str, Any], reason: str) -> None:
     decision = decide(audio(1, **odd), audio(2))
     assert [track.map[0].stream for track in decision.tracks] == [2]
-    assert [(item.index, why in item.reason) for item in decision.excluded] == [(1, True)]
+    assert [(item.index, reason in item.reason) for item in decision.excluded] == [(1, True)]
 
 
-def test_a_profile_without_sound_says_so_for_each_track() -> None:
+def test_a_profile_without_sound_excludes_each_track() -> None:
     decision = decide(audio(1), audio(2), by=profile(audio={"mode": "none"}))
     assert decision.tracks == () and len(decision.excluded) == 2
 
@@ -113,22 +114,20 @@ def test_the_offset_follows_the_rate_of_the_proxy() -> None:
     assert decide_sound(profile(), found, pictures(), table, SECOND, DECODERS).offsets == (22050,)
 
 
-def test_sound_that_is_missing_under_the_picture_is_said() -> None:
-    assert decide(audio(1), samples=48000).said == ()
-    assert decide(audio(1), samples=48000 - 1920).said == ()  # one frame
-    (said,) = decide(audio(1), samples=24000).said
-    assert said == "sound of stream 1 ends 24000 samples (13 frames) before the picture: silence is put there"
+def test_silence_under_the_picture_is_noted() -> None:
+    assert decide(audio(1), samples=48000).notes == ()
+    assert decide(audio(1), samples=48000 - 1920).notes == ()  # one frame
+    (note,) = decide(audio(1), samples=24000).notes
+    assert note.kind is NoteKind.SILENCE_ADDED
+    assert note.text == "sound of stream 1 ends 24000 samples (13 frames) before the picture: silence is put there"
 
 
-def test_gaps_are_said() -> None:
-    assert "3 gaps" in decide(audio(), gaps=3).said[0]
+def test_gaps_are_noted() -> None:
+    (note,) = decide(audio(), gaps=3).notes
+    assert note.kind is NoteKind.SOUND_GAPS_CLOSED and "3 gaps" in note.text
 
 
 @given(st.integers(1, 10**7), st.sampled_from(STANDARD_RATES), st.sampled_from([8000, 44100, 48000, 96000]))
 def test_sound_is_as_long_as_the_picture_to_half_a_sample(frames: int, rate: Rate, hertz: int) -> None:
     samples = PictureSpan(frames=frames, rate=rate).samples(hertz)
     assert abs(Fraction(samples, hertz) - frames / rate.fraction) <= Fraction(1, 2 * hertz)
-
-
-def test_halves_go_up_below_zero_too() -> None:
-    assert [nearest_integer(Fraction(n, 2)) for n in (-3, -1, 1, 3)] == [-1, 0, 1, 2]

@@ -1,4 +1,4 @@
-"""estimate: PCM to the byte, the picture between what was measured easiest and hardest."""
+"""estimate_space: PCM to the byte, the picture between the easiest and hardest one measured."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def test_the_measured_rate_is_that_of_hd_at_25() -> None:
     assert 0 < space.high - (90_000_000 // 8 + sound) < 100_000  # headers and index
 
 
-def test_it_scales_with_pixels_and_frames() -> None:
+def test_the_estimate_scales_with_pixels_and_frames() -> None:
     half = estimate_space(profile(measured=SAMPLE), specs.clip())
     sound = 48000 * 2 * 3
     assert half.low - sound == (10_000_000 // 8) // 4
 
 
-def test_mxf_counts_its_grid() -> None:
+def test_mxf_padding_is_counted() -> None:
     mxf = profile(container="mxf", reel={"carried": "global"}, audio={"mode": "mono", "rate": 48000})
     assert estimate_space(mxf, hd_second()).high > estimate_space(profile(), hd_second()).high
 
@@ -42,7 +42,7 @@ def test_aac_is_between_nothing_and_what_the_standard_allows() -> None:
     assert space.high > space.low
 
 
-def test_spaces_add_up() -> None:
+def test_estimates_can_be_added() -> None:
     assert sum((SpaceEstimate(low=1, high=2), SpaceEstimate(low=10, high=20)), NOTHING) == SpaceEstimate(
         low=11, high=22
     )

@@ -21,7 +21,7 @@ from proxx.contracts.errors import (
     StoreUnavailable,
     ToolchainMismatch,
 )
-from proxx.contracts.event import Event, canonical_log, this_worker
+from proxx.contracts.event import Event, this_worker
 from proxx.contracts.job import JobContent, JobSpec, seal, spec_bytes
 from proxx.contracts.result import result_core
 from proxx.engine import execute as module
@@ -36,6 +36,7 @@ from proxx.store.lock import unlock
 from proxx.store.status import job_status
 from tests.objects.ground import Around, Ground
 from tests.support.jobs import make_job
+from tests.support.results import canonical_log
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxx.contracts.canonical import pretty_bytes
-from proxx.contracts.error_bases import Refusal
+from proxx.contracts.error_bases import EnvironmentFailure, Refusal
 from proxx.contracts.event import this_worker
 from proxx.engine.execute import RunEnvironment, execute
 from proxx.engine.steps import ClipProgress, Step
@@ -95,7 +95,7 @@ def main(spec: str, store: str, attempt: str, work: str, fault: str, single: str
     )
     try:
         result = execute(Path(spec).read_bytes(), site)
-    except Refusal as refusal:
+    except (Refusal, EnvironmentFailure) as refusal:
         print(refusal)
         return refusal.status
     sys.stdout.write(pretty_bytes(result.to_json()).decode())

@@ -217,6 +217,31 @@ def test_samples_a_packet(codec: str | None, profile: str | None, rate: int, sam
     assert packet_samples(replace(AUDIO, codec=codec, profile=profile, rate=rate), 1000, 99) == samples
 
 
+@pytest.mark.parametrize(
+    ("duration", "time_base", "samples"),
+    [
+        (512, Fraction(1, 48000), 512),
+        (480, Fraction(1, 48000), 480),
+        (300, Fraction(1, 48000), 480),  # the last packet of a MOV track
+        (960, Fraction(1, 90000), 512),
+        (900, Fraction(1, 90000), 480),
+        (10, Fraction(1, 1000), None),  # Matroska: 480 and 512 samples both last 10 ms, rounded down
+        (0, Fraction(1, 48000), None),
+    ],
+)
+@pytest.mark.parametrize("profile", ["LD", "ELD"])
+def test_low_delay_aac_has_short_frames(
+    profile: str, duration: int, time_base: Fraction, samples: int | None
+) -> None:
+    stream = replace(AUDIO, profile=profile, time_base=time_base)
+    assert packet_samples(stream, duration, 99) == samples
+
+
+def test_low_delay_aac_is_not_counted_twice() -> None:
+    table = audio(*(packet(n * 512, 512) for n in range(94)), stream=replace(AUDIO, profile="ELD"))
+    assert (table.samples, table.gaps, table.seconds) == (94 * 512, 0, Fraction(94 * 512, 48000))
+
+
 def test_pcm_is_counted_by_its_bytes() -> None:
     assert packet_samples(replace(AUDIO, codec="pcm_s24le", packed_bits=24, channels=8), 0, 24 * 1920) == 1920
 
@@ -226,6 +251,17 @@ def test_samples_unknown_stay_unknown() -> None:
     table = audio(packet(0, 960), packet(960, 960), stream=opus)
     assert table.samples is None
     assert not is_truncated(MOV, opus, table)
+
+
+def test_sound_that_is_not_counted_still_begins_at_its_time() -> None:
+    opus = replace(AUDIO, codec="opus")
+    picture = video(packet(0, 3600, key=True))
+    late = audio(packet(24000, 960), packet(24960, 960), stream=opus)
+    assert late.samples is None
+    assert audio_offset(picture, late) == Fraction(24000)
+    primed = audio(packet(-312, 960, skip=312), packet(648, 960), stream=opus)
+    assert primed.samples is None
+    assert audio_offset(picture, primed) == Fraction(0)
 
 
 def test_offset_of_the_sound() -> None:

@@ -201,6 +201,18 @@ def test_late_sound_is_told_in_samples() -> None:
     assert audio_offset(table, sound_table) == 4800
 
 
+def test_late_sound_that_is_not_counted_is_placed_all_the_same() -> None:
+    path = make(
+        "late.mkv", *picture(), "-itsoffset", "0.1", *sound(), *MPEG4, "-c:a", "dca", "-strict", "experimental"
+    )
+    found = probe(path, FFPROBE)
+    pictures, sounds = packet_tables(path, [*found.videos, *found.audios], FFPROBE)
+    assert isinstance(pictures, VideoPackets) and isinstance(sounds, AudioPackets)
+    assert sounds.samples is None
+    assert sounds.start == decoded(path, 1, sound=True)[1] == Fraction(1, 10)
+    assert audio_offset(pictures, sounds) == Fraction(4800)
+
+
 def test_rotation_survives_as_degrees() -> None:
     turned = copy("turned.mp4", movie(), before=("-display_rotation", "90"))
     assert probe(turned, FFPROBE).videos[0].rotation == 270

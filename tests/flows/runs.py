@@ -17,12 +17,13 @@ from proxx_flows.common.reference import JobReference
 from proxx_flows.proxy_job import proxy_job
 
 from proxx.contracts.canonical import Json
-from proxx.contracts.event import canonical_log, this_worker
+from proxx.contracts.event import this_worker
 from proxx.contracts.job import JobSpec, spec_bytes
 from proxx.engine.execute import register_job
 from proxx.store.attempts import read_attempts
 from proxx.store.base import Store
 from proxx.store.opening import initialize_store
+from tests.support.results import canonical_log
 
 T = TypeVar("T")
 

@@ -15,7 +15,6 @@ import pytest
 
 from proxx.cli.main import enter
 from proxx.contracts.canonical import Json
-from proxx.contracts.event import canonical_log
 from proxx.contracts.job import JobSpec
 from proxx.store.attempts import Closed, read_attempts
 from proxx.store.base import Store
@@ -24,6 +23,7 @@ from proxx.store.status import State, job_history, job_status
 from tests.flows.pool import Pool, digests
 from tests.flows.postgres import Postgres
 from tests.support.jobs import create, half_second, write_spec
+from tests.support.results import canonical_log
 
 JOBS: Final = int(os.environ.get("PROXX_POOL_JOBS", "8"))
 FEWER: Final = int(os.environ.get("PROXX_POOL_JOBS", "6"))  # on the second database

@@ -95,8 +95,8 @@ def test_a_failed_job_says_why_and_a_fresh_process_reads_its_result(
     state = run_here(reference=registered(job, ground.store))
     assert (state.type, state.name) == (StateType.FAILED, "Failed")
     assert state.message == (
-        "OUTPUT_EXISTS: clip 2 of 2, clip1.mov: A file that is not this job's has the output's name. A file that "
-        "is not this job's is in the way: move it, then run the next attempt. It was not touched.\n1 of 2 clips made."
+        "OUTPUT_EXISTS: clip 2 of 2, clip1.mov: A file that is not this job's has the output's name. Move "
+        "that file, which was not touched, out of the way; then run the next attempt.\n1 of 2 clips made."
     )
     result = read_result(data_of(state))
     assert result is not None

@@ -14,7 +14,6 @@ import pytest
 
 from proxx.cli.lazy import VERBS
 from proxx.contracts.canonical import Json
-from proxx.contracts.event import canonical_log
 from proxx.contracts.job import JobSpec
 from proxx.store.attempts import Closed, read_attempts
 from proxx.store.base import Store
@@ -23,6 +22,7 @@ from tests.flows.ground import Ground
 from tests.flows.pool import ROOT
 from tests.flows.server import Server
 from tests.support.jobs import make_job, write_spec
+from tests.support.results import canonical_log
 
 SCALING: Final = ("flows", "deployments", "prefect.yaml", "tests/flows", "tests/cluster")
 

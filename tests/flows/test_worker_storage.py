@@ -77,7 +77,7 @@ def test_a_whole_machine(
     nothing = check("--store", store, "--must-exist", f"{bucket.url}/no", "--must-exist", "s3://x/y")
     assert wrong(nothing) == [
         f"NO  folder: {bucket.url}/no/: there is nothing below it. Check bucket and prefix.",
-        "NO  folder: 's3://x/y' names no bucket: a bucket's name has 3 to 63 small letters, digits, `-` "
+        "NO  folder: 's3://x/y' names no bucket: a bucket name has 3 to 63 lowercase letters, digits, `-` "
         "and `.`. Name a place of this machine.",
     ]
     empty = check("--store", f"{bucket.url}/other")

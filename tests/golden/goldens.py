@@ -20,7 +20,6 @@ from proxx.contracts.event import (
     EVENT_SCHEMA,
     Event,
     Worker,
-    canonical_log,
     event_bytes,
     make_event,
     parse_event,
@@ -32,6 +31,7 @@ from proxx.contracts.model import Contract, load_contract
 from proxx.contracts.profile import PROFILE_SCHEMA, ProfileSpec, catalogue, find_profile, parse_profile
 from proxx.contracts.result import RESULT_SCHEMA, ExecutionResult, result_core, result_fingerprint
 from tests.support import results, specs
+from tests.support.results import canonical_log
 
 FOLDER: Final = Path(__file__).parent / "files"
 WHAT_IT_TAKES: Final = (

@@ -190,7 +190,7 @@ def test_a_source_that_may_not_be_read(tmp_path: Path, proxies: Path) -> None:
     done = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 3, done.stderr
     assert "SOURCE_UNREADABLE" in done.stderr
-    assert "may be read by this user" in done.stderr
+    assert "this user may read it" in done.stderr
     assert not (tmp_path / "job.json").exists()
     assert shape(proxies) == before
 

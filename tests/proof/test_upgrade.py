@@ -153,7 +153,7 @@ def test_another_encoder_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rules", "code", "said"),
     [
-        ({"rates": ["24"]}, "SOURCE_UNSUPPORTED", "Its frame rate, 25, is none"),
+        ({"rates": ["24"]}, "SOURCE_UNSUPPORTED", "does not write its frame rate, 25"),
         ({"toolchains": ["full"]}, "PREFLIGHT_REFUSED", "is not made with the static toolchain"),
     ],
 )

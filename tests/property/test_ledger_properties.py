@@ -21,7 +21,7 @@ from proxx.contracts.errors import (
     OutputClaimed,
     StoreUnavailable,
 )
-from proxx.contracts.event import Worker, canonical_log, stamp
+from proxx.contracts.event import Worker, stamp
 from proxx.contracts.naming import normalized_name
 from proxx.store.attempts import Closed, NotBegun, Open, read_attempts
 from proxx.store.base import MemoryStore
@@ -31,6 +31,7 @@ from proxx.store.registration import is_registered, register
 from proxx.store.status import job_status
 from tests.objects.around import Around
 from tests.objects.kinds import Kind, NewStore, turns
+from tests.support.results import canonical_log
 
 JOB = "ab" * 32
 WHO = Worker(host="h", pid=1)

@@ -23,7 +23,7 @@ from typing import Any, Final
 import pytest
 
 from proxx.contracts.canonical import Json
-from proxx.contracts.event import Worker, canonical_log
+from proxx.contracts.event import Worker
 from proxx.contracts.job import JobSpec, spec_bytes
 from proxx.store.attempts import read_attempts
 from proxx.store.base import Store
@@ -33,6 +33,7 @@ from tests.objects.ground import Ground
 from tests.objects.kinds import connected
 from tests.support.jobs import create, half_second
 from tests.support.makemedia import make, picture
+from tests.support.results import canonical_log
 
 ROOT: Final = Path(__file__).parent.parent.parent
 

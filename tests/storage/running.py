@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from proxx.contracts.canonical import Json
-from proxx.contracts.event import Event, canonical_log, this_worker
+from proxx.contracts.event import Event, this_worker
 from proxx.contracts.job import JobSpec, spec_bytes
 from proxx.contracts.result import ExecutionResult, result_core
 from proxx.engine.execute import RunEnvironment, execute
 from proxx.store.attempts import read_attempts
 from tests.objects.ground import Ground
+from tests.support.results import canonical_log
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from typing import Any, Final
 import pytest
 
 from proxx.contracts.canonical import Json, read_json
-from proxx.contracts.error_bases import Refusal
-from proxx.contracts.event import canonical_log, this_worker
+from proxx.contracts.error_bases import EnvironmentFailure, Refusal
+from proxx.contracts.event import this_worker
 from proxx.contracts.job import JobSpec
 from proxx.contracts.result import ExecutionResult, result_core
 from proxx.s3.transport import Transport, TransportTiming
@@ -31,6 +31,7 @@ from proxx.store.status import job_status
 from tests.objects.rules import Action, Answer, Cut, Drip, LoseAnswer, Reset, Stall, StallAnswer
 from tests.storage.conftest import Way
 from tests.storage.running import run
+from tests.support.results import canonical_log
 
 FAULTS: Final[Mapping[str, Action]] = {
     "reset": Reset(),
@@ -77,11 +78,11 @@ class Trials:
     def store(self) -> Store:
         return self.way.ground.store(self.wire, name=f"store{self.number}")
 
-    def run(self, attempt: int = 1) -> ExecutionResult | Refusal:
+    def run(self, attempt: int = 1) -> ExecutionResult | Refusal | EnvironmentFailure:
         try:
             places = self.way.ground.places(self.wire, **self.sizes)
             return run(self.way.ground, self.job, attempt, store=self.store(), places=places)
-        except Refusal as refusal:
+        except (Refusal, EnvironmentFailure) as refusal:
             return refusal
 
     def attempts(self) -> tuple[Attempt, ...]:
@@ -192,10 +193,10 @@ def test_one_request_is_not_sent_again(way: Way, fault: str) -> None:
         assert way.ground.outputs() == calm.outputs, where
 
 
-def check(trials: Trials, calm: Calm, result: ExecutionResult | Refusal, where: str) -> None:
+def check(trials: Trials, calm: Calm, result: ExecutionResult | Refusal | EnvironmentFailure, where: str) -> None:
     """What the store tells of the first attempt is what happened."""
     attempts = trials.attempts()
-    if isinstance(result, Refusal):
+    if isinstance(result, Refusal | EnvironmentFailure):
         assert attempts == (), f"{where}: {result}"
         return
     (attempt,) = attempts

@@ -15,7 +15,6 @@ from proxx.contracts.errors import LedgerFailed, LockLost, StoreDamaged, StoreRe
 from proxx.contracts.event import (
     Event,
     Worker,
-    canonical_log,
     event_bytes,
     make_event,
     parse_event,
@@ -39,6 +38,7 @@ from proxx.store.file import FileStore
 from proxx.store.ledger import Ledger
 from tests.objects.around import Around
 from tests.objects.kinds import NewStore
+from tests.support.results import canonical_log
 
 JOB = "ab" * 32
 WORKER = Worker(host="cart-2", pid=7, user="dit", name="night")
@@ -334,11 +334,6 @@ def test_the_canonical_log_does_not_depend_on_who_and_when(new_store: NewStore) 
         logs.append(canonical_log(read_attempts(store, JOB)[0].events))
     assert logs[0] == logs[1]
     assert logs[0][0] == {"schema": "proxx.event/1", "number": 1, "type": "lock.acquired", "data": {"attempt": 1}}
-
-
-def test_a_canonical_log_with_a_gap_is_none() -> None:
-    with pytest.raises(StoreDamaged, match="event 2 is missing from the log: 3 is in its place"):
-        canonical_log((made(1, "lock.acquired"), made(3, "unlocked")))
 
 
 def test_ours_is_what_an_attempt_of_this_job_announced(store: Store) -> None:

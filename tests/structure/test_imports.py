@@ -35,6 +35,7 @@ PURE = (
     "decide/clip.py",
     "decide/colour.py",
     "decide/names.py",
+    "decide/notes.py",
     "decide/picture.py",
     "decide/rate.py",
     "decide/relink.py",

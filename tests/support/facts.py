@@ -1,4 +1,4 @@
-"""Facts about made-up sources, for deciders: a 25-frame 1080p25 H.264 clip unless told otherwise."""
+"""Facts about invented sources, for the tests of decisions: by default a 1080p25 H.264 clip of 25 frames."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from proxx.contracts.profile import ProfileSpec
 from proxx.decide.clip import SourceFacts
+from proxx.decide.notes import Note, NoteKind
 from proxx.ffmpeg.streams import (
     AudioPackets,
     AudioStream,
@@ -28,10 +29,10 @@ UNTAGGED = StreamColour(range=None, matrix=None, primaries=None, transfer=None, 
 
 
 def profile(**changes: object) -> ProfileSpec:
-    """The sample profile at full size, with parts (`size={...}`) changed field by field."""
+    """Returns the sample profile at full size, with parts (`size={...}`) changed field by field."""
     plain: dict[str, Any] = specs.profile().model_dump(by_alias=True)
     plain["size"] = {"mode": "same", "n": None, "width": None, "height": None}
-    if "container" in changes:  # another's options are refused
+    if "container" in changes:  # the options of another container are refused
         plain["container_options"] = ()
     if isinstance(video := changes.get("video"), dict) and "encoder" in video:
         pinned = ({"name": "x264-params", "value": "asm=avx2"},) if video["encoder"] == "libx264" else ()
@@ -39,6 +40,10 @@ def profile(**changes: object) -> ProfileSpec:
     for part, change in changes.items():
         plain[part] = {**plain[part], **change} if isinstance(change, dict) else change
     return ProfileSpec.model_validate(plain)
+
+
+def kinds(notes: Sequence[Note]) -> list[NoteKind]:
+    return [note.kind for note in notes]
 
 
 def _base(index: int, codec: str | None, tags: Mapping[str, str], time_base: Fraction) -> dict[str, Any]:
@@ -98,6 +103,11 @@ def audio(index: int = 1, tags: Mapping[str, str] | None = None, **changes: obje
 def clock(index: int, label: str, rate: Fraction | None = Fraction(25), **tags: str) -> OtherStream:
     base = _base(index, None, {"timecode": label, **tags}, Fraction(1, 25))
     return OtherStream(**{**base, "tag": "tmcd"}, kind="data", average_rate=rate)
+
+
+def other(index: int, kind: str) -> OtherStream:
+    """Returns a stream that is neither picture nor sound; `kind` is ffmpeg's word."""
+    return OtherStream(**_base(index, None, {}, Fraction(1, 25)), kind=kind, average_rate=None)
 
 
 def frame(width: int = 1920, height: int = 1080, **changes: object) -> FirstFrame:
@@ -168,7 +178,7 @@ def probed(
 
 
 def facts(*streams: Stream, **changes: object) -> SourceFacts:
-    """Facts of a whole source: the first stream is its picture."""
+    """Facts about a whole source, the first stream of which is its picture."""
     found = probed(*(streams or (video(), audio())))
     plain: dict[str, Any] = {
         "uri": "/media/A001.mov",

@@ -1,10 +1,12 @@
-"""Results for tests: one of each kind of clip, in jobs that completed, failed, and stopped."""
+"""Results for tests: one of each kind of clip, in jobs that completed, failed and stopped."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeAlias
 
-from proxx.contracts.event import Worker
+from proxx.contracts.canonical import Json
+from proxx.contracts.event import Event, Worker
 from proxx.contracts.result import (
     Check,
     ClipCompleted,
@@ -86,3 +88,10 @@ def result(
     *clips: AnyClip, stopped: Failure | None = None, attempt: int = 1, around: Envelope | None = None
 ) -> ExecutionResult:
     return make_result(JOB, attempt, clips, stopped, around or envelope())
+
+
+def canonical_log(events: Iterable[Event]) -> tuple[dict[str, Json], ...]:
+    """Returns the events in order without their envelopes: equal wherever and whenever a job runs."""
+    log = [event.to_json() for event in events]
+    assert [event["number"] for event in log] == list(range(1, len(log) + 1)), "an event is missing from the log"
+    return tuple({key: value for key, value in event.items() if key != "envelope"} for event in log)

@@ -1,4 +1,4 @@
-"""Contract values for tests: a whole small job, made without any file."""
+"""Contract values for tests: a complete small job that needs no files."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def toolchain() -> Toolchain:
 
 
 def clip(index: int = 0, source: str | None = None, output: str | None = None) -> Clip:
-    """A 25-frame 1080p clip with one stereo track, made to half size."""
+    """Returns a 1080p clip of 25 frames with one stereo track, whose proxy has half the size."""
     nothing = NamedValue(value=None, origin=None)
     return Clip(
         source=Source(

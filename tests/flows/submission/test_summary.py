@@ -129,7 +129,7 @@ def test_problems_keep_file_and_remedy() -> None:
             path="clips_per_job",
             code="PREFLIGHT_REFUSED",
             message="one clip a job is the least.",
-            remedy="Mend what is named, or leave those files out with leave_out_refused. Nothing was written.",
+            remedy="Fix the problems listed, or leave those files out with leave_out_refused. Nothing was written.",
         ),
     )
     away = nothing_made(StoreUnavailable(message="the store is away", detail="/s"))
