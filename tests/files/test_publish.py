@@ -134,7 +134,7 @@ def test_storage_that_gives_back_other_bytes_is_refused(
 
     monkeypatch.setattr(os, "fsync", fsync_and_damage)
     made = made_file(tmp_path)
-    with pytest.raises(OutputUnwritable, match="gave back other bytes"), staged(made, elsewhere / "A.mov"):
+    with pytest.raises(OutputUnwritable, match="returned other bytes"), staged(made, elsewhere / "A.mov"):
         pass
     assert names(elsewhere) == []
     assert made.exists()
@@ -357,7 +357,7 @@ def test_a_folder_without_permission(open_folder: Path) -> None:
         assert "Permission denied" in str(refused.value.detail)
     assert names(closed) == ["A002.mov"]
     closed.chmod(0)
-    with pytest.raises(OutputUnwritable, match="cannot be looked at"):
+    with pytest.raises(OutputUnwritable, match="cannot be checked"):
         existing_file(closed / "A001.mov")
     closed.chmod(0o700)
 
@@ -365,7 +365,7 @@ def test_a_folder_without_permission(open_folder: Path) -> None:
 def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"")
     assert existing_file(tmp_path / "out" / "A001.mov") == Absent()
-    with pytest.raises(OutputUnwritable, match="folder cannot be made"):
+    with pytest.raises(OutputUnwritable, match="folder cannot be created"):
         put(tmp_path, tmp_path / "out" / "A001.mov")
 
 
@@ -433,6 +433,6 @@ def test_a_disk_that_is_really_read_only(tmp_path: Path, small_disk: Path) -> No
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     for target in (small_disk / "out" / "A001.mov", small_disk / "other" / "A001.mov"):
         assert existing_file(target) == Absent()
-        with pytest.raises(OutputUnwritable, match=r"cannot be (written|made)") as refused:
+        with pytest.raises(OutputUnwritable, match=r"cannot be (written|created)") as refused:
             put(tmp_path, target)
         assert "Read-only" in str(refused.value.detail)
