@@ -35,8 +35,8 @@ class Line:
         if pace not in self.wires:
             own = Transport(pace=pace, journal=IncidentJournal())
             self.wires[pace] = connected(self.bucket.endpoint.at(self.way.url).bucket(self.bucket.name), own)
-        wire = self.wires[pace]
-        wire.resends, wire.sent = resends, 0
+        wire = self.wires[pace].with_resends(resends)
+        wire.connection.sent = 0
         wire.journal.take()
         self.way.forget()
         return wire

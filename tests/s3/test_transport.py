@@ -360,7 +360,7 @@ def test_both_sides_of_a_fork_go_on(bucket: endpoint.Bucket, way: Proxy) -> None
         rule.release()
         assert waiting.result() == (b"1", "nonce")
     assert mine.get("child") == (b"2", "nonce")
-    assert in_a_child(lambda: in_a_child(child)) == b"failed: WireFault('PutObject s3://" + (
+    assert in_a_child(lambda: in_a_child(child)) == b"failed: StorageFault('PutObject s3://" + (
         f"{bucket.name}/child: EXISTS')".encode()
     )
     assert noted(wire) == []
