@@ -161,7 +161,7 @@ class ClipJob:
         with deliver.sending_output(places, self.output, self._made, content, stop) as sent:
             told: dict[str, Json] = {"clip": self.index, "output": self.output, "sha256": content.sha256}
             ledger.append("clip.publishing", told, sent.notes)
-            there = sent.give(lambda: ledger.require_held("the publish"))
+            there = sent.publish(lambda: ledger.require_held("the publish"))
         match there:
             case publish.Present(sha256=found) if found != content.sha256:
                 if self._ours(found):

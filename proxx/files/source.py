@@ -31,7 +31,7 @@ CHUNK: Final = 1 << 20  # bytes
 MISSING: Final = "The source is not where the spec says it is."
 UNOPENED: Final = "The source cannot be opened."
 UNREAD: Final = "The source could not be read to its end."
-OTHER_SIZE: Final = "The source has another size than the job was created for."
+OTHER_SIZE: Final = "The source has a different size than the file the job was created for."
 OTHER_BYTES: Final = "The source is not the file the job was created for: its sha256 differs."
 
 

@@ -50,12 +50,12 @@ def test_where_a_place_is_and_what_it_is_called(roots: Roots, place: str, spot: 
 @pytest.mark.parametrize(
     ("roots", "place", "why"),
     [
-        (Roots(), "media:/card/a.mov", "no root called 'media' \\(none are set here\\)"),
-        (Roots(), "C:/a.mov", "no root called 'C'"),
-        (Roots(), "s3://B_/a.mov", "names no bucket"),
+        (Roots(), "media:/card/a.mov", "no root named 'media' \\(none are set\\)"),
+        (Roots(), "C:/a.mov", "no root named 'C'"),
+        (Roots(), "s3://B_/a.mov", "does not name a bucket"),
         (ROOTS, "/mnt/media/a.mov", "plain path"),
         (ROOTS, "s3://bucket/edit/a.mov", "names a bucket"),
-        (ROOTS, "other:/a.mov", "no root called 'other' \\(it has media, proxies\\)"),
+        (ROOTS, "other:/a.mov", "no root named 'other' \\(it has media, proxies\\)"),
     ],
 )
 def test_a_place_that_is_out_of_reach_is_refused_by_its_field(roots: Roots, place: str, why: str) -> None:

@@ -59,7 +59,7 @@ def test_without_a_parent_it_is_in_the_systems_temporary_folder() -> None:
 def test_a_parent_that_is_not_there_stops_the_job(tmp_path: Path) -> None:
     with pytest.raises(WorkUnusable) as refused, work_directory(tmp_path / "gone", JOB, 1):
         pass
-    assert refused.value.message == "The working directory cannot be made."
+    assert refused.value.message == "The working directory cannot be created."
     assert str(tmp_path) in str(refused.value.detail)
 
 

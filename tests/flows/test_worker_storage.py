@@ -77,7 +77,7 @@ def test_a_whole_machine(
     nothing = check("--store", store, "--must-exist", f"{bucket.url}/no", "--must-exist", "s3://x/y")
     assert wrong(nothing) == [
         f"NO  folder: {bucket.url}/no/: there is nothing below it. Check bucket and prefix.",
-        "NO  folder: 's3://x/y' names no bucket: a bucket's name has 3 to 63 small letters, digits, `-` "
+        "NO  folder: 's3://x/y' does not name a bucket: a bucket's name has 3 to 63 small letters, digits, `-` "
         "and `.`. Name a place of this machine.",
     ]
     empty = check("--store", f"{bucket.url}/other")
@@ -91,7 +91,7 @@ def test_a_whole_machine(
 @pytest.mark.parametrize(
     ("roots", "sentence"),
     [
-        ("media", "roots: ROOTS_INVALID: The roots cannot be used: media is no root: it is written name=/folder"),
+        ("media", "roots: ROOTS_INVALID: The roots cannot be used: media is not a root: write name=/folder"),
         ("media=/nowhere/rushes", "root media: /nowhere/rushes: No such file or directory."),
         ("a=/tmp;b=/tmp", "roots: ROOTS_INVALID: The roots cannot be used: b and a share files"),
     ],
