@@ -21,7 +21,7 @@ from proxx.s3 import client, multipart, transport
 from proxx.s3.transport import TransportTiming
 from tests.objects.line import Line, noted
 from tests.objects.rules import LoseAnswer, StallAnswer
-from tests.s3.test_bucket import a_file
+from tests.s3.conftest import a_file
 
 MIB: Final = 1 << 20
 
