@@ -63,12 +63,13 @@ class RequestTrace:
         signed: the value of its x-amz-content-sha256 header.
         """
         if self.requests >= self.operations:
-            self.refuse(unusable_client("it would send a request a second time, or was not set up"))
-        if method in ("PUT", "POST") and len(signed) != 64:
-            self.refuse(unusable_client(f"the body of a request is not signed: {signed or 'no signature'}"))
-        if self.payload and f"sha256:{signed}" != self.payload:
-            reason = f"a request is signed for sha256:{signed} instead of {self.payload}"
-            self.refuse(unusable_client(reason, PayloadMismatch))
+            self.refuse(unusable_client("it would send a request a second time, or its events are not connected"))
+        if method in ("PUT", "POST"):
+            if len(signed) != 64:
+                self.refuse(unusable_client(f"the body of a request is not signed: {signed or 'no signature'}"))
+            if self.payload and f"sha256:{signed}" != self.payload:
+                reason = f"a request is signed for sha256:{signed} instead of {self.payload}"
+                self.refuse(unusable_client(reason, PayloadMismatch))
         self.requests += 1
 
     def require_complete(self) -> None:

@@ -143,7 +143,7 @@ def test_an_http_session_that_is_not_used_is_refused(bucket: Bucket, monkeypatch
 def test_an_event_that_is_not_raised_is_refused(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if botocore had renamed the event: nothing is sent."""
     monkeypatch.setattr(module, "_begin_operation", lambda **_: None)
-    refused(bucket, "it would send a request a second time, or was not set up")
+    refused(bucket, "it would send a request a second time, or its events are not connected")
 
 
 def test_a_redirect_of_botocore_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:

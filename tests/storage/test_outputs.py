@@ -23,6 +23,7 @@ from proxx.files.roots import InBucket
 from proxx.s3.transport import Transport, TransportTiming
 from proxx.store.attempts import Open, read_attempts
 from proxx.store.lock import retire, unlock
+from proxx.store.opening import initialize_store
 from proxx.store.status import job_status
 from tests.faults.test_kill import no_ffmpeg_works_in
 from tests.objects.ground import Ground
@@ -287,3 +288,14 @@ def test_a_server_that_always_refuses(way: Way, how: str) -> None:
     (failed,) = [event for event in events(way.ground, job) if event.type == "clip.failed"]
     assert "asks for fewer requests" in str(failed.envelope.notes["detail"])
     assert way.ground.uploads() == []
+
+
+def test_the_store_decides_how_often_an_output_is_resent(way: Way) -> None:
+    """The transport the run was given stays as it is."""
+    initialize_store(way.ground.store(), resends=1)
+    job = way.ground.job()
+    way.proxy.on(Answer(503, "SlowDown"), method="PUT", path=OUTPUT, times=None)
+    wire = Transport(resends=4, pace=TransportTiming(pauses=(0.01,)))
+    assert codes(run(way.ground, job, places=way.ground.places(wire))) == ["OUTPUT_UNWRITABLE"]
+    assert len(way.proxy.requests("PUT", OUTPUT)) == 2
+    assert wire.resends == 4
