@@ -12,6 +12,7 @@ from typing import Final, Self
 from proxx.contracts.error_bases import Problem
 from proxx.contracts.errors import PreflightRefused
 from proxx.contracts.job import JobSpec, spec_bytes
+from proxx.files.durable import write_new_file
 
 _LONGEST: Final = 200  # bytes of a file name without its ending
 
@@ -45,11 +46,8 @@ class SpecDestination:
             if self.folder:
                 self.path.mkdir(exist_ok=True)
             for path, job in zip(paths, jobs, strict=True):
-                with path.open("xb") as file:
-                    made.append(path)
-                    file.write(spec_bytes(job))
-                    file.flush()
-                    os.fsync(file.fileno())
+                write_new_file(path, spec_bytes(job))
+                made.append(path)
         except BaseException as why:
             for path in made:
                 with suppress(OSError):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from proxx.contracts.errors import DiskFull, SourceMissing, SourceUnreadable
 from proxx.create.discover import Candidate
-from proxx.files.download import SPARE, bring, copy_name
+from proxx.files.download import SPARE, copy_name, copy_object
 from proxx.files.places import Places
 from proxx.files.roots import OnDisk
 from proxx.files.workdir import default_parent, free_bytes
@@ -45,5 +45,5 @@ def local_file(
         )
     with tempfile.TemporaryDirectory(prefix="proxx-create-", dir=folder) as own:
         copy = Path(own) / copy_name("source", candidate.path.name)
-        bring(places, spot, copy, never, lambda done: on_read(done, size))
+        copy_object(places, spot, copy, never, lambda done: on_read(done, size))
         yield copy

@@ -16,7 +16,6 @@ from proxx.contracts.error_bases import ClipFailure, ProxxError
 from proxx.contracts.errors import Interrupted, OutputConflict, OutputExists
 from proxx.contracts.job import JobSpec
 from proxx.contracts.result import Check, ClipCompleted
-from proxx.engine.background import in_background
 from proxx.engine.checks import compare_with_expectation, failure_of_checks
 from proxx.engine.steps import ClipProgress, ClipStage, Watcher
 from proxx.ffmpeg.command import CommandPlan, bind_paths, plan_command
@@ -28,6 +27,7 @@ from proxx.ffmpeg.toolchain import InstalledToolchain, require_unchanged
 from proxx.ffmpeg.umid import write_umids
 from proxx.files import publish
 from proxx.files import transfer as deliver
+from proxx.files.background import in_background
 from proxx.files.download import copy_name
 from proxx.files.places import Places
 from proxx.files.roots import InBucket
@@ -161,7 +161,7 @@ class ClipJob:
         with deliver.sending_output(places, self.output, self._made, content, stop) as sent:
             told: dict[str, Json] = {"clip": self.index, "output": self.output, "sha256": content.sha256}
             ledger.append("clip.publishing", told, sent.notes)
-            there = sent.give(lambda: ledger.require_held("the publish"))
+            there = sent.publish(lambda: ledger.require_held("the publish"))
         match there:
             case publish.Present(sha256=found) if found != content.sha256:
                 if self._ours(found):

@@ -72,14 +72,14 @@ def execute(data: bytes, site: RunEnvironment) -> ExecutionResult:
     then raised on.
     """
     spec = read_spec(data)
-    installed, ledger = begin(spec, data, site)
+    installed, ledger, places = begin(spec, data, site)
     time = Stopwatch()
     made: list[Made] = []
     stopped: Systemic | None = None
     bug: BaseException | None = None
     try:
         with work_directory(site.work, spec.job_id, site.attempt) as work:
-            bench = ClipContext(installed, work, ledger, site.places, site.should_stop, site.watch)
+            bench = ClipContext(installed, work, ledger, places, site.should_stop, site.watch)
             for index in range(len(spec.clips)):
                 stopped = one_clip(spec, index, bench, made)
                 if stopped is not None:
@@ -96,18 +96,19 @@ def execute(data: bytes, site: RunEnvironment) -> ExecutionResult:
     return result
 
 
-def begin(spec: JobSpec, data: bytes, site: RunEnvironment) -> tuple[InstalledToolchain, Ledger]:
+def begin(spec: JobSpec, data: bytes, site: RunEnvironment) -> tuple[InstalledToolchain, Ledger, Places]:
     """Everything that can refuse the job; when it returns, this worker alone has the attempt."""
     try:
         require_places_here(spec, site.places.roots)
         installed = require_toolchain(spec.toolchain, spec.profile.cpu_flags, site.launcher)
         if site.store_uuid is not None:
             stores.require_store(site.store, site.store_uuid)
-        site.places.wire.resends = stores.initialize_store(site.store).resends
-        require_storage(spec, site.places)
+        places = site.places.with_resends(stores.initialize_store(site.store).resends)
+        require_storage(spec, places)
         register(site.store, data, spec.job_id, outputs_of(spec), stamp(site.worker, site.run_id))
-        journals = (site.places.wire.journal,)
-        return installed, acquire(site.store, spec.job_id, site.attempt, site.worker, site.run_id, journals=journals)
+        journals = (places.wire.journal,)
+        ledger = acquire(site.store, spec.job_id, site.attempt, site.worker, site.run_id, journals=journals)
+        return installed, ledger, places
     except (Refusal, EnvironmentFailure) as refusal:
         note_refusal(site, spec.job_id, refusal)
         raise

@@ -1,4 +1,4 @@
-"""How this process reaches the places of a spec: its roots, and its connection to object storage."""
+"""How this process reaches the places of a spec: its roots and its connection to object storage."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ SINGLE: Final = 5 << 30  # bytes that one request may carry (Amazon S3 "Uploadin
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """single, part: bytes above which an output is sent in parts, and of a part; tests make them small."""
+    """The roots and the transport of this process.
+
+    single: the size in bytes above which an output is sent in parts. part: the size of a part in bytes. Tests make
+    both small.
+    """
 
     roots: Roots = field(default_factory=Roots)
     wire: Transport = field(default_factory=Transport)
@@ -27,35 +31,40 @@ class Places:
     part: int = PART
 
     def spot(self, place: str) -> Spot:
-        """Raises OutOfReach."""
+        """Returns where a place of a spec is on this machine. Raises OutOfReach."""
         return self.roots.spot(place)
 
     def bucket(self, spot: InBucket) -> Bucket:
+        """Returns the bucket of an object."""
         return Bucket(self.wire, spot.bucket)
 
     def allowing(self, folder: Path) -> Places:
-        """The same with a folder of one's own beside the roots."""
+        """Returns these places with one more folder, which may be used by its path in spite of the roots."""
         return replace(self, roots=self.roots.allowing(folder))
+
+    def with_resends(self, resends: int) -> Places:
+        """Returns these places with another number of resends of a request."""
+        return replace(self, wire=self.wire.with_resends(resends))
 
 
 def leads_out(spot: OnDisk) -> bool:
-    """Whether a link on the way takes the place out of its root. What is not there yet is where its folder is."""
+    """Tells whether a symbolic link takes the path out of its root. The path need not exist yet."""
     return spot.within is not None and not _real(spot.path).is_relative_to(_real(spot.within))
 
 
 def _real(path: Path) -> Path:
-    """Without links, as far as that can be found out: of links that lead in a circle it is the path itself."""
+    """Returns the path with its links resolved. A circle of links is left as it is."""
     return Path(os.path.realpath(path))
 
 
 def require_apart(roots: Roots) -> None:
-    """Raises RootsInvalid where two roots are one place by way of a link: a file would have two names."""
-    on_disk = [(one.name, _real(Path(one.target))) for one in roots.roots if one.target.startswith("/")]
+    """Raises RootsInvalid if a link makes two roots the same place: a file would have two names."""
+    on_disk = [(root.name, _real(Path(root.target))) for root in roots.roots if root.target.startswith("/")]
     problems = tuple(
-        Problem(name, RootsInvalid.code, f"and {other} are the same place by way of a link.")
-        for place, (name, real) in enumerate(on_disk)
-        for other, its in on_disk[:place]
-        if real.is_relative_to(its) or its.is_relative_to(real)
+        Problem(name, RootsInvalid.code, f"and {other_name} are the same place, through a link.")
+        for index, (name, real) in enumerate(on_disk)
+        for other_name, other_real in on_disk[:index]
+        if real.is_relative_to(other_real) or other_real.is_relative_to(real)
     )
     if problems:
         raise RootsInvalid(message="The roots cannot be used.", problems=problems)

@@ -1,7 +1,7 @@
-"""Object storage looked at before a job begins: may it be read there, may it be written there, is nothing replaced?
+"""Checks a job's object storage before the job begins: can it read, can it write, does it never replace an object?
 
-What can be known before an encode is said before it, for all buckets at once. A trial object of no bytes is created
-beside the outputs, a second one of its name has to be refused, and it is taken away again.
+Problems that can be known before the first encode are reported before it, for all buckets at once. A trial object of
+one byte is created beside the outputs, the server must refuse a second one of the same name, and it is deleted again.
 """
 
 from __future__ import annotations
@@ -21,27 +21,30 @@ from proxx.s3.bucket import Bucket
 from proxx.s3.faults import Cause, StorageFault
 
 TRIAL: Final = ".proxx-trial-"
-FOLDERS: Final = 10  # of a job's outputs that are tried: three requests each
-REPLACES: Final = "this storage replaces an object although it was told not to (If-None-Match)"
+FOLDERS: Final = 10  # of a job's output folders that are tried, with three requests each
+REPLACES: Final = "this storage replaces an object in spite of the condition If-None-Match"
 
 
 def require_storage(spec: JobSpec, places: Places) -> None:
-    """Raises StorageRefused with all of the job's storage that cannot be used. Looks at none where there is none."""
+    """Raises StorageRefused with every bucket or folder of the job that cannot be used.
+
+    Sends nothing if the job has no place in object storage.
+    """
     problems: list[Problem] = []
     for bucket, key in _sources(spec, places):
         problems += _readable(bucket, key)
-    hopeless: set[str] = set()  # buckets whose trouble is not one folder's
+    unusable: set[str] = set()  # buckets with a problem that is not one of a single folder
     for bucket, prefix in islice(_folders(spec, places), FOLDERS):
-        if bucket.name not in hopeless:
-            found = tuple(try_writing(bucket, prefix))
-            hopeless |= {bucket.name for one in found if one.code != Cause.DENIED}
-            problems += found
+        if bucket.name not in unusable:
+            write_problems = tuple(try_writing(bucket, prefix))
+            unusable |= {bucket.name for problem in write_problems if problem.code != Cause.DENIED}
+            problems += write_problems
     if problems:
         raise StorageRefused(message="The job's storage cannot be used.", problems=tuple(problems))
 
 
 def _sources(spec: JobSpec, places: Places) -> Iterator[tuple[Bucket, str]]:
-    """The first key of each bucket the job reads."""
+    """Yields the first key of each bucket the job reads."""
     seen: set[str] = set()
     for uri in (file.uri for clip in spec.clips for file in clip.source.files):
         spot = places.spot(uri)
@@ -51,7 +54,7 @@ def _sources(spec: JobSpec, places: Places) -> Iterator[tuple[Bucket, str]]:
 
 
 def _folders(spec: JobSpec, places: Places) -> Iterator[tuple[Bucket, str]]:
-    """What the keys of the job's outputs begin with, each once: a policy may allow some and deny others."""
+    """Yields each folder of the job's outputs once: a policy can allow some and deny others."""
     seen: set[tuple[str, str]] = set()
     for uri in (output.uri for clip in spec.clips for output in clip.outputs):
         spot = places.spot(uri)
@@ -63,7 +66,7 @@ def _folders(spec: JobSpec, places: Places) -> Iterator[tuple[Bucket, str]]:
 
 
 def _readable(bucket: Bucket, key: str) -> Iterator[Problem]:
-    """Whether anything can be asked there. A source that is missing, or may not be read, is its clip's failure."""
+    """Yields a problem if the bucket cannot be read. A missing or denied source is the failure of its clip."""
     try:
         bucket.touch(key)
     except StorageFault as fault:
@@ -72,25 +75,23 @@ def _readable(bucket: Bucket, key: str) -> Iterator[Problem]:
 
 
 def try_writing(bucket: Bucket, prefix: str) -> Iterator[Problem]:
-    """What is wrong with publishing keys that begin with `prefix`, by doing it."""
+    """Publishes trial objects below `prefix` and yields what is wrong with it."""
     key, place = f"{prefix}{TRIAL}{uuid4().hex}", bucket.place(prefix.rstrip("/"))
     try:
         first = _create(bucket, key)
-        if first is not None and first.cause is not Cause.EXISTS:  # nobody else has the name: an answer was lost
+        if first is not None and first.cause is not Cause.EXISTS:  # the name is random: EXISTS means a lost answer
             yield storage_problem(place, first)
             if not first.uncertain:
                 key = ""
             return
         second = _create(bucket, key)
         if second is None:
-            yield Problem(bucket.place(), StorageRefused.code, f"{REPLACES}.", "Publish to storage that honours it.")
+            yield Problem(bucket.place(), StorageRefused.code, f"{REPLACES}.", "Use storage that honours it.")
         elif second.cause is not Cause.EXISTS:
             yield storage_problem(place, second)
     finally:
         if key:
-            with suppress(
-                StorageFault
-            ):  # who may not delete leaves a trial of one byte, named so that anyone knows it
+            with suppress(StorageFault):  # without the right to delete, one byte with a telling name is left
                 bucket.remove_own(key)
 
 
@@ -103,7 +104,7 @@ def _create(bucket: Bucket, key: str) -> StorageFault | None:
 
 
 def storage_problem(place: str, fault: StorageFault) -> Problem:
-    """One bucket's trouble, in words without any credential."""
-    said = fault.sentence[:1].upper() + fault.sentence[1:]
+    """Returns the problem of a bucket or folder. It contains no credential."""
+    sentence = fault.sentence[:1].upper() + fault.sentence[1:]
     code = f" ({fault.code})" if fault.code else ""
-    return Problem(place, fault.cause.value, f"{said}{code}.", fault.remedy)
+    return Problem(place, fault.cause.value, f"{sentence}{code}.", fault.remedy)

@@ -1,8 +1,8 @@
-"""From a verified file to its final name on a file system: staged beside the target, linked there, never replacing.
+"""Publishes a verified file under its final name on a file system: it is staged beside the target, then linked.
 
-A reader sees nothing under the final name, or the whole file. A killed worker leaves at most a hidden
-`.proxx-….partial`. What stands at a target, also a folder or a link that leads nowhere, is never followed,
-changed or replaced.
+A reader sees either nothing under the final name or the whole file. A killed worker leaves at most a hidden
+`.proxx-….partial`. Whatever exists at a target, even a folder or a dangling link, is never followed, changed or
+replaced.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from typing import BinaryIO, Final, TypeAlias
 from proxx.contracts.error_bases import ProxxError
 from proxx.contracts.errors import DiskFull, OutputUnwritable, WorkUnusable
 from proxx.contracts.fingerprint import digest_stream
+from proxx.files.durable import sync_folder
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-_NO_FOLDER_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP})  # some network file systems leave it to the server
 _MOUNTS: Final = re.compile(r"/(mnt|media(/[^/]+)?|run/media(/[^/]+)?|Volumes)")
 _AT_FDCWD: Final = -100
 _RENAME_NOREPLACE: Final = 1
@@ -34,19 +34,19 @@ _RENAME_NOREPLACE: Final = 1
 
 @dataclass(frozen=True)
 class Absent:
-    """Nothing has the name."""
+    """The name is free."""
 
 
 @dataclass(frozen=True)
 class Present:
-    """Something has the name. sha256: of a regular file that may be read, else None (folder, link, pipe …)."""
+    """The name is taken. sha256: of a regular file that can be read, else None (folder, link, pipe …)."""
 
     sha256: str | None
 
 
 @dataclass(frozen=True)
 class Published:
-    """This call gave the file its name, durably."""
+    """This call gave the file its name durably."""
 
 
 Standing: TypeAlias = Absent | Present
@@ -54,7 +54,7 @@ Standing: TypeAlias = Absent | Present
 
 @dataclass(frozen=True)
 class Content:
-    """What a file holds: its sha256 (`sha256:<hex>`) and size in bytes."""
+    """The sha256 (`sha256:<hex>`) and the size in bytes of a file."""
 
     sha256: str
     size: int
@@ -70,7 +70,7 @@ class Staged:
 
 
 def existing_file(target: Path) -> Standing:
-    """What stands at `target` itself. Raises OutputUnwritable where that cannot be found out."""
+    """Returns what is at `target` itself. Raises OutputUnwritable if that cannot be determined."""
     try:
         if not stat.S_ISREG(os.lstat(target).st_mode):
             return Present(None)
@@ -78,36 +78,37 @@ def existing_file(target: Path) -> Standing:
             return Present(digest_stream(stream).digest)
     except (FileNotFoundError, NotADirectoryError):
         return Absent()
-    except OSError as why:
-        if why.errno in (errno.EACCES, errno.EPERM, errno.ELOOP) and os.path.lexists(target):
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.ELOOP) and os.path.lexists(target):
             return Present(None)
-        raise _refused(why, "What stands at the output's place cannot be looked at.") from why
+        raise _publish_failure(error, "The place of the output cannot be checked.") from error
 
 
 def stage_path(target: Path, nonce: str) -> Path:
-    """Where the bytes for `target` wait: hidden, short enough for any file system, in the same folder."""
+    """Returns the staging path for `target`: hidden, in the same folder, short enough for any file system."""
     return target.with_name(f".proxx-{nonce}.partial")
 
 
 def content_of(made: Path) -> Content:
-    """Sync `made` to its disk and read all of it. Raises WorkUnusable or DiskFull."""
+    """Syncs `made` to disk and returns the content of it, read to its end. Raises WorkUnusable or DiskFull."""
     try:
         with made.open("rb") as stream:
             os.fsync(stream.fileno())
             return _content(stream)
-    except OSError as why:
-        if why.errno in _FULL:
-            raise DiskFull(message="There is no room for the proxy that was made.", stage="verify") from why
-        message = "The proxy that was made cannot be read back from the working directory."
-        raise WorkUnusable(message=message, stage="verify", detail=str(why)) from why
+    except OSError as error:
+        if error.errno in _FULL:
+            message = "There is no space left for the proxy in the working directory."
+            raise DiskFull(message=message, stage="verify") from error
+        message = "The proxy cannot be read back from the working directory."
+        raise WorkUnusable(message=message, stage="verify", detail=str(error)) from error
 
 
 @contextlib.contextmanager
 def staged(made: Path, target: Path, content: Content | None = None, nonce: str | None = None) -> Iterator[Staged]:
-    """`made` beside its target while the block runs. Afterwards `made` and the staged name are gone.
+    """Stages `made` beside its target while the block runs. Afterwards `made` and the staged name are gone.
 
-    content: of `made`, where it has been read already. nonce: 32 random hex digits where None. Raises
-    OutputUnwritable, DiskFull or WorkUnusable.
+    content: of `made`, if already read. nonce: 32 hex digits, random if None. Raises OutputUnwritable, DiskFull or
+    WorkUnusable.
     """
     path = stage_path(target, nonce or uuid.uuid4().hex)
     try:
@@ -118,48 +119,52 @@ def staged(made: Path, target: Path, content: Content | None = None, nonce: str 
 
 
 def stage(made: Path, path: Path, content: Content) -> Staged:
-    """Bring `made` to `path`, durably, with exactly `content`.
+    """Moves `made` to `path` durably and checks that it has exactly `content` there.
 
-    On the same file system it is a rename of the file that was read. Else a copy, which is read back from storage
-    and has to be the same: a bad cable or share must not become a published proxy with a matching checksum.
+    On the same file system this renames the file. On another one it copies it and reads the copy back from storage:
+    a bad cable or share must not lead to a published proxy with a matching checksum.
     """
     make_folder(path.parent)
     try:
-        back = content if _renamed(made, path) else _copied(made, path)
-    except OSError as why:
-        raise _refused(why, "The proxy cannot be written beside its output.") from why
-    if back != content:
+        staged_content = content if _renamed(made, path) else _copied(made, path)
+    except OSError as error:
+        raise _publish_failure(error, "The proxy cannot be written to the output folder.") from error
+    if staged_content != content:
         raise OutputUnwritable(
-            message="The output's storage gave back other bytes than were written to it.",
+            message="The storage of the output returned other bytes than were written to it.",
             stage="publish",
-            detail=f"{back.sha256} instead of {content.sha256} at {path}",
+            detail=f"{staged_content.sha256} instead of {content.sha256} at {path}",
         )
-    with contextlib.suppress(OSError):  # of a copy; the working directory goes anyway
+    with contextlib.suppress(OSError):  # after a copy; the working directory is removed anyway
         made.unlink()
     return Staged(path, content.sha256, content.size)
 
 
 def publish(whole: Staged, target: Path) -> Published | Present:
-    """Give the staged file its final name, unless the name is taken: then say what has it, untouched."""
+    """Gives the staged file its final name. If the name is taken, leaves it untouched and returns what has it."""
     try:
         taken = _link(whole.path, target)
         sync_folder(target.parent)
-    except OSError as why:
-        raise _refused(why, "The output cannot be given its name.") from why
+    except OSError as error:
+        raise _publish_failure(error, "The output cannot be given its name.") from error
     if not taken:
         return Published()
-    there = existing_file(target)
-    return there if isinstance(there, Present) else Present(None)  # gone again: it was somebody's all the same
+    existing = existing_file(target)
+    return existing if isinstance(existing, Present) else Present(None)  # deleted since; it was someone else's
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder` and its parents, durably. Nothing is made where mounts belong: that share is not mounted."""
+    """Creates `folder` and its parents durably.
+
+    Creates nothing directly in a folder of mount points (`/mnt`, `/Volumes` …): the volume is not mounted. Raises
+    OutputUnwritable or DiskFull.
+    """
     try:
         if folder.is_dir():
             return
         if _is_for_mounts(folder.parent):
             raise OutputUnwritable(
-                message="The output folder is not there: its volume seems not to be mounted.",
+                message="The output folder does not exist: its volume seems not to be mounted.",
                 stage="publish",
                 detail=str(folder),
             )
@@ -169,28 +174,16 @@ def make_folder(folder: Path) -> None:
         if not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
         sync_folder(folder.parent)
-    except OSError as why:
-        raise _refused(why, "The output folder cannot be made.") from why
+    except OSError as error:
+        raise _publish_failure(error, "The output folder cannot be created.") from error
 
 
 def _is_for_mounts(folder: Path) -> bool:
     return str(folder) == "/" or (_MOUNTS.fullmatch(str(folder)) is not None and not folder.is_mount())
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as why:
-        if why.errno not in _NO_FOLDER_SYNC:
-            raise
-    finally:
-        os.close(descriptor)
-
-
 def abandoned_stages(folder: Path) -> tuple[Path, ...]:
-    """Staged files in `folder` that a killed worker left, or that one is publishing just now."""
+    """Returns staged files in `folder`: left by a killed worker, or of a worker that is publishing at this moment."""
     with contextlib.suppress(OSError):
         return tuple(sorted(folder.glob(".proxx-*.partial")))
     return ()
@@ -200,60 +193,63 @@ def abandoned_stages(folder: Path) -> tuple[Path, ...]:
 
 
 def _link(path: Path, target: Path) -> bool:
-    """Name the file at `path` also `target`. True: the name was taken already, and still is what it was."""
+    """Links the file at `path` to `target`. Returns True if the name was taken, which leaves it as it was."""
     try:
         os.link(path, target, follow_symlinks=False)
-    except OSError as why:
-        # NFS may lose the answer of a link that was made and report the resent request as "exists", or not at all:
-        # one and the same inode is ours.
+    except OSError as error:
+        # NFS can lose the answer of a successful link and report the resent request as "exists", or as another
+        # error. If both names have the same inode, the link is this one.
         with contextlib.suppress(OSError):
             if os.path.samestat(os.lstat(path), os.lstat(target)):
                 return False
-        if isinstance(why, FileExistsError):
+        if isinstance(error, FileExistsError):
             return True
-        if why.errno in _NO_LINKS:
-            return _rename_without_replacing(path, target, why)
+        if error.errno in _NO_LINKS:
+            return _rename_without_replacing(path, target, error)
         raise
     return False
 
 
-def _rename_without_replacing(path: Path, target: Path, why_not_linked: OSError) -> bool:
-    """For file systems without hard links (exFAT, some SMB shares). Linux only; else it is refused."""
+def _rename_without_replacing(path: Path, target: Path, link_error: OSError) -> bool:
+    """Renames on a file system without hard links (exFAT, some SMB shares). Returns True if the name was taken.
+
+    Raises OutputUnwritable if the system or the file system cannot rename without replacing (Linux only).
+    """
     import ctypes
 
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
     if rename is None:
-        raise _no_links(why_not_linked)
-    done = rename(_AT_FDCWD, os.fsencode(path), _AT_FDCWD, os.fsencode(target), ctypes.c_uint(_RENAME_NOREPLACE))
-    number = 0 if done == 0 else ctypes.get_errno()
+        raise _no_links(link_error)
+    status = rename(_AT_FDCWD, os.fsencode(path), _AT_FDCWD, os.fsencode(target), ctypes.c_uint(_RENAME_NOREPLACE))
+    number = 0 if status == 0 else ctypes.get_errno()
     if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-        raise _no_links(why_not_linked)
+        raise _no_links(link_error)
     if number not in (0, errno.EEXIST):
         raise OSError(number, os.strerror(number), str(target))
     return number == errno.EEXIST
 
 
-def _no_links(why: OSError) -> OutputUnwritable:
+def _no_links(error: OSError) -> OutputUnwritable:
     return OutputUnwritable(
-        message="The output's file system can neither link nor rename without replacing, so nothing is published "
-        "there: choose an output folder on another file system.",
+        message="The file system of the output can neither link nor rename without replacing, so nothing is "
+        "published there: choose an output folder on another file system.",
         stage="publish",
-        detail=str(why),
+        detail=str(error),
     )
 
 
 def _renamed(made: Path, path: Path) -> bool:
     try:
         made.rename(path)
-    except OSError as why:
-        if why.errno == errno.EXDEV:
+    except OSError as error:
+        if error.errno == errno.EXDEV:
             return False
         raise
     return True
 
 
 def _copied(made: Path, path: Path) -> Content:
-    """Copy to a file that must not exist; what its storage then holds, not what the cache remembers."""
+    """Copies to a new file and returns the content that its storage holds, read past the page cache."""
     with path.open("x+b") as out, made.open("rb") as stream:
         shutil.copyfileobj(stream, out, 1 << 20)
         out.flush()
@@ -265,7 +261,7 @@ def _copied(made: Path, path: Path) -> Content:
 
 
 def _open_for_reading(path: Path) -> BinaryIO:
-    """A regular file, or an error: never a link's target, and no waiting for the other end of a pipe."""
+    """Opens a file without following a link and without waiting for the other end of a pipe."""
     return open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
 
 
@@ -274,9 +270,9 @@ def _content(stream: BinaryIO) -> Content:
     return Content(digest, size)
 
 
-def _refused(why: OSError, message: str) -> ProxxError:
-    """The failure for an error of the system; its words vary with the machine and stay out of the message."""
-    detail = f"{why.strerror}: {why.filename2 or why.filename or ''}"
-    if why.errno in _FULL:
+def _publish_failure(error: OSError, message: str) -> ProxxError:
+    """Returns the failure for an error of the system, whose text varies between machines and goes to the detail."""
+    detail = f"{error.strerror}: {error.filename2 or error.filename or ''}"
+    if error.errno in _FULL:
         return DiskFull(message="There is no space left for the output.", stage="publish", detail=detail)
     return OutputUnwritable(message=message, stage="publish", detail=detail)

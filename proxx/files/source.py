@@ -1,11 +1,11 @@
-"""Source identity at execution: the file is there, may be read, and is byte for byte the one the job names.
+"""Checks a source on disk during a job: it exists, can be read, and is byte for byte the file the job names.
 
-The sha256 is taken by a sequential reader beside ffmpeg (0.84 CPU-seconds a GB, measured: 0.3 % of a ProRes
-encode), and always to the end of the file: what it says outranks what the encoder said, because a changed source
-explains every other failure.
+A sequential reader computes the sha256 while ffmpeg runs (0.84 CPU-seconds per GB, measured: 0.3 % of a ProRes
+encode), always to the end of the file. Its result is reported before the encoder's, because a changed source explains
+every other failure.
 
-The reader is far ahead of ffmpeg, so what is written behind it would not show in the sha256: the file must also
-have the same inode, size and time of writing when the encode has ended as when it began.
+The reader is far ahead of ffmpeg, so a later write to the file would not show in the sha256. Therefore inode, size
+and modification time must also be the same after the encode as before it.
 """
 
 from __future__ import annotations
@@ -14,109 +14,112 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from proxx.contracts.errors import Interrupted, SourceChanged, SourceMissing, SourceUnreadable
-from proxx.contracts.fingerprint import CHUNK, Digester
+from proxx.contracts.fingerprint import Digester
 from proxx.contracts.recipe import SourceFile
+from proxx.files.background import BackgroundWork, in_background
 from proxx.files.places import leads_out
 from proxx.files.roots import OnDisk
 
-TICK: Final = 0.2  # seconds between looks at whether to stop
+TICK: Final = 0.2  # seconds between checks for a stop request
+
 
 MISSING: Final = "The source is not where the spec says it is."
 UNOPENED: Final = "The source cannot be opened."
 UNREAD: Final = "The source could not be read to its end."
-OTHER_SIZE: Final = "The source has another size than the job was created for."
+OTHER_SIZE: Final = "The source has a different size than the file the job was created for."
 OTHER_BYTES: Final = "The source is not the file the job was created for: its sha256 differs."
 
 
+_FileState: TypeAlias = tuple[int, int, int]
+
+
 def require_source_file(spot: OnDisk, file: SourceFile) -> Path:
-    """The path of a source that is there with its size in bytes. Raises what the clip fails with."""
+    """Checks that the source exists, can be read and has its size in bytes; returns its path.
+
+    Raises SourceMissing, SourceUnreadable or SourceChanged.
+    """
     path = spot.path
     try:
         if leads_out(spot):
             raise SourceUnreadable(message="A link leads the source out of its root.", stage="source")
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for without end
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe could block forever
             raise SourceUnreadable(message="The source is not a regular file.", stage="source")
         path.open("rb").close()
-    except FileNotFoundError as why:
-        raise SourceMissing(message=MISSING, stage="source") from why
-    except OSError as why:
-        raise SourceUnreadable(message=UNOPENED, stage="source", detail=why.strerror or str(why)) from why
-    if found.st_size != file.size:
+    except FileNotFoundError as error:
+        raise SourceMissing(message=MISSING, stage="source") from error
+    except OSError as error:
+        raise SourceUnreadable(message=UNOPENED, stage="source", detail=error.strerror or str(error)) from error
+    if status.st_size != file.size:
         raise SourceChanged(
             message=OTHER_SIZE,
             stage="source",
-            detail=f"{found.st_size} bytes, not {file.size}",
+            detail=f"{status.st_size} bytes, not {file.size}",
         )
     return path
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """A file that is read in the background. work: returns its sha256, None if cancelled."""
+
+    work: BackgroundWork[str | None]
+    cancelled: threading.Event
+
+
 class SourceReader:
-    """Hashes one file in a thread of its own; `settle` waits for the end and compares."""
+    """Hashes one file in the background. `settle` waits for the end of the file and compares."""
 
-    def __init__(self, path: Path, file: SourceFile) -> None:
-        self._path, self._file = path, file
-        self._before = _written(path)
-        self._digest: str | None = None
-        self._error: OSError | None = None
-        self._cancelled = threading.Event()
-        self._thread = threading.Thread(target=self._read, name="proxx-source-reader", daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        try:
-            with self._path.open("rb") as stream:
-                digester = Digester()
-                while chunk := stream.read(CHUNK):
-                    digester.update(chunk)
-                    if self._cancelled.is_set():
-                        return
-            self._digest = digester.digest
-        except OSError as why:
-            self._error = why
+    def __init__(self, path: Path, file: SourceFile, before: _FileState | None, reading: _Reading) -> None:
+        self._path, self._file, self._before, self._reading = path, file, before, reading
 
     def settle(self, should_stop: Callable[[], bool]) -> None:
-        """Wait to the end of the file. Raises SourceChanged, SourceUnreadable, or Interrupted when told to stop."""
-        while self._thread.is_alive():
-            self._thread.join(timeout=TICK)
+        """Waits for the end of the file. Raises SourceChanged, SourceUnreadable, or Interrupted on a stop request."""
+        while not self._reading.work.wait(TICK):
             if should_stop():
-                self.cancel()
-        if self._error is not None:
-            raise SourceUnreadable(
-                message=UNREAD,
-                stage="source",
-                detail=self._error.strerror or str(self._error),
-            )
-        if self._digest is None:
+                self._reading.cancelled.set()
+        try:
+            digest = self._reading.work.result()
+        except OSError as error:
+            raise SourceUnreadable(message=UNREAD, stage="source", detail=error.strerror or str(error)) from error
+        if digest is None:
             raise Interrupted(message="The job was stopped while the source was read.", stage="source")
-        if self._digest != self._file.digest:
+        if digest != self._file.digest:
             raise SourceChanged(message=OTHER_BYTES, stage="source")
-        if _written(self._path) != self._before:
+        if _file_state(self._path) != self._before:
             raise SourceChanged(message="The source was written to or replaced while it was read.", stage="source")
 
-    def cancel(self) -> None:
-        self._cancelled.set()
-        self._thread.join()
 
-
-def _written(path: Path) -> tuple[int, int, int] | None:
-    """What changes with a file's content; None where it is not there."""
+def _file_state(path: Path) -> _FileState | None:
+    """Returns inode, size and modification time, one of which changes with the content; None if absent."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @contextmanager
 def read_beside(path: Path, file: SourceFile) -> Iterator[SourceReader]:
-    """A reader that runs while the block does; left by an exception it is stopped, never abandoned."""
-    reader = SourceReader(path, file)
-    try:
-        yield reader
-    finally:
-        reader.cancel()
+    """Yields a reader that runs while the block does. It has ended when the block has, also after an exception."""
+    before, cancelled = _file_state(path), threading.Event()
+
+    def read() -> str | None:
+        digester = Digester()
+        with path.open("rb") as stream:
+            while chunk := stream.read(CHUNK):
+                if cancelled.is_set():
+                    return None
+                digester.update(chunk)
+        return digester.digest
+
+    with in_background(read) as work:
+        try:
+            yield SourceReader(path, file, before, _Reading(work, cancelled))
+        finally:
+            cancelled.set()

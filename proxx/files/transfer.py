@@ -1,6 +1,6 @@
-"""The two ends of a clip, wherever they are: its source brought to the encoder, its proxy brought to its place.
+"""The two ends of a clip: provides its source to the encoder, and publishes its proxy.
 
-On a file system and in object storage the story is the same, and so is what is said where it fails.
+Both work the same on a file system and in object storage, with the same failures.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from proxx.files.source import read_beside, require_source_file
 from proxx.s3.transport import Stop, never
 
 Settle = Callable[[Stop], None]
-"""Called when the encoder has ended: waits until the source's identity is certain, and raises where it is another."""
+"""Called when the encoder has ended. Waits for the source's sha256; raises SourceChanged if it is another file."""
 
 
 def locate_source(places: Places, file: SourceFile) -> Spot:
-    """Where a source is, seen to be there with its size in bytes. Raises what the clip fails with."""
+    """Returns where a source is, after checking that it exists with its size in bytes.
+
+    Raises SourceMissing, SourceUnreadable or SourceChanged.
+    """
     spot = places.spot(file.uri)
     match spot:
         case OnDisk():
@@ -39,9 +42,10 @@ def locate_source(places: Places, file: SourceFile) -> Spot:
 def source_for_encoder(
     places: Places, spot: Spot, file: SourceFile, copy: Path, should_stop: Stop
 ) -> Iterator[tuple[Path, Settle]]:
-    """A file for the encoder while the block runs: the source itself, hashed beside the encoder, or a proved copy.
+    """Yields a file for the encoder: the source itself, hashed while the encoder runs, or a verified copy.
 
-    copy: where that goes. Raises what the clip fails with, DiskFull, Interrupted.
+    copy: the path for a copy, which exists while the block runs. Raises SourceMissing, SourceUnreadable,
+    SourceChanged, DiskFull, WorkUnusable or Interrupted.
     """
     match spot:
         case OnDisk(path=path):
@@ -53,7 +57,7 @@ def source_for_encoder(
 
 
 def existing_output(places: Places, uri: str, should_stop: Stop = never) -> Standing:
-    """What stands at an output's place. Raises OutputUnwritable where that cannot be found out."""
+    """Returns what is at the place of an output. Raises OutputUnwritable if that cannot be determined."""
     match places.spot(uri):
         case OnDisk(path=path) as spot:
             if leads_out(spot):
@@ -65,41 +69,44 @@ def existing_output(places: Places, uri: str, should_stop: Stop = never) -> Stan
 
 @dataclass(frozen=True)
 class OutgoingOutput:
-    """A proxy on its way. notes: for the envelope of its announcement. give: its last step, once the fence holds."""
+    """A proxy that is ready to be published.
+
+    notes: for the envelope of the event that announces it. publish: calls the fence, then gives the proxy its name.
+    """
 
     notes: Mapping[str, str]
-    give: Callable[[Callable[[], None]], Published | Present]
+    publish: Callable[[Callable[[], None]], Published | Present]
 
 
 @contextmanager
 def sending_output(
     places: Places, uri: str, made: Path, content: Content, should_stop: Stop
 ) -> Iterator[OutgoingOutput]:
-    """Everything up to the last step while the block runs; afterwards nothing unfinished is left.
+    """Prepares a proxy for publishing. When the block ends, nothing unfinished is left.
 
-    Raises OutputUnwritable, DiskFull, WorkUnusable, Interrupted.
+    Raises OutputUnwritable, DiskFull, WorkUnusable or Interrupted.
     """
     match places.spot(uri):
         case OnDisk(path=target):
             with publish.staged(made, target, content) as whole:
 
-                def give(fence: Callable[[], None]) -> Published | Present:
+                def publish_staged(fence: Callable[[], None]) -> Published | Present:
                     fence()
                     return publish.publish(whole, target)
 
-                yield OutgoingOutput({}, give)
+                yield OutgoingOutput({}, publish_staged)
         case InBucket() as spot:
-            with upload.prepare_upload(places, spot, made, content, should_stop) as parcel:
-                yield OutgoingOutput(parcel.notes, parcel.publish)
+            with upload.prepare_upload(places, spot, made, content, should_stop) as prepared:
+                yield OutgoingOutput(prepared.notes, prepared.publish)
 
 
 def goes_up_in_parts(places: Places, uri: str, content: Content) -> bool:
-    """Whether the proxy is to be sent in parts, which not every server completes on a condition."""
+    """Tells whether the proxy is sent in parts. Not every server checks the condition when it completes them."""
     return isinstance(places.spot(uri), InBucket) and upload.needs_parts(places, content)
 
 
 def abort_unfinished(places: Places, uri: str, uploads: tuple[str, ...]) -> None:
-    """Abort what was left unfinished at an output's place."""
+    """Aborts uploads that were left unfinished at the place of an output."""
     spot = places.spot(uri)
     if isinstance(spot, InBucket):
         upload.abort_earlier(places, spot, uploads)

@@ -1,7 +1,7 @@
-"""From a verified file to its final key in object storage: one conditional request, or parts that are completed last.
+"""Publishes a verified file under its key in object storage: in one conditional request, or in parts.
 
-A reader sees nothing under the key, or the whole object. What stands at the key is never replaced: a single PUT is
-refused by the server, an upload in parts looks before it completes.
+A reader sees either nothing under the key or the whole object. An object at the key is never replaced: the server
+refuses a single PUT, and an upload in parts checks the key before it completes.
 """
 
 from __future__ import annotations
@@ -15,45 +15,47 @@ from proxx.contracts.error_bases import ProxxError
 from proxx.contracts.errors import DiskFull, Interrupted, OutputUnwritable, WorkUnusable
 from proxx.contracts.fingerprint import Digester
 from proxx.files.places import Places
-from proxx.files.publish import Absent, Content, Present, Published, Standing
+from proxx.files.publish import Absent, Content, Present, Published, Standing, content_of
 from proxx.files.roots import InBucket
 from proxx.s3 import multipart
 from proxx.s3.bucket import Bucket
+from proxx.s3.client import PayloadMismatch, unusable_client
 from proxx.s3.faults import Cause, StorageFault
 from proxx.s3.incidents import Incident
 from proxx.s3.transport import Stop, never
 
 
 def existing_object(places: Places, spot: InBucket, should_stop: Stop = never) -> Standing:
-    """What stands at the key. Raises OutputUnwritable where that cannot be found out, Interrupted."""
+    """Returns what is at the key. Raises OutputUnwritable if that cannot be determined, Interrupted."""
     digester = Digester()
 
-    def anew() -> Callable[[bytes], None]:
+    def restart() -> Callable[[bytes], None]:
         nonlocal digester
         digester = Digester()
         return digester.update
 
     try:
-        if not places.bucket(spot).read(spot.key, anew, should_stop):
+        if not places.bucket(spot).read(spot.key, restart, should_stop):
             return Absent()
     except StorageFault as fault:
-        raise upload_failure(fault, "What stands at the output's place cannot be looked at.") from fault
+        raise upload_failure(fault, "The place of the output cannot be checked.") from fault
     return Present(digester.digest)
 
 
 def needs_parts(places: Places, content: Content) -> bool:
-    """Whether the file is larger than one request carries."""
+    """Tells whether the file is larger than one request can carry."""
     return content.size > places.single
 
 
 class PreparedUpload:
-    """A file on its way to a key. notes: for the envelope of its announcement."""
+    """A verified file that is ready to be sent. notes: for the envelope of the event that announces it."""
 
     def __init__(self, places: Places, spot: InBucket, made: Path, content: Content, should_stop: Stop) -> None:
         self._places, self._spot, self._made, self._stop = places, spot, made, should_stop
         self._bucket: Bucket = places.bucket(spot)
         self._nonce = uuid4().hex
         self._content, self._sent = content, Digester()
+        self._fence_held = False
         self._upload = ""
         if needs_parts(places, content):
             try:
@@ -66,73 +68,104 @@ class PreparedUpload:
         return {"upload": self._upload} if self._upload else {}
 
     def publish(self, fence: Callable[[], None]) -> Published | Present:
-        """Give the file its key. fence: called at the last moment at which nothing is visible yet."""
+        """Sends the file and gives it its key, unless the key is taken.
+
+        fence: called at the last moment at which nothing is visible yet; if it raises, nothing is published. Raises
+        OutputUnwritable, DiskFull, WorkUnusable, Interrupted; ToolchainMissing if the installed client does not send
+        the verified bytes, or sends them without calling the fence.
+        """
 
         def hold() -> None:
-            self._require_same()
+            self._require_verified_bytes()
             fence()
+            self._fence_held = True
 
         try:
-            if self._upload:
-                return self._in_parts(hold)
-            self._bucket.create_from(self._spot.key, self._made, self._nonce, hold, self._stop, self._anew)
+            result = self._send_parts(hold) if self._upload else self._send_whole(hold)
         except StorageFault as fault:
-            return self._settle(fault)
+            result = self._settle(fault)
+        if isinstance(result, Published) and not self._fence_held:
+            raise unusable_client("an upload ended without reading its body to the end")
+        return result
+
+    def _send_whole(self, hold: Callable[[], None]) -> Published:
+        try:
+            self._bucket.create_from(
+                self._spot.key,
+                self._made,
+                self._nonce,
+                hold,
+                self._stop,
+                self._restart_digest,
+                self._content.sha256,
+            )
+        except PayloadMismatch as error:
+            if content_of(self._made) != self._content:
+                raise self._changed_file(f"{error.detail}") from error
+            raise
+        if self._sent.digest != self._content.sha256 and self._fence_held:
+            raise unusable_client("an upload read its body again after its end")
         return Published()
 
-    def _anew(self) -> Callable[[bytes], None]:
+    def _restart_digest(self) -> Callable[[bytes], None]:
         self._sent = Digester()
         return self._sent.update
 
-    def _require_same(self) -> None:
-        """What was sent is what was verified: the file was read a second time for it."""
+    def _require_verified_bytes(self) -> None:
+        """Checks that the bytes just sent, from a second reading of the file, are the verified ones."""
         if self._sent.digest != self._content.sha256:
-            raise WorkUnusable(
-                message="The working directory gave back other bytes than were verified.",
-                stage="publish",
-                detail=f"{self._sent.digest} instead of {self._content.sha256}",
-            )
+            raise self._changed_file(f"{self._sent.digest} instead of {self._content.sha256}")
 
-    def _in_parts(self, fence: Callable[[], None]) -> Published | Present:
-        """Its end is not believed: Ceph 16 also says yes to an upload that was aborted, where any object has the key
-        (measured). Whose object stands there tells its nonce.
+    def _changed_file(self, detail: str) -> WorkUnusable:
+        return WorkUnusable(
+            message="The working directory returned other bytes than were verified.",
+            stage="publish",
+            detail=detail,
+        )
+
+    def _send_parts(self, hold: Callable[[], None]) -> Published | Present:
+        """Sends the file in parts. The answer to the last request is not trusted: the nonce decides.
+
+        Ceph 16 also reports success for an aborted upload if any object has the key (measured).
         """
         key, upload = self._spot.key, self._upload
-        tags = multipart.send(self._bucket, key, upload, self._made, self._places.part, self._stop, self._anew())
+        tags = multipart.send(
+            self._bucket, key, upload, self._made, self._places.part, self._stop, self._restart_digest()
+        )
         if self._bucket.head(key) is not None:
-            return self._taken()
-        fence()
+            return self._present()
+        hold()
         multipart.complete(self._bucket, key, upload, tags)
-        there = self._bucket.head(key)
-        if there is None or there.nonce != self._nonce:
-            return self._taken()
+        existing = self._bucket.head(key)
+        if existing is None or existing.nonce != self._nonce:
+            return self._present()
         self._upload = ""
         return Published()
 
-    def _taken(self) -> Present:
-        there = existing_object(self._places, self._spot, self._stop)
-        return there if isinstance(there, Present) else Present(None)  # gone again: it was somebody's all the same
+    def _present(self) -> Present:
+        existing = existing_object(self._places, self._spot, self._stop)
+        return existing if isinstance(existing, Present) else Present(None)  # deleted since; it was someone else's
 
     def _settle(self, fault: StorageFault) -> Published | Present:
-        """The key was taken, or an answer was lost: whose object stands there tells its nonce."""
+        """Decides by the nonce whose object is at the key, after it was taken or an answer was lost."""
         if fault.cause is Cause.EXISTS or fault.uncertain:
             try:
-                there = self._bucket.head(self._spot.key)
-            except StorageFault as worse:
-                raise upload_failure(worse, "The output cannot be given its name.") from worse
-            if there is not None and there.nonce == self._nonce:
+                existing = self._bucket.head(self._spot.key)
+            except StorageFault as second_fault:
+                raise upload_failure(second_fault, "The output cannot be given its name.") from second_fault
+            if existing is not None and existing.nonce == self._nonce:
                 place = self._bucket.place(self._spot.key)
                 self._places.wire.journal.note(
                     Incident(kind="settled", action=fault.action, place=place, cause=fault.cause)
                 )
                 self._upload = ""
                 return Published()
-            if there is not None:
-                return self._taken()
+            if existing is not None:
+                return self._present()
         raise upload_failure(fault, "The output cannot be given its name.") from fault
 
     def give_up(self) -> None:
-        """Leave nothing of an upload that was not completed."""
+        """Aborts the upload if it was not completed."""
         if self._upload:
             with suppress(StorageFault):  # `proxx doctor` lists it, and the next attempt aborts it
                 multipart.abort(self._bucket, self._spot.key, self._upload)
@@ -142,16 +175,19 @@ class PreparedUpload:
 def prepare_upload(
     places: Places, spot: InBucket, made: Path, content: Content, should_stop: Stop
 ) -> Iterator[PreparedUpload]:
-    """A parcel for the key; afterwards nothing unfinished is left there. Raises OutputUnwritable, DiskFull."""
-    sent = PreparedUpload(places, spot, made, content, should_stop)
+    """Yields an upload that is ready to be sent; afterwards nothing unfinished is left of it.
+
+    Raises OutputUnwritable, DiskFull, Interrupted.
+    """
+    upload = PreparedUpload(places, spot, made, content, should_stop)
     try:
-        yield sent
+        yield upload
     finally:
-        sent.give_up()
+        upload.give_up()
 
 
 def abort_earlier(places: Places, spot: InBucket, uploads: tuple[str, ...]) -> None:
-    """Abort uploads that earlier attempts, or jobs, began and did not end. Raises OutputUnwritable."""
+    """Aborts unfinished uploads of earlier attempts or jobs. Raises OutputUnwritable."""
     for upload in uploads:
         try:
             multipart.abort(places.bucket(spot), spot.key, upload)
@@ -160,7 +196,7 @@ def abort_earlier(places: Places, spot: InBucket, uploads: tuple[str, ...]) -> N
 
 
 def upload_failure(fault: StorageFault, message: str) -> ProxxError:
-    """The failure for a fault: the same that a full or unwritable disk gives."""
+    """Returns the failure for a fault, the same that a full or unwritable disk gives."""
     if fault.cause is Cause.STOPPED:
         return Interrupted(message="The job was stopped while this clip was published.", stage="publish")
     if fault.cause is Cause.FULL:

@@ -1,7 +1,7 @@
-"""The attempt's own working directory, what goes wrong in it, and how much room there is.
+"""The working directory of an attempt, the failures it can cause, and free space.
 
-Each has a name of its own, so no two attempts ever share one, and is removed however the attempt ends. What a
-killed worker leaves is harmless: nothing ever reads it again, and `proxx doctor` lists it.
+Every attempt has a directory with a name of its own, which is removed however the attempt ends. A directory left by a
+killed worker is harmless: nothing reads it again, and `proxx doctor` lists it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NAME: Final = re.compile(r"proxx-(?P<job>[0-9a-f]{8})-(?P<attempt>\d+)-\w+")
 
 @dataclass(frozen=True)
 class Leftover:
-    """A working directory that nobody holds. job: the first 8 digits of its id. size: bytes of its files."""
+    """A working directory whose process is gone. job: the first 8 digits of its id. size: bytes of its files."""
 
     path: Path
     job: str
@@ -37,68 +37,68 @@ class Leftover:
 
 @contextlib.contextmanager
 def work_directory(parent: Path | None, job_id: str, attempt: int) -> Iterator[Path]:
-    """A new folder in `parent` (the system's temporary folder where None), only for this user, gone afterwards.
+    """Creates a folder for this user only, and removes it when the block ends.
 
-    Raises WorkUnusable or DiskFull.
+    parent: where, the system's temporary folder if None. Raises WorkUnusable or DiskFull.
     """
     folder = parent if parent is not None else default_parent()
     try:
         work = Path(tempfile.mkdtemp(prefix=f"proxx-{job_id[:8]}-{attempt}-", dir=folder.absolute()))
-    except OSError as why:
-        raise unusable(why, "The working directory cannot be made.") from why
+    except OSError as error:
+        raise unusable(error, "The working directory cannot be created.") from error
     with contextlib.ExitStack() as stack:
-        stack.callback(shutil.rmtree, work, ignore_errors=True)  # a job that is done does not fail for this
+        stack.callback(shutil.rmtree, work, ignore_errors=True)  # a completed job does not fail for this
         stack.enter_context(_held(work))
         yield work
 
 
 @contextlib.contextmanager
 def working_in(work: Path) -> Iterator[None]:
-    """What the system refuses in the folder `work` while the block runs, as the failure it is.
+    """Turns errors of the system in the folder `work` into WorkUnusable or DiskFull while the block runs.
 
-    Raises WorkUnusable or DiskFull; errors of any other place stay what they are.
+    Errors in any other place are raised unchanged.
     """
     try:
         yield
-    except OSError as why:
-        if why.errno in _FULL or Path(str(why.filename)).is_relative_to(work):
-            raise unusable(why, "The working directory cannot be used any more.") from why
+    except OSError as error:
+        if error.errno in _FULL or Path(str(error.filename)).is_relative_to(work):
+            raise unusable(error, "The working directory cannot be used any more.") from error
         raise
 
 
 def default_parent() -> Path:
-    """The system's temporary folder."""
+    """Returns the system's temporary folder."""
     return Path(tempfile.gettempdir())
 
 
 def free_bytes(path: Path) -> int:
-    """Bytes this user may still write where `path` is, or will be: its nearest folder that exists."""
+    """Returns the bytes this user can still write at `path`, or in its nearest folder that exists."""
     place = path.absolute()
     while True:
         try:
-            found = os.statvfs(place)
+            status = os.statvfs(place)
         except (FileNotFoundError, NotADirectoryError):
             if place == place.parent:
                 raise
             place = place.parent
         else:
-            return found.f_bavail * found.f_frsize
+            return status.f_bavail * status.f_frsize
 
 
 def abandoned_directories(parent: Path) -> tuple[Leftover, ...]:
-    """Working directories of processes that are gone, sorted by path. Those in use are not among them."""
-    found = []
+    """Returns the working directories of processes that are gone, sorted by path."""
+    leftovers = []
     with contextlib.suppress(OSError):
         for path in sorted(parent.iterdir()):
             named = _NAME.fullmatch(path.name)
             if named and path.is_dir() and not path.is_symlink() and not _is_held(path):
-                found.append(Leftover(path, named["job"], int(named["attempt"]), _size(path)))
-    return tuple(found)
+                leftovers.append(Leftover(path, named["job"], int(named["attempt"]), _size(path)))
+    return tuple(leftovers)
 
 
 @contextlib.contextmanager
 def _held(work: Path) -> Iterator[None]:
-    """Mark the folder as in use until the process ends, for `leftovers` only; nothing else asks."""
+    """Marks the folder as in use while the block runs and the process lives; see `abandoned_directories`."""
     descriptor = os.open(work, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # some network file systems have no locks
@@ -112,7 +112,7 @@ def _is_held(work: Path) -> bool:
     try:
         descriptor = os.open(work, os.O_RDONLY)
     except OSError:
-        return True  # another user's: not for this one to judge
+        return True  # belongs to another user: it may be in use
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
@@ -130,9 +130,9 @@ def _size(work: Path) -> int:
     return total
 
 
-def unusable(why: OSError, message: str) -> JobStopped:
-    """What stops the job where the system refuses something in its working directory: DiskFull or WorkUnusable."""
-    detail = f"{why.strerror}: {why.filename or ''}"
-    if why.errno in _FULL:
+def unusable(error: OSError, message: str) -> JobStopped:
+    """Returns the failure for an error of the system in the working directory: DiskFull or WorkUnusable."""
+    detail = f"{error.strerror}: {error.filename or ''}"
+    if error.errno in _FULL:
         return DiskFull(message="There is no space left for the working directory.", stage="work", detail=detail)
     return WorkUnusable(message=message, stage="work", detail=detail)

@@ -1,7 +1,7 @@
-"""One bucket: the requests Proxx makes of object storage, each a single one or a page of a listing.
+"""The requests Proxx makes to one bucket. Each method sends one request, a listing one for each page.
 
-Everything that is written is written on the condition that nothing has the key, and carries a nonce of its own in
-its metadata: where an answer is lost, the nonce tells whether the object is ours.
+Every write has the condition that the key is free, and carries a nonce in its metadata. If the answer is lost, the
+nonce of the object at the key tells whether the write was this one.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from proxx.contracts.fingerprint import digest_bytes
 from proxx.s3.faults import Cause, StorageFault
 from proxx.s3.transport import ActivityClock, Stop, Transport, never
 
-PAGE: Final = 1000  # keys a listing request, which is S3's most
-CHUNK: Final = 1 << 20
+PAGE: Final = 1000  # keys in one listing request, S3's maximum
+CHUNK: Final = 1 << 20  # bytes
 NONCE: Final = "proxx-nonce"
 T = TypeVar("T")
 _ABSENT: Final = frozenset({Cause.NO_KEY})
@@ -24,7 +25,7 @@ _ABSENT: Final = frozenset({Cause.NO_KEY})
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """What the server says of an object. size: bytes."""
+    """An object's size in bytes and the nonce in its metadata."""
 
     size: int
     nonce: str
@@ -32,7 +33,7 @@ class ObjectInfo:
 
 @dataclass(frozen=True)
 class ListedObject:
-    """One object of a listing. size: bytes."""
+    """One object of a listing. size: in bytes."""
 
     key: str
     size: int
@@ -40,7 +41,7 @@ class ListedObject:
 
 @dataclass(frozen=True)
 class UnfinishedUpload:
-    """A multipart upload that was begun and neither completed nor aborted. begun: the server's time."""
+    """A multipart upload that is neither completed nor aborted. begun: when, by the server's clock."""
 
     key: str
     upload_id: str
@@ -48,18 +49,19 @@ class UnfinishedUpload:
 
 
 class Bucket:
-    """The bucket `name`. All raise WireFault."""
+    """The bucket `name`. Every request raises StorageFault if it fails."""
 
     def __init__(self, wire: Transport, name: str) -> None:
         self.wire, self.name = wire, name
 
     def place(self, key: str = "") -> str:
+        """Returns the URL of a key, or of the bucket."""
         return f"s3://{self.name}/{key}"
 
-    # --- looking -----------------------------------------------------------------------------------------
+    # --- reading -----------------------------------------------------------------------------------------
 
     def head(self, key: str) -> ObjectInfo | None:
-        """None where there is no such object. A missing bucket looks the same."""
+        """Returns an object's size and nonce, None if absent. A missing bucket also gives None: HEAD has no body."""
 
         async def do(client: Any, _: ActivityClock) -> ObjectInfo:  # noqa: ANN401
             answer = await client.head_object(Bucket=self.name, Key=key)
@@ -68,7 +70,7 @@ class Bucket:
         return self._or_none(lambda: self.wire.call("HeadObject", self.place(key), do))
 
     def get(self, key: str) -> tuple[bytes, str] | None:
-        """The whole of a small object and its nonce; None where there is none."""
+        """Returns the bytes and the nonce of a small object, None if absent."""
 
         async def do(client: Any, pulse: ActivityClock) -> tuple[bytes, str]:  # noqa: ANN401
             answer = await client.get_object(Bucket=self.name, Key=key)
@@ -78,7 +80,10 @@ class Bucket:
         return self._or_none(lambda: self.wire.call("GetObject", self.place(key), do))
 
     def read(self, key: str, sink: Callable[[], Callable[[bytes], None]], should_stop: Stop = never) -> bool:
-        """Give a large object to a sink, which is made anew where it has to be read again. False: there is none."""
+        """Reads a large object into a sink. Returns False if there is no such object.
+
+        sink: called at the start of each attempt; the function it returns is given the bytes from the beginning.
+        """
 
         async def do(client: Any, pulse: ActivityClock) -> bool:  # noqa: ANN401
             answer = await client.get_object(Bucket=self.name, Key=key)
@@ -87,13 +92,13 @@ class Bucket:
                 take(chunk)
             return True
 
-        found = self._or_none(
+        completed = self._or_none(
             lambda: self.wire.call("GetObject", self.place(key), do, should_stop=should_stop, large=True)
         )
-        return found is not None
+        return completed is not None
 
     def touch(self, key: str) -> bool:
-        """Whether the object is there and may be read, and nothing more. A missing bucket is a fault."""
+        """Tells whether the object exists, by reading its first byte. A missing bucket or permission is a fault."""
 
         async def do(client: Any, pulse: ActivityClock) -> bool:  # noqa: ANN401
             answer = await client.get_object(Bucket=self.name, Key=key, Range="bytes=0-0")
@@ -106,15 +111,16 @@ class Bucket:
         except StorageFault as fault:
             if fault.cause in _ABSENT:
                 return False
-            if fault.status == 416:  # an object without a byte
+            if fault.status == 416:  # range not satisfiable: the object is empty
                 return True
             raise
 
     def pages(
         self, prefix: str, *, folders: bool = False, after: str = ""
     ) -> Iterator[tuple[tuple[ListedObject, ...], tuple[str, ...]]]:
-        """Objects below `prefix` in the order of their keys, a thousand a request; with folders, only those directly
-        below it, and the folders there. after: a key to begin behind.
+        """Yields one page at a time: objects whose keys begin with `prefix`, in key order, and folders.
+
+        folders: list only what is directly below the prefix, with its folders. after: the key to start behind.
         """
         token = ""
         while True:
@@ -124,27 +130,29 @@ class Bucket:
             elif after:
                 more["StartAfter"] = after
             answer = self._page(prefix, more)
-            objects = tuple(ListedObject(one["Key"], int(one["Size"])) for one in answer.get("Contents", ()))
-            yield objects, tuple(one["Prefix"] for one in answer.get("CommonPrefixes", ()))
+            objects = tuple(ListedObject(entry["Key"], int(entry["Size"])) for entry in answer.get("Contents", ()))
+            yield objects, tuple(entry["Prefix"] for entry in answer.get("CommonPrefixes", ()))
             token = answer.get("NextContinuationToken", "")
             if not answer.get("IsTruncated") or not token:
                 return
 
     def _page(self, prefix: str, more: dict[str, str]) -> dict[str, Any]:
         async def do(client: Any, _: ActivityClock) -> dict[str, Any]:  # noqa: ANN401
-            found: dict[str, Any] = await client.list_objects_v2(
+            answer: dict[str, Any] = await client.list_objects_v2(
                 Bucket=self.name, Prefix=prefix, MaxKeys=PAGE, **more
             )
-            return found
+            return answer
 
         return self.wire.call("ListObjectsV2", self.place(prefix), do)
 
-    # --- creating ----------------------------------------------------------------------------------------
+    # --- writing -----------------------------------------------------------------------------------------
 
     def create(self, key: str, data: bytes, nonce: str) -> None:
-        """A small object, unless something has the key: then the cause is EXISTS."""
+        """Creates a small object. Raises StorageFault with cause EXISTS if the key is taken."""
+        digest = digest_bytes(data)
 
-        async def do(client: Any, _: ActivityClock) -> None:  # noqa: ANN401
+        async def do(client: Any, pulse: ActivityClock) -> None:  # noqa: ANN401
+            pulse.trace.payload = digest
             await client.put_object(Bucket=self.name, Key=key, Body=data, IfNoneMatch="*", Metadata={NONCE: nonce})
 
         self.wire.call("PutObject", self.place(key), do)
@@ -157,12 +165,18 @@ class Bucket:
         before_end: Callable[[], None],
         should_stop: Stop = never,
         sink: Callable[[], Callable[[bytes], object]] = lambda: len,
+        digest: str = "",
     ) -> None:
-        """The file `made` as one object, streamed in one request. before_end: called before the last piece is sent,
-        so that what it raises leaves nothing behind. sink: made anew for each time that it is sent, given all of it.
+        """Creates an object from the file `made`, streamed in one request.
+
+        before_end: called before the last bytes are sent; if it raises, nothing is created. It relies on how the
+        client reads the body: the caller checks afterwards that it was called. sink: called at the start of each
+        attempt; the function it returns is given all bytes sent. digest: the file's `sha256:<hex>`, if known; a
+        request that is signed for other bytes raises PayloadMismatch before it is sent.
         """
 
         async def do(client: Any, pulse: ActivityClock) -> None:  # noqa: ANN401
+            pulse.trace.payload = digest
             with UploadBody(made, pulse, before_end, sink()) as body:
                 try:
                     await client.put_object(
@@ -174,20 +188,20 @@ class Bucket:
                     raise
 
         if not made.stat().st_size:
-            before_end()  # there will be no last piece
+            before_end()  # nothing will be read
         self.wire.call("PutObject", self.place(key), do, should_stop=should_stop, large=True)
 
     def remove_own(self, key: str) -> None:
-        """Take back what this process created just now, for a trial."""
+        """Deletes an object that this process has just created as a trial."""
 
         async def do(client: Any, _: ActivityClock) -> None:  # noqa: ANN401
             await client.delete_object(Bucket=self.name, Key=key)
 
         self.wire.call("DeleteObject", self.place(key), do)
 
-    def _or_none(self, ask: Callable[[], T]) -> T | None:
+    def _or_none(self, request: Callable[[], T]) -> T | None:
         try:
-            return ask()
+            return request()
         except StorageFault as fault:
             if fault.cause in _ABSENT:
                 return None
@@ -195,19 +209,19 @@ class Bucket:
 
 
 async def _chunks(answer: dict[str, Any], pulse: ActivityClock) -> Any:  # noqa: ANN401
-    """The body as it comes. Raises ConnectionError where it is shorter than was said."""
-    said, got = int(answer["ContentLength"]), 0
+    """Yields the body as it arrives. Raises ConnectionError if it is shorter than announced."""
+    announced, received = int(answer["ContentLength"]), 0
     async with answer["Body"] as body:
         while chunk := await body.read(CHUNK):
-            got += len(chunk)
+            received += len(chunk)
             pulse.beat()
             yield chunk
-    if got != said:
+    if received != announced:
         raise ConnectionError("the answer ended early")
 
 
 class UploadBody(io.FileIO):
-    """A file on its way out. refused: what `before_end` raised, which ended the request."""
+    """The body of an upload. refused: what `before_end` raised, which ended the request."""
 
     def __init__(
         self, path: Path, pulse: ActivityClock, before_end: Callable[[], None], sink: Callable[[bytes], object]
@@ -218,7 +232,10 @@ class UploadBody(io.FileIO):
         self._size = path.stat().st_size
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read once to be hashed for the signature, in the client's own thread, and once to be sent, in another."""
+        """The client reads the body twice: in its event loop to hash it for the signature, in a thread to send it.
+
+        Only the second reading counts.
+        """
         wanted = self._size if size is None or size < 0 else size
         start, data = self.tell(), super().read(wanted) or b""
         if self.refused is None and not _in_client():
@@ -232,12 +249,13 @@ class UploadBody(io.FileIO):
         try:
             with self._pulse.held():
                 self._before_end()
-        except BaseException as why:
-            self.refused = why
+        except BaseException as error:
+            self.refused = error
             raise
 
 
 def _in_client() -> bool:
+    """Tells whether the caller runs in an event loop."""
     import asyncio
 
     try:

@@ -1,7 +1,7 @@
-"""Why a request to object storage failed: one of a fixed list of causes, by status and code, never by words.
+"""Classifies failed requests to object storage: a fixed list of causes, found by status and code, never by text.
 
-AWS, Ceph RGW and moto name some things differently; each name stands here once. No message of a server or a library
-goes further than this module: they can hold key ids, signatures and host names.
+AWS, Ceph RGW and moto use different codes for some of them; each code is listed once. No message of a server or a
+library leaves this module: they can contain key ids, signatures and host names.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Any, Final
 
 
 class Cause(StrEnum):
-    """What went wrong. Names are stable; they stand in records."""
+    """Why a request failed. The names are stable: records contain them."""
 
     UNREACHABLE = "UNREACHABLE"  # no connection: name, address, port
-    TLS = "TLS"  # the server's certificate, or the file of those that are trusted
-    CUT = "CUT"  # the connection ended before the answer did
-    SILENT = "SILENT"  # nothing was sent or received for too long
+    TLS = "TLS"  # the server's certificate, or the file of trusted certificates
+    CUT = "CUT"  # the connection ended before the answer was complete
+    SILENT = "SILENT"  # no byte was sent or received for too long
     SERVER_FAULT = "SERVER_FAULT"  # 500, 502, 503, 504
     TOO_MANY = "TOO_MANY"  # 429, SlowDown
-    CONFLICT = "CONFLICT"  # 409: another request is changing the same key just now, nobody has won yet
-    GARBLED = "GARBLED"  # the server, or we, received other bytes than were sent
+    CONFLICT = "CONFLICT"  # 409: another request is changing the same key and has not finished
+    GARBLED = "GARBLED"  # one side received other bytes than the other sent
     EXISTS = "EXISTS"  # 412: the key is taken
     NO_KEY = "NO_KEY"
     NO_BUCKET = "NO_BUCKET"
@@ -29,24 +29,24 @@ class Cause(StrEnum):
     NO_CREDENTIALS = "NO_CREDENTIALS"
     CREDENTIALS_REFUSED = "CREDENTIALS_REFUSED"
     CREDENTIALS_EXPIRED = "CREDENTIALS_EXPIRED"
-    CLOCK = "CLOCK"  # signatures hold for 15 minutes: one of the two clocks is wrong
+    CLOCK = "CLOCK"  # signatures are valid for 15 minutes: one of the two clocks is wrong
     DENIED = "DENIED"
     FULL = "FULL"
     TOO_LARGE = "TOO_LARGE"
     NOT_S3 = "NOT_S3"  # an answer that no S3 server gives
     REFUSED = "REFUSED"  # any other refusal
-    STOPPED = "STOPPED"  # by us, on request
+    STOPPED = "STOPPED"  # by this process, on request
 
 
 RESENT: Final = frozenset(
     {Cause.UNREACHABLE, Cause.CUT, Cause.SILENT, Cause.SERVER_FAULT, Cause.TOO_MANY, Cause.CONFLICT, Cause.GARBLED}
 )
-"""The causes for which a request is sent again, as often as the store's record says. Nothing else ever is."""
+"""The causes for which a request is resent, as often as the store's record allows. No other request is resent."""
 
 UNCERTAIN: Final = frozenset(
     {Cause.CUT, Cause.SILENT, Cause.SERVER_FAULT, Cause.CONFLICT, Cause.GARBLED, Cause.STOPPED}
 )
-"""After these a write may have happened all the same."""
+"""After one of these causes the write may still have happened."""
 
 SENTENCES: Final[Mapping[Cause, tuple[str, str]]] = {
     Cause.UNREACHABLE: ("the storage server cannot be reached", "Check the endpoint and the network."),
@@ -58,27 +58,33 @@ SENTENCES: Final[Mapping[Cause, tuple[str, str]]] = {
     Cause.SILENT: ("the storage server does not answer", "Check the network and the storage server."),
     Cause.SERVER_FAULT: ("the storage server has a fault", "Look at the storage server's own log."),
     Cause.TOO_MANY: ("the storage server asks for fewer requests", "Run fewer workers, or enlarge the server."),
-    Cause.CONFLICT: ("the storage server reports another write of the same object", "Try again when it is over."),
-    Cause.GARBLED: ("data was changed on its way", "Check the network: memory, cables, proxies between."),
+    Cause.CONFLICT: (
+        "the storage server reports another write of the same object",
+        "Wait for that write to end, then try again.",
+    ),
+    Cause.GARBLED: (
+        "data was changed on its way",
+        "Check the network and the machines on the way: memory, cables, HTTP proxies.",
+    ),
     Cause.EXISTS: ("the object exists already", "Nothing is ever replaced: choose another name."),
-    Cause.NO_KEY: ("there is no such object", "Check the place."),
+    Cause.NO_KEY: ("there is no such object", "Check the bucket and the key."),
     Cause.NO_BUCKET: ("there is no such bucket", "Make the bucket, or correct its name."),
-    Cause.NO_UPLOAD: ("there is no such upload any more", "Run the next attempt."),
+    Cause.NO_UPLOAD: ("the upload no longer exists", "Run the next attempt."),
     Cause.NO_CREDENTIALS: (
         "no credentials were found",
-        "Give them by environment, profile or role (AWS_ACCESS_KEY_ID, AWS_PROFILE, …).",
+        "Set them in the environment, a profile or a role (AWS_ACCESS_KEY_ID, AWS_PROFILE, …).",
     ),
     Cause.CREDENTIALS_REFUSED: ("the credentials are refused", "Check the key, its secret and the endpoint."),
     Cause.CREDENTIALS_EXPIRED: ("the credentials have expired", "Renew them, then try again."),
     Cause.CLOCK: ("this machine's clock and the storage server's differ too much", "Set both by NTP."),
     Cause.DENIED: ("these credentials may not do that", "Allow it in the bucket's policy or the key's."),
     Cause.FULL: ("the quota is used up, or the storage is full", "Free space, or raise the quota."),
-    Cause.TOO_LARGE: ("the object is larger than the storage takes", "Choose a smaller kind of proxy."),
-    Cause.NOT_S3: ("what answers there does not speak S3", "Check the endpoint's address and port."),
+    Cause.TOO_LARGE: ("the object is larger than the storage allows", "Choose a profile that makes smaller proxies."),
+    Cause.NOT_S3: ("the server at the endpoint does not speak S3", "Check the endpoint's address and port."),
     Cause.REFUSED: ("the storage server refuses the request", "Check bucket, region and endpoint."),
-    Cause.STOPPED: ("it was stopped on request", "Run it again when wanted."),
+    Cause.STOPPED: ("the request was stopped", "Run it again when you are ready."),
 }
-"""What each cause is called, and what to do about it."""
+"""For each cause a sentence and what to do about it."""
 
 _BY_CODE: Final[Mapping[str, Cause]] = {
     "PreconditionFailed": Cause.EXISTS,
@@ -118,7 +124,7 @@ _BY_CODE: Final[Mapping[str, Cause]] = {
     "IncompleteBody": Cause.CUT,
 }
 _BY_STATUS: Final[Mapping[int, Cause]] = {
-    # For answers without a body (HEAD), and codes that are not known here.
+    # For answers without a body (HEAD), and for unknown codes.
     403: Cause.DENIED,
     404: Cause.NO_KEY,
     409: Cause.CONFLICT,
@@ -137,10 +143,10 @@ _NEVER_A_GATEWAYS: Final = frozenset({301, 302, 303, 307, 308, 401, 404, 405})
 
 
 class StorageFault(Exception):
-    """A request failed, after all resends. Never leaves the modules that speak of storage.
+    """A request failed, after all resends. Callers turn it into a failure of a clip, a job or the store.
 
-    code, status: the server's own, "" and 0 where no answer came. uncertain: a write may have happened; after a
-    resend also where the last refusal was plain.
+    code, status: the server's, "" and 0 if no answer arrived. uncertain: the write may have happened; once a resend
+    was needed, this stays true even if the last answer was a clear refusal.
     """
 
     def __init__(self, cause: Cause, action: str, place: str, code: str = "", status: int = 0) -> None:
@@ -159,18 +165,18 @@ class StorageFault(Exception):
 
     @property
     def detail(self) -> str:
-        """For people: the request, its place, and the server's own code."""
-        said = ", ".join(filter(None, (self.code, f"HTTP {self.status}" if self.status else "")))
-        return f"{self.action} {self.place}: {self.sentence}" + (f" ({said})" if said else "")
+        """The request, its place, and the server's code, for people."""
+        codes = ", ".join(filter(None, (self.code, f"HTTP {self.status}" if self.status else "")))
+        return f"{self.action} {self.place}: {self.sentence}" + (f" ({codes})" if codes else "")
 
 
 def cause_of_answer(code: str, status: int) -> Cause:
-    """Of an answer that is an error. code: of its body, or the status in digits where it has none."""
+    """Returns the cause of an error answer. code: from its body, or the status in digits if it has no body."""
     return _BY_CODE.get(code) or _BY_STATUS.get(status) or Cause.REFUSED
 
 
-def cause_of_error(why: BaseException) -> tuple[Cause, str, int] | None:
-    """(cause, code, status) of what the libraries raised; None for what is no fault of a request."""
+def cause_of_error(error: BaseException) -> tuple[Cause, str, int] | None:
+    """Returns (cause, code, status) of an error of the libraries, None if it is not the failure of a request."""
     from socket import gaierror
 
     from aiohttp import ClientConnectorError as ConnectorError
@@ -178,25 +184,25 @@ def cause_of_error(why: BaseException) -> tuple[Cause, str, int] | None:
     from botocore import exceptions as known
     from botocore.parsers import ResponseParserError
 
-    match why:
+    match error:
         case known.ClientError():
-            code = str(why.response.get("Error", {}).get("Code", ""))
-            status = int(why.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-            return (Cause.NOT_S3 if _is_page(why) else cause_of_answer(code, status)), code, status
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+            return (Cause.NOT_S3 if _is_web_page(error) else cause_of_answer(code, status)), code, status
         case known.NoCredentialsError() | known.PartialCredentialsError() | known.ProfileNotFound():
             return Cause.NO_CREDENTIALS, "", 0
         case known.CredentialRetrievalError() | known.TokenRetrievalError() | known.SSOTokenLoadError():
             return Cause.NO_CREDENTIALS, "", 0
         case known.UnauthorizedSSOTokenError():
             return Cause.CREDENTIALS_EXPIRED, "", 0
-        case known.EndpointConnectionError() if not isinstance(why.kwargs.get("error"), (ConnectorError, gaierror)):
-            return Cause.CUT, "", 0  # it is also raised where a connection breaks, after the request was sent
+        case known.EndpointConnectionError() if not isinstance(error.kwargs.get("error"), (ConnectorError, gaierror)):
+            return Cause.CUT, "", 0  # also raised if a connection breaks after the request was sent
         case known.ConnectTimeoutError() | known.EndpointConnectionError() | known.ProxyConnectionError():
             return Cause.UNREACHABLE, "", 0
         case known.SSLError():
             return Cause.TLS, "", 0
-        case known.HTTPClientError() if isinstance(why.kwargs.get("error"), FileNotFoundError | PermissionError):
-            return Cause.TLS, "", 0  # there is one file that a client reads to connect
+        case known.HTTPClientError() if isinstance(error.kwargs.get("error"), FileNotFoundError | PermissionError):
+            return Cause.TLS, "", 0  # the file of certificates is the only one that a client reads to connect
         case known.InvalidEndpointDiscoveryConfigurationError():
             return Cause.UNREACHABLE, "", 0
         case known.ReadTimeoutError():
@@ -215,14 +221,14 @@ def cause_of_error(why: BaseException) -> tuple[Cause, str, int] | None:
             return None
 
 
-def _is_page(why: Any) -> bool:  # noqa: ANN401  (botocore has no types)
-    """Whether a web page answered: a body, and no code of S3's in it.
+def _is_web_page(error: Any) -> bool:  # noqa: ANN401  (botocore has no types)
+    """Tells whether the answer is a web page: HTML with no S3 error code.
 
-    The gateway before a server that is down answers with one too, and botocore calls a page of status 200 a 500: what
-    may have written something is not judged by that.
+    A gateway in front of a server that is down answers with a page too, and botocore reports a page of status 200 as
+    a 500. A write, which may have happened, is therefore not classified by such an answer.
     """
-    meta, action = why.response.get("ResponseMetadata", {}), str(why.operation_name)
-    if action.startswith("Head") or not str(why.response.get("Error", {}).get("Code", "")).isdigit():
+    meta, action = error.response.get("ResponseMetadata", {}), str(error.operation_name)
+    if action.startswith("Head") or not str(error.response.get("Error", {}).get("Code", "")).isdigit():
         return False
     kind, status = str(meta.get("HTTPHeaders", {}).get("content-type", "")), meta.get("HTTPStatusCode")
     reads = action.startswith(("Get", "List"))

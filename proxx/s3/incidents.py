@@ -1,6 +1,7 @@
-"""What storage and network did on the way: requests sent again, slow answers. Kept beside the canonical log.
+"""Records what went wrong between Proxx and object storage: resent requests, lost and slow answers.
 
-Nothing reads it to decide. It goes to the envelopes of events, to `proxx history`, and to the program's own log.
+No decision depends on these records. They go into the envelopes of events, outside the canonical log, and from there
+to `proxx history`; and into the program's own log.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 LOG: Final = logging.getLogger("proxx.storage")
-KEPT: Final = 200  # incidents that wait for an event; a storm says the same thing more often than anyone reads it
+KEPT: Final = 200  # incidents kept until the next event; of a storm of equal ones nobody reads more
 
 
 @dataclass(frozen=True, kw_only=True)
 class Incident:
     """One thing that happened to one request.
 
-    kind: it was sent again, its lost answer was settled by reading back, or its answer came late. action: S3's name
-    of the request. place: bucket and key, never a credential. cause: why, by `proxx.wirefault`. number: which of the
-    allowed resends. milliseconds: how long the request took.
+    kind: `resent`; `settled`, if its answer was lost and reading the object back decided; or `slow`. action: S3's
+    name of the request. place: bucket and key, never a credential. cause: a `proxx.s3.faults.Cause`. number: which of
+    the allowed resends this is. milliseconds: how long the request took.
     """
 
     kind: Literal["resent", "settled", "slow"]
@@ -36,13 +37,13 @@ class Incident:
 
     def __str__(self) -> str:
         after = f" after {self.milliseconds} ms" if self.milliseconds else ""
-        why = f", {self.cause}" if self.cause else ""
+        cause = f", {self.cause}" if self.cause else ""
         count = f" (resend {self.number})" if self.number else ""
-        return f"{self.action} {self.place}: {self.kind}{count}{why}{after}"
+        return f"{self.action} {self.place}: {self.kind}{count}{cause}{after}"
 
 
 class IncidentJournal:
-    """Incidents until an event takes them along. For several threads at once."""
+    """Keeps incidents until they are taken into an event. Safe for several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -50,6 +51,7 @@ class IncidentJournal:
         self._left_out = 0
 
     def note(self, incident: Incident) -> None:
+        """Keeps an incident and logs it."""
         LOG.warning("%s", incident)
         with self._lock:
             if len(self._waiting) < KEPT:
@@ -58,9 +60,9 @@ class IncidentJournal:
                 self._left_out += 1
 
     def take(self) -> tuple[Mapping[str, str | int], ...]:
-        """All that wait, as plain JSON in the order they happened; they are no longer kept here."""
+        """Returns and removes all incidents, as plain JSON in the order they happened."""
         with self._lock:
             taken, self._waiting = self._waiting, []
             left, self._left_out = self._left_out, 0
-        more: tuple[Mapping[str, str | int], ...] = ({"kind": "left_out", "number": left},) if left else ()
-        return (*(one.to_json() for one in taken), *more)
+        rest: tuple[Mapping[str, str | int], ...] = ({"kind": "left_out", "number": left},) if left else ()
+        return (*(incident.to_json() for incident in taken), *rest)

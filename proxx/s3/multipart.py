@@ -1,7 +1,7 @@
-"""Uploads in parts, for objects above what one request can carry (5 GiB, Amazon S3 "Multipart upload limits").
+"""Uploads in parts, for objects larger than one request can carry (5 GiB, Amazon S3 "Multipart upload limits").
 
-Nothing of an upload is visible before it is completed. One that is cut short keeps its parts until it is aborted:
-therefore its id is logged before the first part is sent.
+Nothing is visible before an upload is completed. An interrupted upload keeps its parts on the server until it is
+aborted, so its id is logged before the first part is sent.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from math import ceil
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from proxx.contracts.fingerprint import digest_bytes
 from proxx.s3.bucket import NONCE, Bucket, UnfinishedUpload
 from proxx.s3.faults import Cause, StorageFault
 from proxx.s3.transport import ActivityClock, Stop, never
 
-PARTS: Final = 10_000  # of one upload, at most
-PART: Final = 64 << 20  # bytes; larger where 10,000 of them would not do
-COMPLETING: Final = 900  # seconds; Amazon's takes minutes, and sends blanks meanwhile (S3 API Reference)
+PARTS: Final = 10_000  # the maximum of one upload
+PART: Final = 64 << 20  # bytes; parts are larger if 10,000 of them would not hold the file
+COMPLETING: Final = 900  # seconds; Amazon takes minutes to complete, and sends blanks meanwhile (S3 API Reference)
 Sink: TypeAlias = Callable[[bytes], object]
 
 
 def begin_upload(bucket: Bucket, key: str, nonce: str) -> str:
-    """The id of a new upload."""
+    """Begins an upload and returns its id."""
 
     async def do(client: Any, _: ActivityClock) -> str:  # noqa: ANN401
         answer = await client.create_multipart_upload(Bucket=bucket.name, Key=key, Metadata={NONCE: nonce})
@@ -41,16 +42,17 @@ def send(
     should_stop: Stop = never,
     seen: Sink = bytes.__len__,
 ) -> tuple[str, ...]:
-    """Send all of `made` in parts of at least `part` bytes; returns the parts' tags in order.
+    """Sends all of `made` in parts of at least `part` bytes and returns the parts' tags in order.
 
-    seen: is given all that is sent, once and in order.
+    seen: is given all bytes, once and in order. Raises StorageFault; ToolchainMissing if the client would send
+    other bytes.
     """
     size = made.stat().st_size
     step = max(part, ceil(size / PARTS))
     tags = []
     with made.open("rb") as file:
         for number in range(1, ceil(size / step) + 1):
-            if should_stop():  # a part may be gone before anybody looks
+            if should_stop():  # a small part can be sent before the transport checks
                 raise StorageFault(Cause.STOPPED, "UploadPart", bucket.place(key))
             piece = file.read(step)
             seen(piece)
@@ -59,7 +61,10 @@ def send(
 
 
 def _send_one(bucket: Bucket, key: str, upload_id: str, number: int, piece: bytes, should_stop: Stop) -> str:
+    digest = digest_bytes(piece)
+
     async def do(client: Any, pulse: ActivityClock) -> str:  # noqa: ANN401
+        pulse.trace.payload = digest
         answer = await client.upload_part(
             Bucket=bucket.name,
             Key=key,
@@ -73,7 +78,7 @@ def _send_one(bucket: Bucket, key: str, upload_id: str, number: int, piece: byte
 
 
 class _Piece(io.BytesIO):
-    """A part on its way out: each read is a sign of life."""
+    """The body of a part. Each read resets the activity clock."""
 
     def __init__(self, data: bytes, pulse: ActivityClock) -> None:
         super().__init__(data)
@@ -85,11 +90,11 @@ class _Piece(io.BytesIO):
 
 
 def complete(bucket: Bucket, key: str, upload_id: str, tags: tuple[str, ...]) -> None:
-    """Make it one object, unless something has the key.
+    """Completes the upload: its parts become the object, if the key is free.
 
-    Ceph 16 ignores that condition here, and says yes to an upload that was aborted where any object has the key
-    (measured): the caller looks before and after. Uploads of whoever had the output before are aborted; what remains
-    is a writer that is not Proxx, in the moment between.
+    Ceph 16 ignores that condition here, and reports success for an aborted upload if any object has the key
+    (measured), so the caller checks the key before and after. Unfinished uploads of earlier jobs for this output are
+    aborted beforehand; the remaining gap is a writer other than Proxx between the check and this request.
     """
     parts = [{"PartNumber": number, "ETag": tag} for number, tag in enumerate(tags, 1)]
 
@@ -102,7 +107,7 @@ def complete(bucket: Bucket, key: str, upload_id: str, tags: tuple[str, ...]) ->
 
 
 def abort(bucket: Bucket, key: str, upload_id: str) -> bool:
-    """Throw an upload away with its parts. False: there was none any more."""
+    """Aborts an upload and deletes its parts. Returns False if there is no such upload."""
 
     async def do(client: Any, _: ActivityClock) -> None:  # noqa: ANN401
         await client.abort_multipart_upload(Bucket=bucket.name, Key=key, UploadId=upload_id)
@@ -117,12 +122,13 @@ def abort(bucket: Bucket, key: str, upload_id: str) -> bool:
 
 
 def unfinished(bucket: Bucket, prefix: str) -> Iterator[UnfinishedUpload]:
-    """Uploads below `prefix` that were begun and neither completed nor aborted, a thousand a request."""
+    """Yields the uploads below `prefix` that are neither completed nor aborted, a thousand to a request."""
     more: dict[str, str] = {}
     while True:
         answer = _uploads(bucket, prefix, more)
-        for one in answer.get("Uploads", ()):
-            yield UnfinishedUpload(one["Key"], one["UploadId"], one["Initiated"].strftime("%Y-%m-%d %H:%M:%SZ"))
+        for entry in answer.get("Uploads", ()):
+            begun = entry["Initiated"].strftime("%Y-%m-%d %H:%M:%SZ")
+            yield UnfinishedUpload(entry["Key"], entry["UploadId"], begun)
         if not answer.get("IsTruncated"):
             return
         more = {"KeyMarker": answer["NextKeyMarker"], "UploadIdMarker": answer.get("NextUploadIdMarker", "")}
@@ -130,7 +136,7 @@ def unfinished(bucket: Bucket, prefix: str) -> Iterator[UnfinishedUpload]:
 
 def _uploads(bucket: Bucket, prefix: str, more: dict[str, str]) -> dict[str, Any]:
     async def do(client: Any, _: ActivityClock) -> dict[str, Any]:  # noqa: ANN401
-        found: dict[str, Any] = await client.list_multipart_uploads(Bucket=bucket.name, Prefix=prefix, **more)
-        return found
+        answer: dict[str, Any] = await client.list_multipart_uploads(Bucket=bucket.name, Prefix=prefix, **more)
+        return answer
 
     return bucket.wire.call("ListMultipartUploads", bucket.place(prefix), do)

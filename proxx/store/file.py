@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from proxx.contracts.errors import StoreRefused, StoreUnavailable
+from proxx.files.durable import sync_folder, write_new_file
 from proxx.s3.incidents import IncidentJournal
 from proxx.store.base import check_folder, check_key
 from proxx.store.keys import is_key
 
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
-_NO_FOLDER_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP})
 
 
 class FileStore:
@@ -43,14 +43,14 @@ class FileStore:
         try:
             self._make(target.parent)
             try:
-                _write(temporary, data)
+                write_new_file(temporary, data)
                 there = _link(temporary, target)
             finally:
                 with suppress(OSError):  # a leftover is harmless and never listed
                     temporary.unlink()
             # Also when it was there before: its writer may have been killed before this step, and the caller
             # is about to build on it.
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         except OSError as why:
             raise StoreUnavailable(message="the store did not take an object", detail=f"{key}: {why}") from why
         return there
@@ -105,16 +105,8 @@ class FileStore:
             with suppress(FileExistsError):
                 folder.mkdir()
         if made:
-            _sync_folder(folder.parent)
+            sync_folder(folder.parent)
         self._durable.add(folder)
-
-
-def _write(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # the umask decides who may read
-    with open(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _link(temporary: Path, target: Path) -> bytes | None:
@@ -137,14 +129,3 @@ def _link(temporary: Path, target: Path) -> bytes | None:
             ) from why
         raise
     return None
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as why:
-        if why.errno not in _NO_FOLDER_SYNC:  # some network file systems leave this to their server
-            raise
-    finally:
-        os.close(descriptor)

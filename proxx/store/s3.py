@@ -150,7 +150,8 @@ class S3Store:
         try:
             match read_json(record):
                 case {"resends": int(resends)} if resends >= 0:
-                    self.wire.resends = resends
+                    self.wire = self.wire.with_resends(resends)
+                    self._bucket = Bucket(self.wire, self._bucket.name)
                 case _:
                     pass
         except NotCanonical:

@@ -34,7 +34,8 @@ from proxx.store.base import MemoryStore, Store
 from proxx.store.keys import parse
 from proxx.store.lock import unlock
 from proxx.store.status import job_status
-from tests.objects.ground import Around, Ground
+from tests.objects.around import Around
+from tests.objects.ground import Ground
 from tests.support.jobs import make_job
 from tests.support.results import canonical_log
 

@@ -24,7 +24,8 @@ from proxx.store import opening as stores
 from proxx.store.base import MemoryStore, Store
 from proxx.store.keys import refusals_folder
 from proxx.store.lock import unlock
-from tests.objects.ground import Around, Ground
+from tests.objects.around import Around
+from tests.objects.ground import Ground
 from tests.objects.kinds import Kind
 from tests.support import specs
 from tests.support.jobs import make_job

@@ -1,4 +1,4 @@
-"""Places: a spot for every place of a spec, links that lead out of a root, and roots that are one by a link."""
+"""Places: where each place of a spec is, links that leave a root, and roots that a link makes the same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def rooted(**targets: str) -> Places:
     return Places(roots=make_roots(tuple(f"{name}={target}" for name, target in targets.items())))
 
 
-def test_without_roots_a_place_is_what_it_says() -> None:
+def test_without_roots_a_place_is_its_path_or_url() -> None:
     places = Places()
     assert places.spot("/media/a b.mov") == OnDisk(Path("/media/a b.mov"))
     assert places.spot("s3://bucket/a/b.mov") == InBucket("bucket", "a/b.mov")
@@ -28,7 +28,7 @@ def test_without_roots_a_place_is_what_it_says() -> None:
     assert (places.single, places.part) == (SINGLE, PART) == (5 << 30, 64 << 20)
 
 
-def test_with_roots_only_they_and_a_folder_of_ones_own_are_used(tmp_path: Path) -> None:
+def test_with_roots_only_they_and_an_allowed_folder_are_used(tmp_path: Path) -> None:
     places = rooted(media=str(tmp_path / "media"), proxies="s3://bucket/edit")
     assert places.spot("media:/a.mov") == OnDisk(tmp_path / "media/a.mov", within=tmp_path / "media")
     assert places.spot("proxies:/a/b.mov") == InBucket("bucket", "edit/a/b.mov")
@@ -45,8 +45,8 @@ def test_with_roots_only_they_and_a_folder_of_ones_own_are_used(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("kind", ["moto", "rgw"], indirect=True)
-def test_every_name_is_an_output_key_as_it_stands(kind: Kind, tmp_path: Path) -> None:
-    """No part of a key is decoded, joined or cut on its way from a spec to the bucket."""
+def test_a_name_is_used_unchanged_as_a_key(kind: Kind, tmp_path: Path) -> None:
+    """No part of a key is decoded, joined or cut between the spec and the bucket."""
     assert kind.bucket is not None and kind.wire is not None
     at = fresh()
     plain = Places(wire=kind.wire)
@@ -62,7 +62,7 @@ def test_every_name_is_an_output_key_as_it_stands(kind: Kind, tmp_path: Path) ->
     assert sorted(kind.bucket.keys(f"{at}/")) == sorted(f"{at}/{name}" for name in NAMES)
 
 
-def test_a_link_that_leads_out_of_its_root(tmp_path: Path) -> None:
+def test_a_link_that_leaves_its_root(tmp_path: Path) -> None:
     for name in ("media/inside", "outside"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "media/link").symlink_to(tmp_path / "outside")
@@ -75,10 +75,10 @@ def test_a_link_that_leads_out_of_its_root(tmp_path: Path) -> None:
         spot = places.spot(f"media:/{place}")
         assert isinstance(spot, OnDisk)
         assert leads_out(spot) == out, place
-    assert not leads_out(OnDisk(tmp_path / "media/link/a.mov"))  # without roots a link is a way like any other
+    assert not leads_out(OnDisk(tmp_path / "media/link/a.mov"))  # without roots any link may be followed
 
 
-def test_a_root_that_is_itself_a_link_is_where_it_leads(tmp_path: Path) -> None:
+def test_a_root_can_be_a_link_itself(tmp_path: Path) -> None:
     (tmp_path / "volume").mkdir()
     (tmp_path / "media").symlink_to("volume")
     spot = rooted(media=str(tmp_path / "media")).spot("media:/a.mov")
@@ -86,14 +86,14 @@ def test_a_root_that_is_itself_a_link_is_where_it_leads(tmp_path: Path) -> None:
     assert not leads_out(spot)
 
 
-def test_roots_that_are_one_by_way_of_a_link_are_refused(tmp_path: Path) -> None:
+def test_roots_that_a_link_makes_the_same_are_refused(tmp_path: Path) -> None:
     (tmp_path / "volume/day").mkdir(parents=True)
     (tmp_path / "link").symlink_to("volume/day")
     apart = rooted(media=str(tmp_path / "volume/day"), other=str(tmp_path / "elsewhere"), far="s3://bucket/volume")
     require_apart(apart.roots)
-    for one, other in (("volume", "link"), ("link", "volume")):
+    for first, second in (("volume", "link"), ("link", "volume")):
         with pytest.raises(RootsInvalid) as caught:
-            require_apart(rooted(media=str(tmp_path / one), more=str(tmp_path / other)).roots)
+            require_apart(rooted(media=str(tmp_path / first), more=str(tmp_path / second)).roots)
         (problem,) = caught.value.problems
         assert (problem.path, problem.code) == ("more", "ROOTS_INVALID")
         assert "media" in problem.message

@@ -1,4 +1,4 @@
-"""Publishing: one winner, nothing replaced, nothing half-made under a final name, whatever the file system."""
+"""Publishing on a file system: one writer wins, nothing is replaced, a final name only ever has a whole file."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def publisher(made: Path, target: Path) -> subprocess.Popen[str]:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[Path]:
-    """A folder on another file system than tmp_path."""
+    """A folder on a different file system than tmp_path."""
     shm = Path("/dev/shm")  # noqa: S108  (the one other file system every Linux has)
     if not shm.is_dir() or shm.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("ONE FILE SYSTEM ONLY: the copy across file systems was not tested")
@@ -92,7 +92,7 @@ def failing(number: int) -> object:
     return fail
 
 
-# --- the whole way ---------------------------------------------------------------------------------------
+# --- from staging to the final name ----------------------------------------------------------------------
 
 
 def test_a_file_is_published_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_across_file_systems_the_bytes_are_copied_and_read_back(tmp_path: Path, 
     assert not made.exists()
 
 
-def test_storage_that_gives_back_other_bytes_is_refused(
+def test_storage_that_returns_other_bytes_is_refused(
     tmp_path: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = os.fsync
@@ -134,7 +134,7 @@ def test_storage_that_gives_back_other_bytes_is_refused(
 
     monkeypatch.setattr(os, "fsync", fsync_and_damage)
     made = made_file(tmp_path)
-    with pytest.raises(OutputUnwritable, match="gave back other bytes"), staged(made, elsewhere / "A.mov"):
+    with pytest.raises(OutputUnwritable, match="returned other bytes"), staged(made, elsewhere / "A.mov"):
         pass
     assert names(elsewhere) == []
     assert made.exists()
@@ -148,28 +148,28 @@ def test_of_eight_processes_one_wins(tmp_path: Path) -> None:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    said = [process.communicate(timeout=60)[0].strip() for process in running]
-    assert sorted(said) == ["Present"] * 7 + ["Published"]
-    assert target.read_bytes() == b"from %d" % said.index("Published")
+    results = [process.communicate(timeout=60)[0].strip() for process in running]
+    assert sorted(results) == ["Present"] * 7 + ["Published"]
+    assert target.read_bytes() == b"from %d" % results.index("Published")
     assert names(target.parent) == ["A001.mov"]
 
 
 @pytest.mark.clause("I7")
-def test_killed_before_the_link_leaves_no_final_name(tmp_path: Path) -> None:
+def test_a_worker_killed_before_the_link_leaves_no_final_name(tmp_path: Path) -> None:
     target = tmp_path / "out" / "A001.mov"
     process = publisher(made_file(tmp_path), target)
     process.kill()
     process.communicate(timeout=60)
     assert existing_file(target) == Absent()
     (left,) = abandoned_stages(target.parent)
-    assert put(tmp_path, target) == Published(), "the next attempt is not in its way"
-    assert abandoned_stages(target.parent) == (left,), "nor does it touch what is not its own"
+    assert put(tmp_path, target) == Published(), "the leftover does not block the next attempt"
+    assert abandoned_stages(target.parent) == (left,), "the next attempt leaves it alone"
 
 
-# --- what stands there is untouched ----------------------------------------------------------------------
+# --- existing files are untouched ------------------------------------------------------------------------
 
 
-def test_an_existing_file_keeps_bytes_time_and_inode(tmp_path: Path) -> None:
+def test_an_existing_file_keeps_its_bytes_times_and_inode(tmp_path: Path) -> None:
     target = tmp_path / "A001.mov"
     target.write_bytes(b"somebody's")
     before = target.stat()
@@ -184,7 +184,7 @@ def test_an_existing_file_keeps_bytes_time_and_inode(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["folder", "link", "dangling", "link to folder", "pipe"])
-def test_what_is_no_regular_file_is_present_and_never_followed(tmp_path: Path, kind: str) -> None:
+def test_anything_but_a_regular_file_is_present_and_never_followed(tmp_path: Path, kind: str) -> None:
     target, other = tmp_path / "A001.mov", tmp_path / "other"
     match kind:
         case "folder":
@@ -207,13 +207,13 @@ def test_what_is_no_regular_file_is_present_and_never_followed(tmp_path: Path, k
     assert kind != "link" or other.read_bytes() == b"other"
 
 
-def test_the_same_bytes_are_recognized(tmp_path: Path) -> None:
+def test_a_published_file_is_found_with_its_digest(tmp_path: Path) -> None:
     target = tmp_path / "A001.mov"
     assert put(tmp_path, target) == Published()
     assert put(tmp_path, target) == Present(sha256(b"proxy"))
 
 
-def test_a_link_made_though_the_answer_was_lost_is_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_whose_answer_was_lost_counts_as_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.link
 
     def link_and_lose(path: Path, target: Path, **_: object) -> None:
@@ -247,7 +247,7 @@ def test_a_link_made_though_the_answer_was_lost_is_ours(tmp_path: Path, monkeypa
         "x" * 251 + ".mov",
     ],
 )
-def test_any_name_a_file_system_takes(tmp_path: Path, name: str) -> None:
+def test_any_name_that_a_file_system_allows(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "out" / name
     target = folder / name
     assert existing_file(target) == Absent()
@@ -261,7 +261,7 @@ def test_the_staged_name_is_short_hidden_and_in_the_same_folder(tmp_path: Path) 
     assert len(path.name) < 64
 
 
-# --- what can go wrong -----------------------------------------------------------------------------------
+# --- failures --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
@@ -297,7 +297,7 @@ def test_other_errors_are_output_unwritable_with_the_same_message_everywhere(
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EROFS])
-def test_a_working_directory_that_loses_the_file_is_not_the_outputs_fault(
+def test_a_working_directory_that_cannot_be_read_is_work_unusable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     made = made_file(tmp_path)
@@ -309,14 +309,14 @@ def test_a_working_directory_that_loses_the_file_is_not_the_outputs_fault(
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_working_directory_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_a_full_working_directory_is_disk_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     made = made_file(tmp_path)
     monkeypatch.setattr(os, "fsync", failing(number))
     with pytest.raises(DiskFull):
         content_of(made)
 
 
-def test_a_name_that_cannot_be_made_durable_is_not_called_published(
+def test_a_name_that_cannot_be_made_durable_is_not_reported_as_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "A001.mov"
@@ -325,12 +325,12 @@ def test_a_name_that_cannot_be_made_durable_is_not_called_published(
     monkeypatch.setattr(os, "fsync", failing(errno.EIO))
     with pytest.raises(OutputUnwritable), staged(made, target, content) as whole:
         publish(whole, target)
-    assert existing_file(target) == Present(content.sha256)  # whole and announced: the next attempt finds it its own
+    assert existing_file(target) == Present(content.sha256)  # whole and announced: the next attempt keeps it
 
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder for everyone; where the tests run as root, nobody in particular works in it."""
+    """A folder that everyone may write; tests that run as root use it as another user."""
     with tempfile.TemporaryDirectory(prefix="proxx-tests-") as name:
         Path(name).chmod(0o777)
         before = os.geteuid()
@@ -350,14 +350,14 @@ def test_a_folder_without_permission(open_folder: Path) -> None:
     (closed / "A002.mov").chmod(0)
     closed.chmod(0o500)
     assert existing_file(closed / "A001.mov") == Absent()
-    assert existing_file(closed / "A002.mov") == Present(None), "it is there, though nobody may read it"
+    assert existing_file(closed / "A002.mov") == Present(None), "it exists, though nobody may read it"
     for target in (closed / "A001.mov", closed / "card" / "A001.mov"):
         with pytest.raises(OutputUnwritable) as refused:
             put(open_folder, target)
         assert "Permission denied" in str(refused.value.detail)
     assert names(closed) == ["A002.mov"]
     closed.chmod(0)
-    with pytest.raises(OutputUnwritable, match="cannot be looked at"):
+    with pytest.raises(OutputUnwritable, match="cannot be checked"):
         existing_file(closed / "A001.mov")
     closed.chmod(0o700)
 
@@ -365,7 +365,7 @@ def test_a_folder_without_permission(open_folder: Path) -> None:
 def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"")
     assert existing_file(tmp_path / "out" / "A001.mov") == Absent()
-    with pytest.raises(OutputUnwritable, match="folder cannot be made"):
+    with pytest.raises(OutputUnwritable, match="folder cannot be created"):
         put(tmp_path, tmp_path / "out" / "A001.mov")
 
 
@@ -379,7 +379,7 @@ def test_a_volume_that_is_not_mounted_does_not_become_a_folder(tmp_path: Path, p
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP])
-def test_without_hard_links_it_is_renamed_without_replacing(
+def test_without_hard_links_a_file_is_renamed_without_replacing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     monkeypatch.setattr(os, "link", failing(number))
@@ -392,7 +392,7 @@ def test_without_hard_links_it_is_renamed_without_replacing(
     assert names(target.parent) == ["A001.mov"]
 
 
-def test_a_file_system_that_can_do_neither_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_both_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "link", failing(errno.EPERM))
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(OutputUnwritable, match="neither link nor rename without replacing"):
@@ -406,7 +406,7 @@ def test_a_file_system_that_can_do_neither_is_refused(tmp_path: Path, monkeypatc
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with room for a quarter of a mebibyte."""
+    """A file system of 256 KiB."""
     place = tmp_path / "disk"
     place.mkdir()
     argv = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(place)]
@@ -433,6 +433,6 @@ def test_a_disk_that_is_really_read_only(tmp_path: Path, small_disk: Path) -> No
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     for target in (small_disk / "out" / "A001.mov", small_disk / "other" / "A001.mov"):
         assert existing_file(target) == Absent()
-        with pytest.raises(OutputUnwritable, match=r"cannot be (written|made)") as refused:
+        with pytest.raises(OutputUnwritable, match=r"cannot be (written|created)") as refused:
             put(tmp_path, target)
         assert "Read-only" in str(refused.value.detail)

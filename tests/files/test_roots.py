@@ -1,4 +1,4 @@
-"""Places of a spec on this machine, with roots and without; what is refused is refused by its field."""
+"""Places of a spec on this machine, with and without roots. Problems name the field of the spec."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _tuples(value: object) -> object:
         (ROOTS.allowing(Path("/tmp/x")), "/tmp/x/a.mov", OnDisk(Path("/tmp/x/a.mov"))),  # noqa: S108
     ],
 )
-def test_where_a_place_is_and_what_it_is_called(roots: Roots, place: str, spot: Spot) -> None:
+def test_a_place_and_its_name_lead_to_each_other(roots: Roots, place: str, spot: Spot) -> None:
     assert roots.spot(place) == spot
     if not roots.loose:
         assert roots.name(spot) == place
@@ -48,28 +48,28 @@ def test_where_a_place_is_and_what_it_is_called(roots: Roots, place: str, spot: 
 
 @pytest.mark.clause("T6")
 @pytest.mark.parametrize(
-    ("roots", "place", "why"),
+    ("roots", "place", "reason"),
     [
-        (Roots(), "media:/card/a.mov", "no root called 'media' \\(none are set here\\)"),
-        (Roots(), "C:/a.mov", "no root called 'C'"),
-        (Roots(), "s3://B_/a.mov", "names no bucket"),
+        (Roots(), "media:/card/a.mov", "no root named 'media' \\(none are set\\)"),
+        (Roots(), "C:/a.mov", "no root named 'C'"),
+        (Roots(), "s3://B_/a.mov", "does not name a bucket"),
         (ROOTS, "/mnt/media/a.mov", "plain path"),
         (ROOTS, "s3://bucket/edit/a.mov", "names a bucket"),
-        (ROOTS, "other:/a.mov", "no root called 'other' \\(it has media, proxies\\)"),
+        (ROOTS, "other:/a.mov", "no root named 'other' \\(it has media, proxies\\)"),
     ],
 )
-def test_a_place_that_is_out_of_reach_is_refused_by_its_field(roots: Roots, place: str, why: str) -> None:
-    with pytest.raises(OutOfReach, match=why):
+def test_a_place_out_of_reach_is_refused_by_its_field(roots: Roots, place: str, reason: str) -> None:
+    with pytest.raises(OutOfReach, match=reason):
         roots.spot(place)
     for path in ("clips[1].source.files[0].uri", "clips[1].outputs[0].uri"):
         with pytest.raises(PlaceUnreachable) as refused:
             require_places_here(job(path, place), roots)
         assert refused.value.status == 6
-        named = {one.path: one.message for one in refused.value.problems}
-        assert place.partition("/")[0].rstrip(":") in named[path]
+        messages = {problem.path: problem.message for problem in refused.value.problems}
+        assert place.partition("/")[0].rstrip(":") in messages[path]
 
 
-def test_all_places_are_named_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(PlaceUnreachable) as refused:
         require_places_here(specs.job(3), ROOTS)  # plain paths, with roots set
     assert len(refused.value.problems) == 6
@@ -91,16 +91,16 @@ def test_a_place_outside_the_roots_has_no_name() -> None:
         ("media=/", ["media"]),
         ("media=s3://UPPER/x", ["media"]),
         ("a=/mnt/x;b=/mnt/x/y", ["b"]),
-        ("a=/mnt/X;b=/mnt/x", ["b"]),  # one place where case does not count
+        ("a=/mnt/X;b=/mnt/x", ["b"]),  # the same place on a file system that ignores case
         ("a=s3://bucket/x;b=s3://bucket", ["b"]),
         ("a=/one;a=/two", ["a"]),
         ("a=x;b=y;c=/z", ["a", "b"]),  # all at once
     ],
 )
-def test_roots_that_cannot_be(text: str, problems: list[str]) -> None:
+def test_invalid_roots_are_refused(text: str, problems: list[str]) -> None:
     with pytest.raises(RootsInvalid) as refused:
         parse_roots(text)
-    assert [one.path for one in refused.value.problems] == problems
+    assert [problem.path for problem in refused.value.problems] == problems
     assert refused.value.status == 2
 
 

@@ -1,4 +1,4 @@
-"""Source identity: there, readable, the same size, the same bytes; the reader ends with its block."""
+"""The check of a source: it exists, can be read, has its size and bytes; the reader ends with its block."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def file_of(path: Path, data: bytes = DATA) -> SourceFile:
     return SourceFile(uri=str(path), size=len(data), digest=digest_bytes(data), role="picture")
 
 
-def test_a_whole_source_settles(tmp_path: Path) -> None:
+def test_an_unchanged_source_passes(tmp_path: Path) -> None:
     file = file_of(tmp_path / "a.mov")
     with read_beside(require_source_file(OnDisk(Path(file.uri)), file), file) as reader:
         reader.settle(never)
@@ -41,7 +41,7 @@ def test_a_missing_source(tmp_path: Path) -> None:
     assert str(tmp_path) not in caught.value.message
 
 
-def test_a_folder_in_its_place(tmp_path: Path) -> None:
+def test_a_folder_instead_of_a_source(tmp_path: Path) -> None:
     file = file_of(tmp_path / "a.mov")
     (tmp_path / "a.mov").unlink()
     (tmp_path / "a.mov").mkdir()
@@ -49,7 +49,7 @@ def test_a_folder_in_its_place(tmp_path: Path) -> None:
         require_source_file(OnDisk(Path(file.uri)), file)
 
 
-def test_another_size_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+def test_a_different_size_is_refused_before_reading(tmp_path: Path) -> None:
     file = file_of(tmp_path / "a.mov")
     with (tmp_path / "a.mov").open("ab") as stream:
         stream.write(b"x")
@@ -59,7 +59,7 @@ def test_another_size_is_refused_before_anything_is_read(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("place", [0, len(DATA) // 2, len(DATA) - 1])
-def test_one_changed_byte(tmp_path: Path, place: int) -> None:
+def test_one_changed_byte_is_refused(tmp_path: Path, place: int) -> None:
     file = file_of(tmp_path / "a.mov")
     data = bytearray(DATA)
     data[place] ^= 1
@@ -68,7 +68,7 @@ def test_one_changed_byte(tmp_path: Path, place: int) -> None:
         reader.settle(never)
 
 
-def test_a_source_that_vanishes_before_it_is_read(tmp_path: Path) -> None:
+def test_a_source_that_is_deleted_before_it_is_read(tmp_path: Path) -> None:
     file = file_of(tmp_path / "a.mov")
     path = require_source_file(OnDisk(Path(file.uri)), file)
     path.unlink()
@@ -80,7 +80,7 @@ def touch(path: Path) -> None:
     os.utime(path)
 
 
-def write_behind_the_reader(path: Path) -> None:
+def write_after_the_reader(path: Path) -> None:
     with path.open("r+b") as stream:
         stream.write(b"F")
 
@@ -92,9 +92,9 @@ def replace_by_a_copy(path: Path) -> None:
     other.rename(path)
 
 
-@pytest.mark.parametrize("change", [touch, write_behind_the_reader, replace_by_a_copy, Path.unlink])
-def test_a_source_that_changes_behind_the_reader(tmp_path: Path, change: Callable[[Path], None]) -> None:
-    """The reader has come to its end, ffmpeg has not."""
+@pytest.mark.parametrize("change", [touch, write_after_the_reader, replace_by_a_copy, Path.unlink])
+def test_a_source_that_changes_after_it_was_read_is_refused(tmp_path: Path, change: Callable[[Path], None]) -> None:
+    """The reader has reached the end of the file, ffmpeg has not."""
     file = file_of(tmp_path / "a.mov")
     path = require_source_file(OnDisk(Path(file.uri)), file)
     with read_beside(path, file) as reader:
@@ -105,7 +105,7 @@ def test_a_source_that_changes_behind_the_reader(tmp_path: Path, change: Callabl
 
 
 def test_no_thread_outlives_its_block(tmp_path: Path) -> None:
-    """The source is a pipe nobody has written to the end of: the reader waits, and is told to stop."""
+    """The source is a pipe that stays open: the reader waits and is stopped."""
     pipe = tmp_path / "a.mov"
     os.mkfifo(pipe)
     file = SourceFile(uri=str(pipe), size=0, digest=digest_bytes(b""), role="picture")

@@ -1,4 +1,4 @@
-"""Working directories: one an attempt, private, gone afterwards; leftovers are told from those in use."""
+"""Working directories: new for each attempt, private, removed afterwards; abandoned ones are found."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ with work_directory(Path(sys.argv[1]), "0123456789abcdef" * 4, 3) as work:
 
 
 @pytest.mark.clause("A3")
-def test_each_is_new_private_and_gone_afterwards(tmp_path: Path) -> None:
-    with work_directory(tmp_path, JOB, 1) as one, work_directory(tmp_path, JOB, 1) as two:
-        assert one != two
-        for work in (one, two):
+def test_a_directory_is_new_private_and_removed_afterwards(tmp_path: Path) -> None:
+    with work_directory(tmp_path, JOB, 1) as first, work_directory(tmp_path, JOB, 1) as second:
+        assert first != second
+        for work in (first, second):
             assert work.is_absolute()
             assert work.name.startswith("proxx-01234567-1-")
             assert work.stat().st_mode & 0o777 == 0o700
@@ -43,23 +43,23 @@ def test_each_is_new_private_and_gone_afterwards(tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
-def test_it_goes_also_when_the_job_fails(tmp_path: Path) -> None:
+def test_a_directory_is_removed_when_the_job_fails(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), work_directory(tmp_path, JOB, 1):
         raise KeyboardInterrupt
     assert not any(tmp_path.iterdir())
 
 
-def test_without_a_parent_it_is_in_the_systems_temporary_folder() -> None:
+def test_the_default_parent_is_the_systems_temporary_folder() -> None:
     with work_directory(None, JOB, 12) as work:
         assert work.parent == Path(tempfile.gettempdir()) == default_parent()
         assert work.name.startswith("proxx-01234567-12-")
     assert not work.exists()
 
 
-def test_a_parent_that_is_not_there_stops_the_job(tmp_path: Path) -> None:
+def test_a_missing_parent_stops_the_job(tmp_path: Path) -> None:
     with pytest.raises(WorkUnusable) as refused, work_directory(tmp_path / "gone", JOB, 1):
         pass
-    assert refused.value.message == "The working directory cannot be made."
+    assert refused.value.message == "The working directory cannot be created."
     assert str(tmp_path) in str(refused.value.detail)
 
 
@@ -72,7 +72,7 @@ def test_a_full_disk_is_disk_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         pass
 
 
-def test_what_a_killed_worker_left_is_listed_and_what_is_in_use_is_not(tmp_path: Path) -> None:
+def test_an_abandoned_directory_is_listed_and_one_in_use_is_not(tmp_path: Path) -> None:
     (tmp_path / "proxx-tests-abc").mkdir()
     (tmp_path / "proxx-01234567-1-file").write_bytes(b"")
     (tmp_path / "proxx-01234567-1-link").symlink_to(tmp_path)
@@ -89,14 +89,14 @@ def test_what_a_killed_worker_left_is_listed_and_what_is_in_use_is_not(tmp_path:
     assert abandoned_directories(tmp_path / "gone") == ()
 
 
-def test_free_space_is_that_of_the_nearest_folder_there_is(tmp_path: Path) -> None:
-    found = os.statvfs(tmp_path)
-    assert abs(free_bytes(tmp_path / "a" / "b") - found.f_bavail * found.f_frsize) < 1 << 30
+def test_free_space_is_that_of_the_nearest_existing_folder(tmp_path: Path) -> None:
+    status = os.statvfs(tmp_path)
+    assert abs(free_bytes(tmp_path / "a" / "b") - status.f_bavail * status.f_frsize) < 1 << 30
     (tmp_path / "file").write_bytes(b"")
     assert free_bytes(tmp_path / "file" / "b") > 0
 
 
-def test_what_the_system_refuses_in_it_has_a_name(tmp_path: Path) -> None:
+def test_errors_of_the_system_in_the_directory_become_failures(tmp_path: Path) -> None:
     with pytest.raises(WorkUnusable, match="cannot be used any more"), working_in(tmp_path):
         (tmp_path / "gone" / "log").open("ab")
     with pytest.raises(DiskFull), working_in(tmp_path):

@@ -91,7 +91,7 @@ def test_a_whole_machine(
 @pytest.mark.parametrize(
     ("roots", "sentence"),
     [
-        ("media", "roots: ROOTS_INVALID: The roots cannot be used: media is no root: it is written name=/folder"),
+        ("media", "roots: ROOTS_INVALID: The roots cannot be used: media is not a root: write name=/folder"),
         ("media=/nowhere/rushes", "root media: /nowhere/rushes: No such file or directory."),
         ("a=/tmp;b=/tmp", "roots: ROOTS_INVALID: The roots cannot be used: b and a share files"),
     ],

@@ -1,4 +1,4 @@
-"""A store around another: what a test makes a store do wrong stands in one verb, on every kind of store."""
+"""A store that delegates to another one: a test overrides the method that is to fail, on any kind of store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from proxx.store.base import Store
 
 
 class Around:
-    """Passes everything on."""
+    """Delegates every call to `inner`."""
 
     def __init__(self, inner: Store) -> None:
         self.inner = inner

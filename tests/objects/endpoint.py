@@ -1,4 +1,4 @@
-"""Where an object store of the tests answers and as whom to speak to it; a plain look into a bucket."""
+"""The address and the users of a test's object store, and a plain client for its buckets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import botocore.exceptions
 import botocore.session
 
 REGION: Final = "us-east-1"
-_SESSION: Final = botocore.session.Session()  # one: each reads the whole description of S3 anew
+_SESSION: Final = botocore.session.Session()  # shared: each session parses the whole description of S3
 _SESSION_LOCK: Final = threading.Lock()
 
 
@@ -34,7 +34,7 @@ class Endpoint:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a client needs to find the server, and nothing else."""
+        """The variables a client needs to find the server."""
         token = {"AWS_SESSION_TOKEN": self.keys.token} if self.keys.token else {}
         return {
             "AWS_ACCESS_KEY_ID": self.keys.access,
@@ -46,11 +46,11 @@ class Endpoint:
         }
 
     def at(self, url: str) -> Endpoint:
-        """The same server by another way, as through a proxy."""
+        """Returns the same server at another address, for example through a proxy."""
         return replace(self, url=url)
 
     def to(self, keys: Keys) -> Endpoint:
-        """The same server as another user."""
+        """Returns the same server for another user."""
         return replace(self, keys=keys)
 
     def bucket(self, name: str) -> Bucket:
@@ -58,7 +58,7 @@ class Endpoint:
 
 
 def client(endpoint: Endpoint, service: str = "s3", *, read_timeout: float = 60) -> Any:  # noqa: ANN401
-    """A client of botocore that asks once. read_timeout: seconds it waits for an answer."""
+    """Returns a client of botocore that sends each request once. read_timeout: seconds."""
     config = botocore.config.Config(
         retries={"max_attempts": 0, "mode": "standard", "total_max_attempts": 1},
         connect_timeout=10,
@@ -80,7 +80,7 @@ def client(endpoint: Endpoint, service: str = "s3", *, read_timeout: float = 60)
 
 @dataclass(frozen=True)
 class Refusal:
-    """What the server said instead of doing it."""
+    """The answer of a server that refused a request."""
 
     status: int
     code: str
@@ -92,7 +92,7 @@ def refusal(error: botocore.exceptions.ClientError) -> Refusal:
 
 
 class Bucket:
-    """A test's own look at a bucket, not by the code under test."""
+    """A bucket as a test sees it, without the code under test."""
 
     def __init__(self, endpoint: Endpoint, name: str) -> None:
         self.endpoint = endpoint
@@ -108,7 +108,7 @@ class Bucket:
         return self
 
     def put(self, key: str, body: bytes | IO[bytes], **more: Any) -> dict[str, Any]:  # noqa: ANN401
-        """more: arguments of PutObject, as IfNoneMatch="*" or Metadata."""
+        """Puts an object. more: arguments of PutObject, such as IfNoneMatch="*" or Metadata."""
         answer: dict[str, Any] = self.client.put_object(Bucket=self.name, Key=key, Body=body, **more)
         return answer
 
@@ -117,7 +117,7 @@ class Bucket:
         return body
 
     def head(self, key: str) -> dict[str, Any] | None:
-        """None where there is no such object."""
+        """Returns the answer of HeadObject, None if there is no such object."""
         try:
             answer: dict[str, Any] = self.client.head_object(Bucket=self.name, Key=key)
         except botocore.exceptions.ClientError as error:
@@ -128,7 +128,7 @@ class Bucket:
 
     def keys(self, prefix: str = "") -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
-        return [str(found["Key"]) for page in pages for found in page.get("Contents", ())]
+        return [str(entry["Key"]) for page in pages for entry in page.get("Contents", ())]
 
     def contents(self, prefix: str = "") -> dict[str, bytes]:
         return {key: self.get(key) for key in self.keys(prefix)}
@@ -137,16 +137,16 @@ class Bucket:
         self.client.delete_object(Bucket=self.name, Key=key)
 
     def delete_all(self, prefix: str = "") -> None:
-        """Every object and every upload that has not ended."""
+        """Deletes every object and aborts every unfinished upload."""
         for key in self.keys(prefix):
             self.delete(key)
         for key, upload in self.uploads(prefix):
             self.client.abort_multipart_upload(Bucket=self.name, Key=key, UploadId=upload)
 
     def uploads(self, prefix: str = "") -> list[tuple[str, str]]:
-        """Key and upload id of every multipart upload that has neither been completed nor aborted."""
+        """Returns key and id of every multipart upload that is neither completed nor aborted."""
         pages = self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.name, Prefix=prefix)
-        return [(str(one["Key"]), str(one["UploadId"])) for page in pages for one in page.get("Uploads", ())]
+        return [(str(entry["Key"]), str(entry["UploadId"])) for page in pages for entry in page.get("Uploads", ())]
 
     def set_policy(self, statements: list[Mapping[str, Any]]) -> None:
         policy = json.dumps({"Version": "2012-10-17", "Statement": statements})

@@ -1,4 +1,4 @@
-"""A way to an object store that breaks on request: it acts on chosen requests and passes all others on unchanged."""
+"""A faulty proxy in front of an object store: it injects faults into chosen requests and passes on all others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.objects.wire import Body, Broken, Head, Line, body_of_answer, body_of
 
 
 class Proxy:
-    """Listens at a port and passes requests on, each on a line of its own to the server."""
+    """Listens at a port and passes requests on, each on a connection of its own."""
 
     def __init__(self, to: str, address: str = "127.0.0.1") -> None:
         target = urlsplit(to)
@@ -62,20 +62,20 @@ class Proxy:
         nth: int = 1,
         times: int | None = 1,
     ) -> Rule:
-        """Add a rule. path: a regular expression found in "/bucket/key"; query: a parameter that must be there."""
+        """Adds a rule. path: a regular expression found in "/bucket/key". query: a parameter that must be present."""
         rule = Rule(action, method, path, query, when, nth, times)
         with self._lock:
             self._rules.append(rule)
         return rule
 
     def requests(self, method: str | None = None, path: str = "") -> list[Request]:
-        """Those that arrived so far, in order. path: a regular expression."""
+        """Returns the requests that arrived so far, in order. path: a regular expression."""
         with self._lock:
-            found = list(self._requests)
-        return [one for one in found if method in (None, one.method) and re.search(path, one.path)]
+            requests = list(self._requests)
+        return [one for one in requests if method in (None, one.method) and re.search(path, one.path)]
 
     def forget(self) -> None:
-        """No rules and no requests any more; what is stalled goes on."""
+        """Removes all rules and recorded requests. Stalled requests continue."""
         with self._lock:
             rules, self._rules, self._requests = self._rules, [], []
         for rule in rules:
@@ -90,11 +90,11 @@ class Proxy:
         threading.Thread(target=self._listen, args=(listener,), daemon=True).start()
 
     def down(self) -> None:
-        """Take no connections and drop all."""
+        """Accepts no connections and drops the existing ones."""
         listener, self._listener = self._listener, None
         if listener is not None:
             with suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+                listener.shutdown(socket.SHUT_RDWR)  # wakes the accepting thread
             listener.close()
         with self._lock:
             clients = list(self._clients)
@@ -129,7 +129,7 @@ class Proxy:
                 self._clients.discard(client)
 
     def _note(self, request: Request) -> Rule | None:
-        """Every rule counts what fits it; the first that acts is the one."""
+        """Records a request and returns the first rule that acts on it. Every rule counts what fits it."""
         with self._lock:
             self._requests.append(request)
             acting = [rule for rule in self._rules if rule.fits(request) and rule.acts()]
@@ -138,7 +138,7 @@ class Proxy:
         return acting[0] if acting else None
 
     def _exchange(self, client: Line, head: Head, request: Request, rule: Rule | None) -> bool:
-        """One request. Whether the client's line can take another."""
+        """Handles one request. Returns whether the connection can be used for another."""
         body = body_of_request(head)
         match rule:
             case Rule(action=Reset()):
@@ -146,7 +146,7 @@ class Proxy:
                 raise Broken
             case Rule(action=Answer(status, code)):
                 rule.act()
-                return _answer_oneself(client, head, body, request, status, code)
+                return _answer_itself(client, head, body, request, status, code)
             case Rule(action=Stall(late)):
                 rule.hold()
                 if client.gone and not late:
@@ -166,7 +166,7 @@ class Proxy:
             request.status = answer.status
             endless = _pass_on(client, server, answer, request, rule)
             if not body.done and may_send:
-                client.drain(body)  # the client reads no answer before it has sent everything
+                client.drain(body)  # the client reads the answer only after it has sent everything
             return body.done and not (endless or answer.closes or head.closes)
         except (OSError, Broken):
             server.reset()
@@ -193,11 +193,11 @@ def _without(head: Head, name: str) -> Head:
     return replace(head, raw=b"\r\n".join(lines))
 
 
-def _answer_oneself(client: Line, head: Head, body: Body, request: Request, status: int, code: str) -> bool:
+def _answer_itself(client: Line, head: Head, body: Body, request: Request, status: int, code: str) -> bool:
     request.status = status
     text = f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code><Message>{code}</Message></Error>"
     if head.expects:
-        closing = "Connection: close\r\n"  # its body will not come
+        closing = "Connection: close\r\n"  # the body will not be sent
     else:
         closing = ""
         client.drain(body)
@@ -209,7 +209,7 @@ def _answer_oneself(client: Line, head: Head, body: Body, request: Request, stat
 
 
 def _ask(client: Line, server: Line, head: Head, body: Body, rule: Rule | None) -> tuple[Head, bool]:
-    """Pass the body on until the server answers. The answer, and whether the client may still send of its body."""
+    """Passes the body on until the server answers. Returns the answer and whether the client may send more."""
     limit = rule.action.after if rule and isinstance(rule.action, ResetMidway | StallMidway) else None
     passed, may_send, left = 0, not head.expects, b""
     while True:
@@ -220,19 +220,19 @@ def _ask(client: Line, server: Line, head: Head, body: Body, rule: Rule | None) 
                 raise Broken
             if answer.status >= 200:
                 return answer, may_send
-            with suppress(OSError):  # gone: then nothing more is to be had from it either
+            with suppress(OSError):  # the client is gone; reading from it will show that
                 client.send(answer.raw)
             may_send = True
             continue
-        if left:  # of a piece that leave to go on came in between; moto gives it twice
-            left = server.send_unless_told(left)
+        if left:  # a 100 Continue interrupted this piece; moto sends it twice
+            left = server.send_until_answered(left)
             continue
         piece = client.some(body)
         if not piece:
             raise Broken
-        may_send = True  # who has waited for leave long enough sends without
+        may_send = True  # a client that waited long enough sends without a 100 Continue
         if rule is not None and limit is not None and passed + len(piece) >= limit:
-            unsent = server.send_unless_told(piece[: limit - passed])
+            unsent = server.send_until_answered(piece[: limit - passed])
             if isinstance(rule.action, ResetMidway):
                 rule.act()
                 raise Broken
@@ -243,12 +243,12 @@ def _ask(client: Line, server: Line, head: Head, body: Body, rule: Rule | None) 
         if rule is not None and isinstance(rule.action, Garble) and not passed:
             piece = bytes((piece[0] ^ 1,)) + piece[1:]
             rule.act()
-        left = server.send_unless_told(piece)
+        left = server.send_until_answered(piece)
         passed += len(piece)
 
 
 def _pass_on(client: Line, server: Line, answer: Head, request: Request, rule: Rule | None) -> bool:
-    """Pass the answer on, or what is to become of it. Whether only the line's end tells where it ends."""
+    """Passes the answer on, with the rule's fault. Returns whether its body lasts until the connection ends."""
     body = body_of_answer(request.method, answer)
     action = rule.action if rule else None
     if rule is not None and isinstance(action, StallAnswer):
@@ -289,7 +289,7 @@ def _dripping(client: Line, pause: float) -> Callable[[bytes], None]:
 
 @contextmanager
 def proxying(to: str, address: str = "127.0.0.1") -> Iterator[Proxy]:
-    """A proxy to the URL while the block runs."""
+    """Runs a proxy to the URL while the block runs."""
     proxy = Proxy(to, address)
     try:
         yield proxy

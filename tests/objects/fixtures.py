@@ -1,4 +1,4 @@
-"""What tests on object stores share: each server once a session, started when the first test asks for it.
+"""Fixtures of tests on object stores. Each server runs once a session and starts with the first test that needs it.
 
 In tests/conftest.py: `pytest_plugins = ["tests.objects.fixtures"]`.
 """
@@ -24,7 +24,7 @@ from tests.objects.rgw import Rgw, running_rgw
 
 @pytest.fixture(scope="session")
 def rgw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rgw]:
-    """A real Ceph RGW. Whoever stops it starts it again."""
+    """A real Ceph RGW. A test that stops it must start it again."""
     with running_rgw(tmp_path_factory.mktemp("rgw") / "cluster") as running:
         yield running
 
@@ -37,7 +37,7 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
 
 @pytest.fixture(params=["moto", "rgw"])
 def object_server(request: pytest.FixtureRequest) -> Endpoint:
-    """One server after the other, as a user of the test's own."""
+    """Each server in turn, as a user of the test's own."""
     if request.param == "moto":
         moto: Moto = request.getfixturevalue("moto")
         return moto.as_user()
@@ -47,7 +47,7 @@ def object_server(request: pytest.FixtureRequest) -> Endpoint:
 
 @pytest.fixture
 def bucket(object_server: Endpoint) -> Iterator[Bucket]:
-    """A new bucket on the server, empty again afterwards."""
+    """A new bucket on the server, emptied afterwards."""
     made = object_server.bucket(_fresh("bucket")).make()
     yield made
     made.delete_all()
@@ -55,14 +55,14 @@ def bucket(object_server: Endpoint) -> Iterator[Bucket]:
 
 @pytest.fixture
 def object_proxy(object_server: Endpoint) -> Iterator[Proxy]:
-    """A way to the server that can be broken: `object_server.at(object_proxy.url)`."""
+    """A faulty proxy in front of the server: `object_server.at(object_proxy.url)`."""
     with proxying(object_server.url) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def spoken_to(object_server: Endpoint, object_proxy: Proxy) -> Iterator[Proxy]:
-    """The environment says that the server is where `object_proxy` is."""
+    """Sets the environment to reach the server through `object_proxy`."""
     with speaking_to(object_server.at(object_proxy.url)):
         yield object_proxy
 
@@ -95,43 +95,43 @@ def rgw_line(rgw_kind: Kind) -> Iterator[Line]:
 
 @pytest.fixture(params=["moto", "rgw"])
 def line(request: pytest.FixtureRequest) -> Iterator[Line]:
-    """A way to one server after the other, to be broken; whole again afterwards."""
-    found: Line = request.getfixturevalue(f"{request.param}_line")
-    found.way.forget()
-    yield found
-    found.way.forget()
+    """A connection through a faulty proxy to each server in turn. The proxy starts and ends without rules."""
+    line: Line = request.getfixturevalue(f"{request.param}_line")
+    line.way.forget()
+    yield line
+    line.way.forget()
 
 
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Kind:
-    """One kind of store after the other."""
+    """Each kind of store in turn."""
     if request.param in ("moto", "rgw"):
-        found: Kind = request.getfixturevalue(f"{request.param}_kind")
-        return found
+        kind: Kind = request.getfixturevalue(f"{request.param}_kind")
+        return kind
     return Kind(request.param, tmp_path)
 
 
 @pytest.fixture
 def new_store(kind: Kind) -> Callable[[], Store]:
-    """Each call gives another store, made and empty but for its store.json."""
+    """Each call returns a new store, empty except for its store.json."""
     return kind.new
 
 
 @pytest.fixture
 def store(new_store: Callable[[], Store]) -> Store:
-    """A store of each kind, made and empty but for its store.json."""
+    """A new store of each kind in turn, empty except for its store.json."""
     return new_store()
 
 
 @pytest.fixture(scope="session")
 def rgw_owner(rgw: Rgw) -> Endpoint:
-    """A user who has the buckets of all grounds: making one takes longer than a test's own requests."""
+    """The owner of the buckets of all grounds: creating a user is slower than the requests of a test."""
     return rgw.as_user(rgw.user(_fresh("owner")))
 
 
 @pytest.fixture(params=GROUNDS)
 def ground(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
-    """Folders, then a bucket of moto, then one of Ceph; this process finds them as any process does."""
+    """Folders, a bucket of moto and a bucket of Ceph in turn. The environment of this process leads to them."""
     made = new_ground(request, request.param, tmp_path)
     for name, value in made.environment.items():
         monkeypatch.setenv(name, value)
@@ -151,5 +151,5 @@ def new_ground(request: pytest.FixtureRequest, kind: str, root: Path) -> Ground:
     return Ground(kind, root, endpoint.bucket(_fresh("ground")).make())
 
 
-def _fresh(what: str) -> str:
-    return f"{what}-{secrets.token_hex(6)}"
+def _fresh(prefix: str) -> str:
+    return f"{prefix}-{secrets.token_hex(6)}"

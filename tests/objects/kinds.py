@@ -1,7 +1,7 @@
-"""The four kinds of store that the same tests run on, and each kind's own way behind the store's back.
+"""The four kinds of store that the same tests run on, and how to put an object into each without the store.
 
-On a server every store is a new prefix in one bucket of the session, reached by one connected wire: what a test makes
-new is small, so that hundreds of them cost little.
+On a server every store is a new prefix in one bucket of the session, reached by one connected transport: hundreds of
+stores cost little.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from tests.objects.endpoint import Bucket, Endpoint
 
 NewStore: TypeAlias = Callable[[], Store]
 KINDS: Final = ("memory", "file", "moto", "rgw")
-SHORT: Final = TransportTiming(patience=2.0, pauses=(0.01,))  # tests that break the way wait no longer than they must
+SHORT: Final = TransportTiming(patience=2.0, pauses=(0.01,))  # for tests with a broken connection
 _NUMBERS: Final = itertools.count(1)
 
 
 @contextmanager
 def speaking_to(endpoint: Endpoint) -> Iterator[None]:
-    """The environment of a process that is to use this server, as this user, while the block runs."""
+    """Sets the environment of this process to use this server as this user while the block runs."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             patch.delenv(name)
@@ -41,7 +41,7 @@ def speaking_to(endpoint: Endpoint) -> Iterator[None]:
 
 
 def connected(bucket: Bucket, wire: Transport | None = None) -> Transport:
-    """A wire that has found its server and credentials, and needs the environment no more."""
+    """Returns a transport that has looked up its server and credentials and no longer needs the environment."""
     wire = wire or Transport()
     with speaking_to(bucket.endpoint):
         product.Bucket(wire, bucket.name).head("nothing")
@@ -50,7 +50,7 @@ def connected(bucket: Bucket, wire: Transport | None = None) -> Transport:
 
 @dataclass
 class Kind:
-    """One kind of store. bucket, wire: where it is on a server."""
+    """One kind of store. bucket, wire: set if it is on a server."""
 
     name: str
     folder: Path
@@ -65,24 +65,24 @@ class Kind:
         return self.bucket is not None
 
     def bare(self) -> Store:
-        """A store that nobody has made yet."""
+        """Returns a store that is not initialized."""
         number = next(_NUMBERS)
         if self.bucket is not None:
             return open_store(f"{self.bucket.url}/{os.getpid()}-{number}", self.wire)
         return MemoryStore() if self.name == "memory" else FileStore(self.folder / f"store-{number}")
 
     def new(self) -> Store:
-        """A store that is made, with its store.json."""
+        """Returns a new store, with its store.json."""
         store = self.bare()
         initialize_store(store)
         return store
 
     def again(self, store: Store) -> Store:
-        """The same store as another process opens it. Of one in memory there is only itself."""
+        """Returns the store as another process opens it; a store in memory is only itself."""
         return store if self.name == "memory" else open_store(store.uri, self.wire)
 
     def put(self, store: Store, key: str, data: bytes) -> None:
-        """Put an object behind the store's back, where that takes only creates of its own."""
+        """Puts an object without the store, which would refuse it; in memory and on disk through the store."""
         if self.bucket is None:
             store.create(key, data)
             return
@@ -91,5 +91,5 @@ class Kind:
 
 
 def turns(kind: Kind, *, memory: int, file: int, server: int) -> int:
-    """How often a test repeats itself: as often as the kind of store is quick."""
+    """Returns how often a test repeats, depending on how fast the kind of store is."""
     return {"memory": memory, "file": file}.get(kind.name, server)

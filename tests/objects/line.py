@@ -1,4 +1,4 @@
-"""A way to one bucket that tests break, and the wires that go it, each made once: making one takes seconds."""
+"""A connection to one bucket through a faulty proxy, with its transports: creating one takes seconds."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ _NUMBERS: Final = itertools.count(1)
 
 @dataclass
 class Line:
-    """bucket: by the way that works. way: the one that is broken."""
+    """bucket: reached directly. way: the proxy that tests break."""
 
     bucket: Bucket
     way: Proxy
     wires: dict[TransportTiming, Transport] = field(default_factory=dict)
 
     def wire(self, pace: TransportTiming = PATIENT, resends: int = 0) -> Transport:
+        """Returns a transport through the proxy. Its counts, its journal and the rules of the proxy are cleared."""
         if pace not in self.wires:
             own = Transport(pace=pace, journal=IncidentJournal())
             self.wires[pace] = connected(self.bucket.endpoint.at(self.way.url).bucket(self.bucket.name), own)
-        wire = self.wires[pace]
-        wire.resends, wire.sent = resends, 0
+        wire = self.wires[pace].with_resends(resends)
+        wire.connection.sent = 0
         wire.journal.take()
         self.way.forget()
         return wire
@@ -45,7 +46,7 @@ class Line:
         return product.Bucket(self.wire(pace, resends), self.bucket.name)
 
     def store(self, resends: int = 0, pace: TransportTiming = PATIENT) -> S3Store:
-        """One that is made and proved; nothing has been counted or noted yet."""
+        """Returns an initialized store that has passed its trial; counts and journal are empty."""
         made = S3Store(self.bucket.name, self.prefix(), self.wire(pace))
         initialize_store(made, resends=resends)
         made.create("first", b"")
@@ -53,18 +54,18 @@ class Line:
         return made
 
     def prefix(self) -> str:
-        """A new one, without a slash at its end."""
+        """Returns a new prefix without a slash at its end."""
         return fresh()
 
 
 def fresh() -> str:
-    """A prefix that nothing is below."""
+    """Returns an unused prefix."""
     return f"line-{next(_NUMBERS)}"
 
 
 def noted(wire: Transport) -> list[tuple[object, ...]]:
-    """What the journal holds, without how long things took; it is empty then."""
-    return [tuple(one.get(name) for name in NOTED) for one in wire.journal.take()]
+    """Takes the incidents out of the journal and returns them without their durations."""
+    return [tuple(incident.get(name) for name in NOTED) for incident in wire.journal.take()]
 
 
 @contextmanager

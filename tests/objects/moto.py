@@ -1,4 +1,4 @@
-"""A moto server of the session's own: S3's answers without a store behind them, and nobody's keys checked."""
+"""A moto server for the session: it answers like S3, keeps objects in memory and accepts any keys."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.objects.endpoint import Endpoint, Keys
 from tests.objects.process import Daemon, free_port, listens
 
 REPO: Final = Path(__file__).parents[2]
-KEYS: Final = Keys("moto", "moto")  # any would do
+KEYS: Final = Keys("moto", "moto")  # moto accepts any
 
 
 class Moto:
-    """One server. `stop` forgets all objects: moto keeps them in its process."""
+    """One server. `stop` loses all objects: moto keeps them in its process."""
 
     def __init__(self, folder: Path) -> None:
         if importlib.util.find_spec("moto") is None:
@@ -34,11 +34,11 @@ class Moto:
         self._server: Daemon | None = None
 
     def start(self) -> None:
-        """Returns when it takes requests."""
+        """Returns when it accepts requests."""
         self.folder.mkdir(parents=True, exist_ok=True)
         argv = [sys.executable, "-m", "tests.objects.motoserver", self.address, str(self.port)]
         environment = {**os.environ, "TMPDIR": str(self.folder), "PYTHONPATH": str(REPO)}
-        self._server = Daemon(argv, self.folder / "moto.said", environment)
+        self._server = Daemon(argv, self.folder / "moto.log", environment)
         self._server.until(lambda: listens(self.address, self.port), "moto listens")
 
     def stop(self) -> None:
@@ -52,7 +52,7 @@ class Moto:
 
 @contextmanager
 def running_moto(folder: Path) -> Iterator[Moto]:
-    """A server while the block runs."""
+    """Runs a server while the block runs."""
     moto = Moto(folder)
     try:
         moto.start()

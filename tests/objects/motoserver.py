@@ -1,7 +1,7 @@
-"""`python -m tests.objects.motoserver ADDRESS PORT`: moto, one change at a time.
+"""`python -m tests.objects.motoserver ADDRESS PORT`: moto, with one write at a time.
 
-moto looks whether a key is taken and then writes: of twenty at once several have it. S3 gives it to one, so whatever
-changes something here waits for its turn.
+moto checks whether a key is taken and then writes, so of twenty simultaneous writers several win. S3 lets one win;
+therefore every request that changes something waits for its turn here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ READING: Final = ("GET", "HEAD")
 
 
 class InTurn:
-    """The application, with the body of a request read before its turn: who sends slowly keeps nobody waiting."""
+    """The application. The body of a request is read before its turn, so a slow sender delays no one else."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""A server process of the tests: it ends with the session, however that ends, and keeps what it said."""
+"""A server process for tests: it ends with the session, however that ends, and its output is kept in a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Final
 
 import pytest
 
-DEADLINE: Final = 60  # seconds; the machine may be busy
+DEADLINE: Final = 60  # seconds, enough for a busy machine
 _PR_SET_PDEATHSIG: Final = 1
 _LIBC: Final = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -28,42 +28,42 @@ def free_port(address: str = "127.0.0.1") -> int:
 
 
 def program(name: str, package: str) -> str:
-    """The path of a program. Skips loudly where there is none; in CI that fails."""
-    found = shutil.which(name)
-    if found:
-        return found
+    """Returns the path of a program. Skips the test with a reason if it is not installed; in CI the test fails."""
+    path = shutil.which(name)
+    if path:
+        return path
     if "CI" in os.environ:
         pytest.fail(f"{name} is not installed, and CI tests on it: apt-get install {package}")
     pytest.skip(f"{name.upper()} ABSENT: its object store was not tested. apt-get install {package}")
 
 
 def run(argv: Sequence[str], folder: Path) -> str:
-    """What a short command printed; it must succeed."""
-    done = subprocess.run(
+    """Runs a short command, which must succeed, and returns its output."""
+    finished = subprocess.run(
         argv, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE, check=False
     )
-    assert done.returncode == 0, f"{argv[0]} {argv[-1]}: {done.returncode}\n{done.stderr[-3000:]}"
-    return done.stdout
+    assert finished.returncode == 0, f"{argv[0]} {argv[-1]}: {finished.returncode}\n{finished.stderr[-3000:]}"
+    return finished.stdout
 
 
 class Daemon:
-    """One server in the foreground of its own session, its words in a file.
+    """One server process in a session of its own. log: the file with its output.
 
-    Start it from a thread that lives on: the kernel ends it with the thread that started it.
+    Start it from a thread that keeps running: the kernel ends the process with the thread that started it.
     """
 
-    def __init__(self, argv: Sequence[str], said: Path, environment: Mapping[str, str] | None = None) -> None:
-        self.said = said
+    def __init__(self, argv: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.log = log
         parent = os.getpid()
-        with said.open("ab") as log:
+        with log.open("ab") as output:
             self._process = subprocess.Popen(
                 argv,
-                cwd=said.parent,
+                cwd=log.parent,
                 env=environment,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # a Ctrl-C is for the tests: they end their servers
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C goes to the tests, which end their servers
                 preexec_fn=lambda: _die_with(parent),
             )
 
@@ -71,21 +71,21 @@ class Daemon:
     def pid(self) -> int:
         return self._process.pid
 
-    def until(self, true: Callable[[], bool], what: str) -> None:
-        """Wait until something is true, as long as the process lives."""
+    def until(self, condition: Callable[[], bool], name: str) -> None:
+        """Waits until the condition is true. Fails if the process ends first, or after DEADLINE."""
         end = time.monotonic() + DEADLINE
-        while not true():
-            words = self.said.read_text(errors="replace")[-3000:]
-            assert self._process.poll() is None, f"ended ({self._process.returncode}) before {what}\n{words}"
-            assert time.monotonic() < end, f"not within {DEADLINE} s: {what}\n{words}"
+        while not condition():
+            output = self.log.read_text(errors="replace")[-3000:]
+            assert self._process.poll() is None, f"ended ({self._process.returncode}) before {name}\n{output}"
+            assert time.monotonic() < end, f"not within {DEADLINE} s: {name}\n{output}"
             time.sleep(0.05)
 
-    def end(self, how: signal.Signals = signal.SIGKILL) -> None:
-        """Returns when the process and all it started are gone."""
+    def end(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Signals the process and returns when it is gone."""
         if self._process.poll() is None:
-            self._process.send_signal(how)
+            self._process.send_signal(number)
             try:
-                self._process.wait(timeout=DEADLINE if how != signal.SIGKILL else None)
+                self._process.wait(timeout=DEADLINE if number != signal.SIGKILL else None)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
@@ -102,5 +102,5 @@ def listens(address: str, port: int) -> bool:
 def _die_with(parent: int) -> None:
     if _LIBC is not None and _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
         os._exit(127)
-    if os.getppid() != parent:  # it ended before the call above: nobody would ever end this process
+    if os.getppid() != parent:  # the parent ended before the call above, so nothing would end this process
         os._exit(127)

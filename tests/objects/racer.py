@@ -1,6 +1,7 @@
-"""Writers that want the same keys at the same time: threads of one process, several of which make the race larger.
+"""Writers that create the same keys at the same time, as threads of one process. Several processes can race.
 
-`python -m tests.objects.racer STORE WRITERS`: says `ready`, takes a key a line, and at an empty one says what came.
+`python -m tests.objects.racer STORE WRITERS` prints `ready`, reads one key from each line, and prints the answers
+after an empty line.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from proxx.store.base import Store
 from proxx.store.opening import open_store, store_identity
 
 Answers = dict[str, dict[str, str]]
-"""For each key what each writer was given: "" where the key is its own, else the bytes that stand there."""
+"""The answer to each writer for each key: "" if it created the key, else the existing bytes."""
 
 
 def race(store: Store, writers: list[str], keys: Iterable[str], together: Callable[[], object]) -> Answers:
-    """Every writer creates every key with its own name in it. together: waits until all writers are there."""
+    """Lets every writer create every key with its own name as content. together: waits for all writers."""
     answers: Answers = defaultdict(dict)
     keys = list(keys)
     faults: list[BaseException] = []
@@ -28,10 +29,10 @@ def race(store: Store, writers: list[str], keys: Iterable[str], together: Callab
         try:
             for key in keys:
                 together()
-                there = store.create(key, me.encode())
-                answers[key][me] = "" if there is None else there.decode()
-        except BaseException as why:
-            faults.append(why)
+                existing = store.create(key, me.encode())
+                answers[key][me] = "" if existing is None else existing.decode()
+        except BaseException as error:
+            faults.append(error)
             raise
 
     threads = [threading.Thread(target=write, args=(me,), daemon=True) for me in writers]

@@ -1,4 +1,4 @@
-"""A Ceph RGW of the session's own: a monitor, one OSD that keeps all in memory, and the gateway that speaks S3."""
+"""A Ceph RGW for the session: a monitor, one OSD that keeps everything in memory, and the gateway that speaks S3."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Final
 from tests.objects.endpoint import Endpoint, Keys, client
 from tests.objects.process import Daemon, free_port, listens, program, run
 
-INSIDE: Final = "127.0.0.1"  # where monitor and OSD listen, whatever the gateway's address is
+INSIDE: Final = "127.0.0.1"  # the address of monitor and OSD, whatever the gateway's is
 
 CONF: Final = """\
 [global]
@@ -35,7 +35,7 @@ mon_data = {folder}/mon
 osd_data = {folder}/osd
 rgw_data = {folder}/rgw
 osd_class_dir = {classes}
-# One copy in one placement group a pool: the least to create and to wait for.
+# One copy and one placement group in each pool: the least to create and to wait for.
 osd_pool_default_size = 1
 osd_pool_default_min_size = 1
 osd_pool_default_pg_num = 1
@@ -44,19 +44,19 @@ osd_pool_default_pg_autoscale_mode = off
 rgw_rados_pool_pg_num_min = 1
 osd_crush_chooseleaf_type = 0
 mon_allow_pool_size_one = true
-# Each change of the cluster's map waits a second otherwise.
+# Otherwise each change of the cluster map waits a second.
 paxos_propose_interval = 0.02
 paxos_min_wait = 0.01
 osd_objectstore = memstore
 memstore_device_bytes = 17179869184
 rgw_frontends = beast endpoint={address}:{port} tcp_nodelay=1
 rgw_thread_pool_size = 64
-# What is deleted frees its memory soon, not after hours.
+# Deleted objects free their memory soon, not after hours.
 rgw_gc_obj_min_wait = 2
 rgw_gc_processor_period = 5
-# A quota counts what is there, not what was there minutes ago.
+# A quota counts the current objects, not those of minutes ago.
 rgw_bucket_quota_ttl = 0
-# A killed gateway is forgotten soon: whoever makes a user waits for that.
+# A killed gateway is forgotten soon: creating a user waits for that.
 objecter_tick_interval = 0.5
 osd_client_watch_timeout = 3
 """
@@ -70,7 +70,7 @@ ALL_OF_S3: Final = {"Effect": "Allow", "Action": ["s3:*", "sts:*"], "Resource": 
 class Rgw:
     """One cluster and its gateway. `stop`, `kill` and `start` act on the gateway: the objects stay.
 
-    tokens: it gives session tokens and looks at them. Then it calls a key that it does not know AccessDenied.
+    tokens: it issues session tokens and checks them. Then it answers AccessDenied to an unknown key.
     """
 
     def __init__(self, folder: Path, address: str = INSIDE, *, tokens: bool = False) -> None:
@@ -88,7 +88,7 @@ class Rgw:
         self._gateway: Daemon | None = None
 
     def start_cluster(self) -> None:
-        """Monitor and OSD. They are asked for nothing before the gateway starts: it waits for them itself."""
+        """Starts monitor and OSD. Nothing waits for them here: the gateway does."""
         self.folder.mkdir(parents=True)
         for name in ("mon", "osd", "rgw"):
             (self.folder / name).mkdir()
@@ -108,16 +108,16 @@ class Rgw:
         self._cluster.append(self._run("ceph-osd", "-f", "-i", "0"))
 
     def start(self) -> None:
-        """Returns when the gateway takes requests."""
+        """Returns when the gateway accepts requests."""
         self._gateway = self._run("radosgw", "-f", "-n", "client.rgw")
         self._gateway.until(lambda: listens(self.address, self.port), "the gateway listens")
 
     def stop(self) -> None:
-        """End the gateway in order."""
+        """Ends the gateway cleanly."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the gateway as in a crash."""
+        """Ends the gateway as a crash does."""
         self._end(signal.SIGKILL)
 
     def end(self) -> None:
@@ -127,16 +127,16 @@ class Rgw:
 
     @property
     def pid(self) -> int:
-        """The gateway's."""
+        """The process id of the gateway."""
         assert self._gateway is not None, "the gateway does not run"
         return self._gateway.pid
 
     def user(
         self, name: str, *, read_only: bool = False, quota_bytes: int | None = None, quota_objects: int | None = None
     ) -> Keys:
-        """Keys of the user, who is made where there is none. Each call gives new keys.
+        """Returns new keys of the user, who is created if absent.
 
-        read_only: keys that see all the user sees and may write nothing. Quotas hold for each bucket of the user.
+        read_only: the keys see everything the user sees and can write nothing. Quotas apply to each bucket.
         """
         keys = Keys(f"AK{secrets.token_hex(9).upper()}", secrets.token_urlsafe(30).replace("-", "x"))
         chosen = (f"--access-key={keys.access}", f"--secret-key={keys.secret}")
@@ -153,13 +153,13 @@ class Rgw:
         return keys
 
     def temporary(self, name: str) -> Keys:
-        """Keys of the user that need a session token with them, for 15 minutes at least. For a server with tokens."""
+        """Returns keys with a session token, valid for at least 15 minutes. Needs a server with tokens."""
         user = self.as_user(self.user(name))
         self._admin("caps", "add", f"--uid={name}", "--caps=user-policy=*")
         policy = json.dumps({"Version": "2012-10-17", "Statement": [ALL_OF_S3]})
         client(user, "iam").put_user_policy(UserName=name, PolicyName="all", PolicyDocument=policy)
-        got = client(user, "sts").get_session_token()["Credentials"]
-        return Keys(got["AccessKeyId"], got["SecretAccessKey"], got["SessionToken"])
+        issued = client(user, "sts").get_session_token()["Credentials"]
+        return Keys(issued["AccessKeyId"], issued["SecretAccessKey"], issued["SessionToken"])
 
     def as_user(self, keys: Keys) -> Endpoint:
         return Endpoint("rgw", self.endpoint, keys)
@@ -179,7 +179,7 @@ class Rgw:
         self._do("radosgw-admin", *arguments)
 
     def _make_keyring(self) -> None:
-        """One file with everybody's key; the monitor takes the users from it when it is made."""
+        """Creates one file with the keys of all daemons; the monitor takes its users from it."""
         everything = ("--cap", "mon", "allow *", "--cap", "osd", "allow *")
         for name in ("mon.", "client.admin", "client.rgw", "osd.0"):
             create = ("--create-keyring",) if name == "mon." else ()
@@ -190,17 +190,17 @@ class Rgw:
         return run([self._programs[name], *(() if plain else ("-c", str(self._conf))), *arguments], self.folder)
 
     def _run(self, name: str, *arguments: str) -> Daemon:
-        return Daemon([self._programs[name], "-c", str(self._conf), *arguments], self.folder / f"{name}.said")
+        return Daemon([self._programs[name], "-c", str(self._conf), *arguments], self.folder / f"{name}.output")
 
-    def _end(self, how: signal.Signals) -> None:
+    def _end(self, number: signal.Signals) -> None:
         if self._gateway is not None:
-            self._gateway.end(how)
+            self._gateway.end(number)
             self._gateway = None
 
 
 @contextmanager
 def running_rgw(folder: Path, address: str = INSIDE, *, tokens: bool = False) -> Iterator[Rgw]:
-    """A gateway at the address while the block runs. The folder must not be there yet."""
+    """Runs a gateway at the address while the block runs. The folder must not exist."""
     rgw = Rgw(folder, address, tokens=tokens)
     try:
         rgw.start_cluster()

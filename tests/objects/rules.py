@@ -1,4 +1,4 @@
-"""What a test may do to requests on their way to an object store, and which ones it is done to."""
+"""Faults that a test can inject into requests to an object store, and the rules that select the requests."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-PATIENCE: Final = 60  # seconds until a rule must have acted
+PATIENCE: Final = 60  # seconds within which a rule must act
 
 
 @dataclass(frozen=True)
 class Reset:
-    """The client sees a reset; the server never hears of the request."""
+    """The client sees a reset; the request does not reach the server."""
 
 
 @dataclass(frozen=True)
 class ResetMidway:
-    """Both see a reset after so many bytes of the request's body. A shorter body passes."""
+    """Both sides see a reset after so many bytes of the request's body. A shorter body passes."""
 
     after: int
 
@@ -32,20 +32,21 @@ class StallMidway:
 
 @dataclass(frozen=True)
 class Stall:
-    """Nothing happens until the rule is released; then it goes on. late: also when the client has
-    given up, for bodies that fit in memory."""
+    """The request waits until the rule is released. late: it is sent on even if the client has given up, for bodies
+    that fit in memory.
+    """
 
     late: bool = False
 
 
 @dataclass(frozen=True)
 class StallAnswer:
-    """The server does it at once; its answer waits until the rule is released."""
+    """The server executes the request at once; its answer waits until the rule is released."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """This instead of the server's answer; the server never hears of the request."""
+    """The proxy answers; the request does not reach the server."""
 
     status: int
     code: str
@@ -53,12 +54,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class LoseAnswer:
-    """The server does it and answers; the client sees a reset."""
+    """The server executes the request and answers; the client sees a reset."""
 
 
 @dataclass(frozen=True)
 class Drip:
-    """The answer arrives byte by byte. pause: seconds between two."""
+    """The answer arrives byte by byte. pause: seconds between two bytes."""
 
     pause: float = 0.001
 
@@ -72,21 +73,21 @@ class Cut:
 
 @dataclass(frozen=True)
 class Before:
-    """The test does something when the request has arrived, before the server hears of it."""
+    """The proxy calls `do` before it passes the request on."""
 
     do: Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Strip:
-    """One header of the request does not reach the server. name: in lower case."""
+    """The proxy removes a header of the request. name: in lower case."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Garble:
-    """One bit of the request's body is another when it arrives."""
+    """The proxy flips one bit of the request's body."""
 
 
 Action = (
@@ -107,20 +108,20 @@ Action = (
 
 @dataclass
 class Request:
-    """One that arrived, and what became of it. No header that could hold a credential is kept."""
+    """A request that arrived, and its outcome. No header that can hold a credential is kept."""
 
     method: str
     path: str
     query: Mapping[str, str]
-    conditions: Mapping[str, str]  # If-Match and its like, names in lower case
-    size: int | None  # of the body, in bytes, where the client said it
-    status: int | None = None  # the server's, also where the client was not told; None where there was no answer
-    fault: str | None = None  # what was done to it
+    conditions: Mapping[str, str]  # If-Match and similar headers, names in lower case
+    size: int | None  # of the body in bytes, if the client announced it
+    status: int | None = None  # the server's, even if the client did not receive it; None without an answer
+    fault: str | None = None  # the name of the injected fault
 
 
 @dataclass
 class Rule:
-    """Act on the nth request that fits and on the next `times` - 1 (None: all)."""
+    """Acts on the nth request that fits and on the next `times` - 1 (all if None)."""
 
     action: Action
     method: str | None
@@ -142,13 +143,13 @@ class Rule:
         )
 
     def acts(self) -> bool:
-        """Count a request that fits, and whether it is one to act on."""
+        """Counts a request that fits and tells whether to act on it."""
         self.fitted += 1
         return self.fitted >= self.nth and (self.times is None or self.fitted < self.nth + self.times)
 
     def wait(self) -> None:
-        """Until it has acted: a stalled request has arrived, a lost answer has been given."""
-        assert self._acted.wait(PATIENCE), f"no request came that {self.action} is for"
+        """Waits until the rule has acted: a stalled request has arrived, or a lost answer was given."""
+        assert self._acted.wait(PATIENCE), f"no request matched {self.action}"
 
     @property
     def acted(self) -> bool:

@@ -1,4 +1,4 @@
-"""The way that breaks: each action does to a request what its name says, and nothing to the others."""
+"""The faulty proxy: each fault does to a request what its name says, and nothing to other requests."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ MIB = 1 << 20
 
 @pytest.fixture
 def broken(bucket: Bucket, object_proxy: Proxy) -> Bucket:
-    """The bucket, by the way that breaks."""
+    """The bucket, through the faulty proxy."""
     return bucket.endpoint.at(object_proxy.url).bucket(bucket.name)
 
 
-def test_what_no_rule_is_for_passes_unchanged(bucket: Bucket, broken: Bucket, object_proxy: Proxy) -> None:
+def test_a_request_without_a_rule_passes_unchanged(bucket: Bucket, broken: Bucket, object_proxy: Proxy) -> None:
     body = bytes(range(256)) * 4096 * 20
     broken.put("a/large", io.BytesIO(body), Metadata={"made-by": "test"})
     broken.put("a/empty", b"")
@@ -76,7 +76,7 @@ def test_a_request_reset_midway_leaves_nothing(bucket: Bucket, broken: Bucket, o
     assert bucket.keys() == ["short"]
 
 
-def test_a_lost_answer_is_of_a_request_that_was_done(bucket: Bucket, broken: Bucket, object_proxy: Proxy) -> None:
+def test_a_request_whose_answer_is_lost_was_executed(bucket: Bucket, broken: Bucket, object_proxy: Proxy) -> None:
     rule = object_proxy.on(LoseAnswer(), method="PUT")
     with pytest.raises(BROKEN):
         broken.put("key", b"there", IfNoneMatch="*")
@@ -86,7 +86,7 @@ def test_a_lost_answer_is_of_a_request_that_was_done(bucket: Bucket, broken: Buc
 
 
 @pytest.mark.parametrize("status", [500, 503])
-def test_an_answer_of_its_own(bucket: Bucket, broken: Bucket, object_proxy: Proxy, status: int) -> None:
+def test_the_proxy_answers_itself(bucket: Bucket, broken: Bucket, object_proxy: Proxy, status: int) -> None:
     object_proxy.on(Answer(status, "SlowDown"), method="PUT", times=2)
     for _ in range(2):
         with pytest.raises(botocore.exceptions.ClientError) as caught:
@@ -98,13 +98,13 @@ def test_an_answer_of_its_own(bucket: Bucket, broken: Bucket, object_proxy: Prox
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_a_stalled_request_the_client_gave_up(
+def test_a_stalled_request_that_the_client_gave_up(
     bucket: Bucket, broken: Bucket, object_proxy: Proxy, late: bool
 ) -> None:
-    """Late, it arrives all the same: the network had kept it."""
+    """With `late` it still arrives, as if the network had kept it."""
     rule = object_proxy.on(Stall(late=late), method="PUT")
     arrived = object_proxy.on(Before(lambda: None), path="/after")
-    broken.client = client(broken.endpoint, read_timeout=3)  # it waits a second for leave to send the body
+    broken.client = client(broken.endpoint, read_timeout=3)  # it waits one second for a 100 Continue
     with pytest.raises(BROKEN):
         broken.put("key", b"1")
     assert rule.acted
@@ -122,10 +122,10 @@ def until_status(proxy: Proxy, status: int | None) -> None:
         if proxy.requests(path="/key$")[0].status == status:
             return
         tick.wait(0.05)
-    pytest.fail("the stalled request did not go on")
+    pytest.fail("the stalled request did not continue")
 
 
-def test_a_stalled_request_goes_on_when_released(bucket: Bucket, broken: Bucket, object_proxy: Proxy) -> None:
+def test_a_stalled_request_continues_when_released(bucket: Bucket, broken: Bucket, object_proxy: Proxy) -> None:
     before = object_proxy.on(Stall(), path="/first")
     after = object_proxy.on(StallAnswer(), path="/second")
     with ThreadPoolExecutor(2) as pool:
@@ -142,7 +142,7 @@ def test_a_stalled_request_goes_on_when_released(bucket: Bucket, broken: Bucket,
     assert bucket.keys() == ["first", "second"]
 
 
-def test_another_is_faster(bucket: Bucket, broken: Bucket, object_proxy: Proxy) -> None:
+def test_another_writer_is_faster(bucket: Bucket, broken: Bucket, object_proxy: Proxy) -> None:
     object_proxy.on(Before(lambda: bucket.put("key", b"other")), method="PUT")
     with pytest.raises(botocore.exceptions.ClientError) as caught:
         broken.put("key", b"mine", IfNoneMatch="*")
@@ -170,8 +170,8 @@ def test_down_and_up(broken: Bucket, object_proxy: Proxy) -> None:
     broken.put("key", b"1")
 
 
-def test_other_bytes_and_a_condition_that_never_arrives(bucket: Bucket, broken: Bucket, object_proxy: Proxy) -> None:
-    """RGW looks at both, for both are signed; moto at nothing."""
+def test_changed_bytes_and_a_removed_condition(bucket: Bucket, broken: Bucket, object_proxy: Proxy) -> None:
+    """Both are signed and RGW checks the signature; moto does not."""
     signed = bucket.endpoint.name == "rgw"
     broken.put("key", b"1")
     object_proxy.on(Strip("if-none-match"), method="PUT")
@@ -186,10 +186,10 @@ def test_other_bytes_and_a_condition_that_never_arrives(bucket: Bucket, broken: 
     assert bucket.get("key") == (b"1" if signed else b"2")
 
 
-def test_leave_that_comes_while_the_body_is_sent_loses_none_of_it() -> None:
-    """moto says 100 twice, and the second time while the body is on its way already."""
-    size = 16 * MIB  # more than the line holds, so that whoever sends has to wait
-    got: list[int] = []
+def test_a_second_100_continue_loses_nothing_of_the_body() -> None:
+    """moto sends 100 Continue twice, the second time while the body is being sent."""
+    size = 16 * MIB  # more than the connection buffers, so the sender has to wait
+    received: list[int] = []
 
     def serve() -> None:
         connected, _ = listener.accept()
@@ -200,7 +200,7 @@ def test_leave_that_comes_while_the_body_is_sent_loses_none_of_it() -> None:
             time.sleep(0.3)  # without reading: the sender waits in the middle of a piece
             connected.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
             time.sleep(0.3)
-            got.append(len(lines.read(size)))
+            received.append(len(lines.read(size)))
             connected.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -214,4 +214,4 @@ def test_leave_that_comes_while_the_body_is_sent_loses_none_of_it() -> None:
                 piece = sender.recv(4096)
                 assert piece, answers
                 answers += piece
-    assert got == [size]
+    assert received == [size]

@@ -1,4 +1,4 @@
-"""Twenty writers at once for a lock, a claim, an event number: one has it, and the others are told whose it is."""
+"""Twenty writers race for a lock, a claim, an event number: one wins and the others learn who."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ WRITERS, ROUNDS, PROCESSES = 20, 50, 4
 
 
 def contested(number: int) -> tuple[str, ...]:
-    """What there is one of: an attempt's lock, an output's claim, an event's number."""
+    """Returns keys that only one writer may create: the lock of an attempt, a claim, an event number."""
     return event_key(JOB, number, 1), claim_key(f"/p/{number}.mov", 1), event_key(JOB, 1000, number)
 
 
 def judge(store: Store, keys: list[str], answers: Answers) -> None:
-    """answers: for each key what each writer was told, "" for: it is yours."""
+    """Checks that one writer created each key and all others were given its content."""
     for key in keys:
-        told = answers[key]
-        assert len(told) == WRITERS
-        winners = [me for me, there in told.items() if there == ""]
+        by_writer = answers[key]
+        assert len(by_writer) == WRITERS
+        winners = [me for me, existing in by_writer.items() if existing == ""]
         assert len(winners) == 1, f"{key}: {winners}"
-        assert {there for me, there in told.items() if me != winners[0]} == set(winners)
+        assert {existing for me, existing in by_writer.items() if me != winners[0]} == set(winners)
         assert store.read(key) == winners[0].encode()
 
 
@@ -51,7 +51,7 @@ def test_twenty_threads(kind: Kind) -> None:
 @pytest.mark.clause("P3", "T2", "A6")
 @pytest.mark.parametrize("kind", ["file", "moto", "rgw"], indirect=True)
 def test_twenty_writers_in_four_processes(kind: Kind) -> None:
-    """The same where the writers share no process, only the store."""
+    """The same for writers that share no process, only the store."""
     store = kind.new()
     keys = [key for number in range(1, ROUNDS + 1) for key in contested(number)]
     racers: list[subprocess.Popen[str]] = []
@@ -61,17 +61,17 @@ def test_twenty_writers_in_four_processes(kind: Kind) -> None:
             mine = [f"{number}-{me}" for me in range(each)]
             racers.append(started(kind, [store.uri, json.dumps(mine)]))
         for racer in racers:
-            assert said(racer) == "ready"
-        for key in keys:  # each process waits for the word, so that every round is a race
+            assert next_line(racer) == "ready"
+        for key in keys:  # every process waits for the key, so that every round is a race
             for racer in racers:
-                tell(racer, key)
+                send_line(racer, key)
         for racer in racers:
-            tell(racer, "")
+            send_line(racer, "")
         answers: Answers = {key: {} for key in keys}
         for racer in racers:
-            found: dict[str, Any] = json.loads(said(racer))
-            for key, told in found.items():
-                answers[key].update(told)
+            own_answers: dict[str, Any] = json.loads(next_line(racer))
+            for key, by_writer in own_answers.items():
+                answers[key].update(by_writer)
     finally:
         for racer in racers:
             racer.kill()
@@ -87,12 +87,12 @@ def started(kind: Kind, arguments: list[str]) -> subprocess.Popen[str]:
         return subprocess.Popen(argv, cwd=REPO, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def tell(racer: subprocess.Popen[str], line: str) -> None:
+def send_line(racer: subprocess.Popen[str], line: str) -> None:
     assert racer.stdin is not None
     racer.stdin.write(f"{line}\n")
     racer.stdin.flush()
 
 
-def said(racer: subprocess.Popen[str]) -> str:
+def next_line(racer: subprocess.Popen[str]) -> str:
     assert racer.stdout is not None
     return racer.stdout.readline().rstrip("\n")

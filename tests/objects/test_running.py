@@ -1,4 +1,4 @@
-"""The servers of the tests: where they listen, what stays when they end, and that they end."""
+"""The servers of the tests: where they listen, which objects stay when they end, and that they end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.objects.process import program
 from tests.objects.rgw import Rgw, running_rgw
 
 
-def test_the_gateway_ends_and_the_objects_stay(rgw: Rgw) -> None:
+def test_the_objects_stay_when_the_gateway_ends(rgw: Rgw) -> None:
     mine = rgw.as_user(rgw.user("stays")).bucket("stays").make()
     mine.put("key", b"1")
     for end in (rgw.stop, rgw.kill):
@@ -29,7 +29,7 @@ def test_the_gateway_ends_and_the_objects_stay(rgw: Rgw) -> None:
         assert mine.get("key") == b"1"
 
 
-def test_it_listens_where_it_is_told(tmp_path: Path) -> None:
+def test_the_gateway_listens_at_the_given_address(tmp_path: Path) -> None:
     with running_rgw(tmp_path / "rgw", address="127.0.0.9") as rgw:
         assert rgw.endpoint.startswith("http://127.0.0.9:")
         bucket = rgw.as_user(rgw.user("someone")).bucket("bucket").make()
@@ -38,7 +38,7 @@ def test_it_listens_where_it_is_told(tmp_path: Path) -> None:
             socket.create_connection(("127.0.0.1", rgw.port), timeout=10)
 
 
-HOLDS: Final = """
+HOLDER: Final = """
 import sys
 from pathlib import Path
 from typing import Final
@@ -54,7 +54,7 @@ with running_rgw(folder / "rgw") as rgw, running_moto(folder / "moto"):
 def test_the_servers_end_with_a_session_that_is_killed(tmp_path: Path) -> None:
     repo = Path(__file__).parents[2]
     session = subprocess.Popen(
-        [sys.executable, "-c", HOLDS, str(tmp_path)], cwd=repo, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", HOLDER, str(tmp_path)], cwd=repo, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     with session:
         assert session.stdout is not None
@@ -67,7 +67,7 @@ def test_the_servers_end_with_a_session_that_is_killed(tmp_path: Path) -> None:
     assert not left
 
 
-def test_a_program_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_program_skips_the_test_and_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CI", raising=False)
     with pytest.raises(pytest.skip.Exception, match="RADOSGW ABSENT"):

@@ -1,4 +1,4 @@
-"""What the servers of the tests do where a product could trust them too far: measured facts, each of one server.
+"""Measured facts about the servers of the tests, above all where they differ from S3.
 
 A fact that differs between the two is written as {"moto": …, "rgw": …}. moto checks no keys, no quota, no digest.
 """
@@ -31,10 +31,10 @@ DENIED = Refusal(403, "AccessDenied")
 FULL = Refusal(403, "QuotaExceeded")
 
 
-def refused(ask: Callable[[], object]) -> Refusal | None:
-    """None where the server did it."""
+def refused(request: Callable[[], object]) -> Refusal | None:
+    """Returns the refusal of a request, None if the server executed it."""
     try:
-        ask()
+        request()
     except botocore.exceptions.ClientError as error:
         return refusal(error)
     return None
@@ -63,8 +63,8 @@ def test_a_taken_key(bucket: Bucket) -> None:
 
 
 @pytest.mark.parametrize("size", [3, 6 * MIB])
-def test_twenty_at_once_want_one_key(bucket: Bucket, size: int) -> None:
-    """RGW: exactly one has it, the others are told so. moto looks and then writes, and may fail: 500."""
+def test_twenty_writers_race_for_one_key(bucket: Bucket, size: int) -> None:
+    """RGW: exactly one wins, the others get 412. moto checks and then writes, and can answer 500."""
     gate = threading.Barrier(20)
 
     def put(number: int) -> Refusal | None:
@@ -81,17 +81,17 @@ def test_twenty_at_once_want_one_key(bucket: Bucket, size: int) -> None:
         assert set(answers) <= {None, TAKEN, Refusal(500, "500")}
 
 
-def test_what_is_not_there(bucket: Bucket) -> None:
+def test_missing_buckets_and_keys(bucket: Bucket) -> None:
     absent = bucket.endpoint.bucket("absent")
     no_bucket = Refusal(404, "NoSuchBucket")
     assert refused(lambda: absent.put("key", b"")) == no_bucket
     assert refused(lambda: absent.get("key")) == no_bucket
     assert refused(absent.keys) == no_bucket
     assert refused(lambda: bucket.get("key")) == Refusal(404, "NoSuchKey")
-    assert absent.head("key") is bucket.head("key") is None  # HEAD has no body: it does not say which
+    assert absent.head("key") is bucket.head("key") is None  # HEAD has no body that tells them apart
 
 
-def test_keys_that_are_not_right(bucket: Bucket) -> None:
+def test_wrong_keys(bucket: Bucket) -> None:
     keys = bucket.endpoint.keys
 
     def put(other: Keys) -> Refusal | None:
@@ -116,10 +116,10 @@ def test_keys_with_a_session_token(tmp_path: Path) -> None:
 
         assert get(Keys(given.access, given.secret, given.token[:-8] + "AAAAAAA=")) == DENIED
         assert get(Keys(own.access, own.secret, "garbage")) == DENIED
-        assert get(Keys("NOBODY", "x")) == DENIED  # InvalidAccessKeyId where no tokens are given
+        assert get(Keys("NOBODY", "x")) == DENIED  # InvalidAccessKeyId on a server without tokens
 
 
-def test_a_clock_an_hour_late(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_is_an_hour_late(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     real = botocore.auth.get_current_datetime
     monkeypatch.setattr(
         botocore.auth, "get_current_datetime", lambda *a, **k: real(*a, **k) - datetime.timedelta(hours=1)
@@ -128,13 +128,13 @@ def test_a_clock_an_hour_late(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -
     assert refused(lambda: bucket.put("key", b"")) == skewed
 
 
-def test_a_user_that_may_only_read(rgw: Rgw, mine: Bucket) -> None:
+def test_a_read_only_user(rgw: Rgw, mine: Bucket) -> None:
     mine.put("key", b"1")
     reader = mine.endpoint.to(rgw.user(user(mine), read_only=True)).bucket(mine.name)
     assert reader.get("key") == b"1"
     assert reader.keys() == ["key"]
     assert refused(lambda: reader.put("key", b"2")) == DENIED
-    assert refused(lambda: reader.put("key", b"2", IfNoneMatch="*")) == DENIED  # not told that it is taken
+    assert refused(lambda: reader.put("key", b"2", IfNoneMatch="*")) == DENIED  # not 412, though the key is taken
     assert refused(lambda: reader.delete("key")) == DENIED
     assert refused(lambda: reader.client.create_multipart_upload(Bucket=mine.name, Key="new")) == DENIED
     assert mine.get("key") == b"1"
@@ -152,14 +152,12 @@ def test_another_user_and_a_policy(rgw: Rgw, mine: Bucket) -> None:
     )
     assert other.get("key") == b"1"
     assert refused(lambda: other.put("key", b"2")) is None
-    assert (
-        refused(other.keys) == DENIED
-    )  # listing was not allowed: nor is a key that is not there told from one that is
+    assert refused(other.keys) == DENIED  # listing is not allowed, so a missing key looks the same
     assert refused(lambda: other.get("none")) == DENIED
 
 
 def test_a_quota(rgw: Rgw, mine: Bucket) -> None:
-    """It is looked at with each part, not where an upload is created, and an upload without room stays there."""
+    """It is checked for each part, not when an upload is created; an upload that exceeds it stays unfinished."""
     rgw.user(user(mine), quota_bytes=10 * MIB, quota_objects=3)
     mine.put("a", bytes(6 * MIB))
     assert refused(lambda: mine.put("b", bytes(6 * MIB))) == FULL
@@ -171,12 +169,12 @@ def test_a_quota(rgw: Rgw, mine: Bucket) -> None:
     for key in "abc":
         mine.put(key, b"")
     assert refused(lambda: mine.put("d", b"")) == FULL
-    assert refused(lambda: mine.put("a", b"", IfNoneMatch="*")) == FULL  # not told that it is taken
+    assert refused(lambda: mine.put("a", b"", IfNoneMatch="*")) == FULL  # not 412, though the key is taken
     assert mine.keys() == ["a", "b", "c"]
 
 
-def test_an_upload_in_parts_asks_for_a_free_key_in_vain(bucket: Bucket) -> None:
-    """RGW 16 replaces what is there."""
+def test_completing_an_upload_with_a_condition(bucket: Bucket) -> None:
+    """RGW 16 ignores the condition and replaces the object."""
     bucket.put("key", b"there")
     upload = bucket.client.create_multipart_upload(Bucket=bucket.name, Key="key")["UploadId"]
     named = {"Bucket": bucket.name, "Key": "key", "UploadId": upload}
@@ -207,7 +205,7 @@ def test_metadata_comes_back(bucket: Bucket) -> None:
 
 
 def put_signed(bucket: Bucket, signed: bytes, sent: bytes) -> tuple[int, bytes]:
-    """PUT other bytes than those whose sha256 was signed."""
+    """PUTs other bytes than those whose sha256 is signed."""
     digest = hashlib.sha256(signed).hexdigest()
     keys = bucket.endpoint.keys
     asked = botocore.awsrequest.AWSRequest(
@@ -226,7 +224,7 @@ def put_signed(bucket: Bucket, signed: bytes, sent: bytes) -> tuple[int, bytes]:
         connection.close()
 
 
-def test_other_bytes_than_were_signed(bucket: Bucket) -> None:
+def test_a_body_that_differs_from_its_signature(bucket: Bucket) -> None:
     assert put_signed(bucket, b"abc", b"abc")[0] == 200
     bucket.delete("key")
     status, words = put_signed(bucket, b"abc", b"abd")
@@ -238,8 +236,8 @@ def test_other_bytes_than_were_signed(bucket: Bucket) -> None:
         assert status == 200
 
 
-def test_other_bytes_than_were_summed(bucket: Bucket) -> None:
-    """Content-MD5 is looked at by RGW, x-amz-checksum-* by none of them."""
+def test_a_body_that_differs_from_its_checksum(bucket: Bucket) -> None:
+    """RGW checks Content-MD5; neither server checks x-amz-checksum-*."""
     wrong = of(bucket, moto=None, rgw=Refusal(400, "BadDigest"))
     assert refused(lambda: bucket.put("key", b"x", ContentMD5="1B2M2Y8AsgTpgAmY7PhCfg==")) == wrong
     assert refused(lambda: bucket.put("key", b"x", ChecksumCRC32="AAAAAA==")) is None

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as it goes over a line: heads, and where the bodies between them end."""
+"""HTTP/1.1 on a connection: the heads of messages, and where their bodies end."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _BODILESS: Final = (204, 304)
 
 
 class Broken(Exception):
-    """The line ended where a message had not."""
+    """The connection ended in the middle of a message."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """The first line and the headers of a message, and all of it as it came. Names are in lower case."""
+    """The first line and the headers of a message, with names in lower case. raw: the bytes as received."""
 
     raw: bytes
     first: str
@@ -40,12 +40,12 @@ class Head:
 
     @property
     def expects(self) -> bool:
-        """The client waits for leave before it sends the body."""
+        """Tells whether the client waits for a 100 Continue before it sends the body."""
         return self.headers.get("expect", "").lower() == "100-continue"
 
 
 class Body:
-    """Tells how much of what arrives belongs to a body. size: bytes, or None for all until the line ends."""
+    """Finds the end of a body. size: in bytes, None if the body lasts until the connection ends."""
 
     def __init__(self, size: int | None, *, chunked: bool = False) -> None:
         self.chunked = chunked
@@ -56,7 +56,7 @@ class Body:
         self._trailers = False
 
     def take(self, data: bytes) -> int:
-        """How many of these bytes are the body's; it may be done with them."""
+        """Returns how many of these bytes belong to the body. It may be `done` with them."""
         if self.endless:
             return len(data)
         at = 0
@@ -64,14 +64,14 @@ class Body:
             at += self._take_line(data, at) if self.chunked and not self._left else self._take_bytes(len(data) - at)
         return at
 
-    def _take_bytes(self, there: int) -> int:
-        taken = min(self._left, there)
+    def _take_bytes(self, available: int) -> int:
+        taken = min(self._left, available)
         self._left -= taken
         self.done = not self.chunked and not self._left
         return taken
 
     def _take_line(self, data: bytes, at: int) -> int:
-        """A chunk's size, or a line after the last chunk."""
+        """Takes the size of a chunk, or a line after the last chunk."""
         end = data.find(b"\n", at)
         piece = data[at : end + 1] if end >= 0 else data[at:]
         self._line += piece
@@ -82,7 +82,7 @@ class Body:
             else:
                 size = int(line.split(b";")[0], 16)
                 self._trailers = size == 0
-                self._left = size + 2 if size else 0  # with the end of line after it
+                self._left = size + 2 if size else 0  # includes the end of line after the chunk
         return len(piece)
 
 
@@ -98,7 +98,7 @@ def body_of_answer(method: str, head: Head) -> Body:
 
 
 class Line:
-    """A connected socket, with what arrived and nobody has taken."""
+    """A connected socket, with the received bytes that were not taken yet."""
 
     def __init__(self, connected: socket.socket) -> None:
         self.socket = connected
@@ -106,7 +106,7 @@ class Line:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def head(self) -> Head | None:
-        """The next message's, or None where the line ended between messages."""
+        """Returns the head of the next message, None if the connection ended between messages."""
         while b"\r\n\r\n" not in self.left:
             data = self.socket.recv(PIECE)
             if not data:
@@ -122,29 +122,29 @@ class Line:
         return Head(raw + b"\r\n\r\n", first, headers)
 
     def some(self, body: Body) -> bytes:
-        """The next bytes of this body; none only where the line ended."""
+        """Returns the next bytes of this body, empty only if the connection ended."""
         data = self.left or self.socket.recv(PIECE)
         mine = body.take(data)
         self.left = data[mine:]
         return data[:mine]
 
     def hold(self, body: Body) -> None:
-        """Take a whole body into memory and leave it to be taken: it outlives the line it came on."""
+        """Receives a whole body into memory, from where it can still be taken after the connection has ended."""
         pieces = []
         while not body.done and (piece := self.some(body)):
             pieces.append(piece)
         self.left = b"".join(pieces) + self.left
 
     def drain(self, body: Body) -> None:
-        """Take the rest of a body and forget it."""
+        """Discards the rest of a body."""
         while not body.done and self.some(body):
             pass
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
 
-    def send_unless_told(self, data: bytes) -> bytes:
-        """Send, but stop as soon as something arrives: who answers early may read no more. What is left to send."""
+    def send_until_answered(self, data: bytes) -> bytes:
+        """Sends until something arrives, because a peer that answers early may stop reading. Returns the rest."""
         while data and not readable(self):
             poll = select.poll()
             poll.register(self.socket, select.POLLIN | select.POLLOUT)
@@ -155,7 +155,7 @@ class Line:
 
     @property
     def gone(self) -> bool:
-        """Whether the other end has closed, also where what it sent before has not been taken yet."""
+        """Tells whether the other end has closed, even if bytes it sent before were not taken yet."""
         poll = select.poll()
         poll.register(self.socket, select.POLLRDHUP)
         return bool(poll.poll(0))
@@ -166,16 +166,16 @@ class Line:
         self.socket.close()
 
     def reset(self) -> None:
-        """Close so that the other end sees a reset, not an end."""
+        """Closes so that the other end sees a reset."""
         with suppress(OSError):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
 
 def readable(*lines: Line, wait: bool = False) -> list[Line]:
-    """Those with something to read: an end too. wait: until there is one."""
-    if found := [line for line in lines if line.left]:
-        return found
+    """Returns the connections with something to read, or that have ended. wait: until there is one."""
+    if pending := [line for line in lines if line.left]:
+        return pending
     poll = select.poll()
     for line in lines:
         poll.register(line.socket, select.POLLIN)

@@ -1,8 +1,7 @@
-"""The verbs of a bucket: what is created is new and whole, what is cut short is nowhere, every name comes back."""
+"""Requests to a bucket: objects are new and whole, an interrupted upload leaves nothing, every key survives."""
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +14,8 @@ from proxx.s3.transport import TransportTiming
 from tests.objects.kinds import Kind
 from tests.objects.line import HASTY, Line, fresh, noted
 from tests.objects.rules import Answer, Cut, Garble, LoseAnswer, ResetMidway, StallMidway
+from tests.s3.conftest import MIB, a_file
 
-MIB = 1 << 20
 NAMES = (
     "plain.mov", "with space.mov", " leading and trailing ", "a[1]*?.mov", "ü-é-日本-😀.mov", "e\u0301.mov",
     "a%2Fb.mov", "a+b.mov", "a%20b&c=d;e.mov", "quote'\"<tag>.mov", "a\\b.mov", "#frag?query.mov",
@@ -24,29 +23,11 @@ NAMES = (
 )  # fmt: skip
 
 
-@pytest.fixture(params=["moto", "rgw"])
-def kind(request: pytest.FixtureRequest) -> Kind:
-    found: Kind = request.getfixturevalue(f"{request.param}_kind")
-    return found
-
-
-@pytest.fixture
-def mine(kind: Kind) -> Bucket:
-    assert kind.bucket is not None and kind.wire is not None
-    return Bucket(kind.wire, kind.bucket.name)
-
-
-def a_file(folder: Path, size: int) -> Path:
-    made = folder / "made.mov"
-    made.write_bytes(hashlib.shake_128(b"%d" % size).digest(size))
-    return made
-
-
 def nothing() -> None:
-    pass
+    """A fence that always holds."""
 
 
-def test_looking(mine: Bucket) -> None:
+def test_reading(mine: Bucket) -> None:
     at = fresh()
     assert mine.head(f"{at}/a") is None
     assert mine.get(f"{at}/a") is None
@@ -63,7 +44,7 @@ def test_looking(mine: Bucket) -> None:
     assert mine.get(f"{at}/a") is None
 
 
-def test_what_is_there_is_never_replaced(mine: Bucket, tmp_path: Path) -> None:
+def test_an_object_is_never_replaced(mine: Bucket, tmp_path: Path) -> None:
     key = f"{fresh()}/a"
     mine.create(key, b"1", "own")
     creates: tuple[Callable[[], None], ...] = (
@@ -79,8 +60,8 @@ def test_what_is_there_is_never_replaced(mine: Bucket, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_comes_back_as_it_went(mine: Bucket, kind: Kind, name: str, tmp_path: Path) -> None:
-    """As an output's key, by every verb, and as another client sees it."""
+def test_every_character_of_a_key_survives(mine: Bucket, kind: Kind, name: str, tmp_path: Path) -> None:
+    """In every request, and as another client sees it."""
     at = fresh()
     key = f"{at}/{name}"
     made = a_file(tmp_path, 10)
@@ -95,7 +76,7 @@ def test_a_name_comes_back_as_it_went(mine: Bucket, kind: Kind, name: str, tmp_p
     assert caught.value.cause is Cause.EXISTS
 
 
-def test_listing_goes_on_page_after_page(mine: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listing_has_several_pages(mine: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proxx.s3.bucket.PAGE", 2)
     at = fresh()
     keys = [f"{at}/{name}" for name in ("a", "b/1", "b/2", "c", "d/1", "e")]
@@ -112,7 +93,7 @@ def test_listing_goes_on_page_after_page(mine: Bucket, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, MIB, 5 * MIB + 3])
-def test_a_file_is_looked_at_once_more_before_its_last_piece(mine: Bucket, tmp_path: Path, size: int) -> None:
+def test_the_fence_is_called_before_the_object_is_visible(mine: Bucket, tmp_path: Path, size: int) -> None:
     key = f"{fresh()}/a"
     made = a_file(tmp_path, size)
     seen: list[ObjectInfo | None] = []
@@ -121,53 +102,51 @@ def test_a_file_is_looked_at_once_more_before_its_last_piece(mine: Bucket, tmp_p
     assert mine.get(key) == (made.read_bytes(), "own")
 
 
-class Fence(Exception):
-    pass
+class FenceClosed(Exception):
+    """The fence does not hold."""
 
 
 @pytest.mark.parametrize("size", [0, 100, 3 * MIB])
-def test_a_fence_that_closes_leaves_nothing(line: Line, tmp_path: Path, size: int) -> None:
+def test_a_closed_fence_leaves_no_object(line: Line, tmp_path: Path, size: int) -> None:
     key = f"{line.prefix()}/a"
     wire = line.wire(resends=5)
 
     def closed() -> None:
-        raise Fence
+        raise FenceClosed
 
-    with pytest.raises(Fence):
+    with pytest.raises(FenceClosed):
         Bucket(wire, line.bucket.name).create_from(key, a_file(tmp_path, size), "own", closed)
     assert wire.sent == (1 if size else 0)
     assert line.bucket.head(key) is None
     assert noted(wire) == []
 
 
-def test_a_fence_that_takes_long_is_not_the_servers_silence(line: Line, tmp_path: Path) -> None:
+def test_a_slow_fence_does_not_count_as_silence_of_the_server(line: Line, tmp_path: Path) -> None:
     key, made = f"{line.prefix()}/a", a_file(tmp_path, 100)
-    line.objects(HASTY).head(key)  # its client is made
+    line.objects(HASTY).head(key)  # creates the client
     line.objects(HASTY).create_from(key, made, "own", lambda: time.sleep(3 * HASTY.patience))
     assert line.bucket.get(key) == made.read_bytes()
     assert len(line.way.requests("PUT")) == 1
 
 
-def test_all_that_is_sent_is_seen_anew_each_time(line: Line, tmp_path: Path) -> None:
+def test_the_sink_starts_again_with_each_attempt(line: Line, tmp_path: Path) -> None:
     key, made = f"{line.prefix()}/a", a_file(tmp_path, 3 * MIB)
     seen: list[list[bytes]] = []
 
-    def anew() -> Callable[[bytes], None]:
+    def restart() -> Callable[[bytes], None]:
         seen.append([])
         return seen[-1].append
 
     mine = line.objects(resends=1)
     line.way.on(LoseAnswer(), method="PUT")
     with pytest.raises(StorageFault):
-        mine.create_from(key, made, "own", nothing, sink=anew)
+        mine.create_from(key, made, "own", nothing, sink=restart)
     assert [b"".join(one) for one in seen if one] == [made.read_bytes()] * 2
 
 
 @pytest.mark.parametrize("resends", [0, 1])
-def test_an_upload_reset_midway_leaves_nothing_or_is_sent_whole_again(
-    line: Line, tmp_path: Path, resends: int
-) -> None:
-    """Larger than what the machines between can hold: the last piece is not asked for before the reset is seen."""
+def test_an_upload_that_is_reset_leaves_nothing_or_is_resent_whole(line: Line, tmp_path: Path, resends: int) -> None:
+    """The file is larger than all buffers on the way: its end is not read before the reset is seen."""
     key = f"{line.prefix()}/a"
     made = a_file(tmp_path, 48 * MIB)
     mine = line.objects(resends=resends)
@@ -186,8 +165,8 @@ def test_an_upload_reset_midway_leaves_nothing_or_is_sent_whole_again(
     assert fences == [1] * resends
 
 
-def test_an_upload_that_stalls_ends_by_patience_and_leaves_nothing(line: Line, tmp_path: Path) -> None:
-    """Larger than what the machines between can hold: the last piece is never asked for."""
+def test_an_upload_that_stalls_times_out_and_leaves_nothing(line: Line, tmp_path: Path) -> None:
+    """The file is larger than all buffers on the way: its end is never read."""
     key = f"{line.prefix()}/a"
     mine = line.objects(HASTY)
     rule = line.way.on(StallMidway(MIB), method="PUT")
@@ -200,7 +179,7 @@ def test_an_upload_that_stalls_ends_by_patience_and_leaves_nothing(line: Line, t
     assert line.bucket.head(key) is None
 
 
-def test_an_upload_that_stalls_is_stopped_when_told_to(line: Line, tmp_path: Path) -> None:
+def test_an_upload_that_stalls_can_be_stopped(line: Line, tmp_path: Path) -> None:
     key = f"{line.prefix()}/a"
     mine = line.objects(TransportTiming(patience=600.0), resends=5)
     rule = line.way.on(StallMidway(MIB), method="PUT")
@@ -210,8 +189,8 @@ def test_an_upload_that_stalls_is_stopped_when_told_to(line: Line, tmp_path: Pat
     assert line.bucket.head(key) is None
 
 
-def test_bytes_that_change_on_the_way_are_refused_and_sent_again(rgw_line: Line, tmp_path: Path) -> None:
-    """Their hash is signed, also without TLS."""
+def test_bytes_that_change_on_the_way_are_refused_and_resent(rgw_line: Line, tmp_path: Path) -> None:
+    """The signature covers their hash, also without TLS."""
     line = rgw_line
     at = line.prefix()
     mine = line.objects(resends=1)
@@ -224,8 +203,8 @@ def test_bytes_that_change_on_the_way_are_refused_and_sent_again(rgw_line: Line,
     assert [one[3] for one in noted(mine.wire)] == [Cause.GARBLED, Cause.GARBLED]
 
 
-def test_a_read_that_is_cut_begins_anew(line: Line) -> None:
-    """Nothing of the first answer stays in what the second one gives."""
+def test_a_read_that_is_cut_starts_again(line: Line) -> None:
+    """No byte of the first answer stays in the result."""
     key, body = f"{line.prefix()}/a", bytes(range(256)) * 8192
     line.bucket.put(key, body)
     mine = line.objects(resends=2)
@@ -235,17 +214,17 @@ def test_a_read_that_is_cut_begins_anew(line: Line) -> None:
     line.way.on(Cut(MIB), method="GET", times=2)
     sinks: list[bytearray] = []
 
-    def anew() -> Callable[[bytes], None]:
+    def restart() -> Callable[[bytes], None]:
         sinks.append(bytearray())
         return sinks[-1].extend
 
-    assert mine.read(key, anew)
+    assert mine.read(key, restart)
     assert bytes(sinks[-1]) == body
     assert len(sinks) == 3
 
 
-def test_what_may_have_been_done_stays_uncertain(line: Line) -> None:
-    """A later, plain refusal does not take back that the first answer was lost."""
+def test_a_write_that_may_have_happened_stays_uncertain(line: Line) -> None:
+    """A clear refusal of the resent request does not change that the first answer was lost."""
     key = f"{line.prefix()}/a"
     mine = line.objects(resends=1)
     line.way.on(LoseAnswer(), method="PUT")
@@ -256,11 +235,11 @@ def test_what_may_have_been_done_stays_uncertain(line: Line) -> None:
     assert line.bucket.get(key) == b"1"
 
 
-def test_a_bucket_that_is_not_there(kind: Kind, tmp_path: Path) -> None:
-    """It is no empty one, wherever the answer has a body."""
+def test_a_missing_bucket(kind: Kind, tmp_path: Path) -> None:
+    """It differs from an empty bucket in every answer that has a body."""
     assert kind.wire is not None
     gone = Bucket(kind.wire, "no-such-bucket")
-    asks: tuple[Callable[[], object], ...] = (
+    requests: tuple[Callable[[], object], ...] = (
         lambda: gone.get("a"),
         lambda: gone.touch("a"),
         lambda: gone.read("a", lambda: lambda _: None),
@@ -268,7 +247,7 @@ def test_a_bucket_that_is_not_there(kind: Kind, tmp_path: Path) -> None:
         lambda: gone.create("a", b"", "own"),
         lambda: gone.create_from("a", a_file(tmp_path, 3), "own", nothing),
     )
-    for ask in asks:
+    for request in requests:
         with pytest.raises(StorageFault) as caught:
-            ask()
+            request()
         assert caught.value.cause is Cause.NO_BUCKET

@@ -1,4 +1,4 @@
-"""Causes: each name of each server's has one, nothing is decided by words, and nothing of a library's gets out."""
+"""Causes: every code of a server has one, no message text decides, and no library text gets out."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ from proxx.s3.faults import RESENT, SENTENCES, UNCERTAIN, Cause, StorageFault, c
         ("PermanentRedirect", 301, Cause.REFUSED),
     ],
 )
-def test_an_answer_has_its_cause_by_code_then_by_status(code: str, status: int, cause: Cause) -> None:
+def test_the_code_of_an_answer_decides_before_its_status(code: str, status: int, cause: Cause) -> None:
     assert cause_of_answer(code, status) is cause
 
 
 def answer(code: str, status: int, operation: str, kind: str = "application/xml") -> known.ClientError:
     meta = {"HTTPStatusCode": status, "HTTPHeaders": {"content-type": kind}}
-    said = {"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": meta}
-    return known.ClientError(said, operation)
+    response = {"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": meta}
+    return known.ClientError(response, operation)
 
 
 def refused_connection() -> aiohttp.ClientConnectorError:
@@ -65,7 +65,7 @@ def refused_connection() -> aiohttp.ClientConnectorError:
         (answer("404", 404, "HeadObject"), Cause.NO_KEY),
         (answer("404", 404, "GetObject", "text/html"), Cause.NOT_S3),
         (answer("500", 500, "ListObjectsV2", "text/html; charset=utf-8"), Cause.NOT_S3),
-        (answer("500", 500, "PutObject", "text/html"), Cause.SERVER_FAULT),  # it may have been done
+        (answer("500", 500, "PutObject", "text/html"), Cause.SERVER_FAULT),  # the write may have happened
         (answer("503", 503, "GetObject", "text/html"), Cause.SERVER_FAULT),
         (known.NoCredentialsError(), Cause.NO_CREDENTIALS),
         (known.PartialCredentialsError(provider="p", cred_var="v"), Cause.NO_CREDENTIALS),
@@ -93,18 +93,18 @@ def refused_connection() -> aiohttp.ClientConnectorError:
         (known.ParamValidationError(report="r"), Cause.REFUSED),
     ],
 )
-def test_what_the_libraries_raise_has_a_cause(error: BaseException, cause: Cause) -> None:
-    found = cause_of_error(error)
-    assert found is not None
-    assert found[0] is cause
+def test_every_error_of_the_libraries_has_a_cause(error: BaseException, cause: Cause) -> None:
+    classified = cause_of_error(error)
+    assert classified is not None
+    assert classified[0] is cause
 
 
 @pytest.mark.parametrize("error", [RuntimeError(), KeyError("x"), PermissionError(), AssertionError()])
-def test_what_is_no_fault_of_a_request_has_none(error: BaseException) -> None:
+def test_other_errors_have_no_cause(error: BaseException) -> None:
     assert cause_of_error(error) is None
 
 
-def test_every_cause_has_words_and_only_these_are_sent_again() -> None:
+def test_every_cause_has_a_sentence_and_only_these_are_resent() -> None:
     assert set(SENTENCES) == set(Cause)
     assert all(sentence[0].islower() and remedy.endswith(".") for sentence, remedy in SENTENCES.values())
     assert {str(cause) for cause in RESENT} == {
@@ -113,7 +113,7 @@ def test_every_cause_has_words_and_only_these_are_sent_again() -> None:
     assert RESENT - {Cause.UNREACHABLE, Cause.TOO_MANY} | {Cause.STOPPED} == UNCERTAIN
 
 
-def test_a_fault_in_words() -> None:
+def test_the_sentences_of_a_fault() -> None:
     fault = StorageFault(Cause.FULL, "PutObject", "s3://b/k", "QuotaExceeded", 403)
     assert str(fault) == "PutObject s3://b/k: FULL"
     assert fault.detail == (

@@ -1,4 +1,4 @@
-"""The journal: what happened on the way, kept until an event takes it along, and in the program's own log."""
+"""The journal of incidents: kept until they are taken into an event, and written to the program's log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def resent(number: int = 1) -> Incident:
     return Incident(kind="resent", action="PutObject", place="s3://b/k", cause="CUT", number=number, milliseconds=12)
 
 
-def test_an_incident_in_a_record_and_in_words() -> None:
+def test_an_incident_as_json_and_as_a_sentence() -> None:
     assert resent().to_json() == {
         "kind": "resent", "action": "PutObject", "place": "s3://b/k", "cause": "CUT", "number": 1, "milliseconds": 12,
     }  # fmt: skip
@@ -26,7 +26,7 @@ def test_an_incident_in_a_record_and_in_words() -> None:
     assert str(slow) == "GetObject s3://b/k: slow after 10001 ms"
 
 
-def test_what_is_taken_is_taken_once_and_in_order(caplog: pytest.LogCaptureFixture) -> None:
+def test_incidents_are_taken_once_and_in_order(caplog: pytest.LogCaptureFixture) -> None:
     journal = IncidentJournal()
     with caplog.at_level(logging.DEBUG, logger="proxx"):
         for number in (1, 2):
@@ -37,7 +37,7 @@ def test_what_is_taken_is_taken_once_and_in_order(caplog: pytest.LogCaptureFixtu
     assert journal.take() == ()
 
 
-def test_a_storm_is_counted_not_kept() -> None:
+def test_incidents_beyond_the_limit_are_only_counted() -> None:
     journal = IncidentJournal()
 
     def storm() -> None:

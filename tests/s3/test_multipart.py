@@ -1,8 +1,7 @@
-"""Uploads in parts: nothing is visible before the end, what is cut short can be found and thrown away."""
+"""Uploads in parts: nothing is visible before the end; an unfinished upload is listed and can be aborted."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import pytest
@@ -14,30 +13,12 @@ from proxx.s3.transport import TransportTiming
 from tests.objects.kinds import Kind
 from tests.objects.line import Line, fresh, noted
 from tests.objects.rules import Garble, LoseAnswer, Reset, ResetMidway, StallMidway
+from tests.s3.conftest import MIB, a_file
 
-MIB = 1 << 20
-PART = 5 * MIB  # S3's least, but for the last one
-
-
-@pytest.fixture(params=["moto", "rgw"])
-def kind(request: pytest.FixtureRequest) -> Kind:
-    found: Kind = request.getfixturevalue(f"{request.param}_kind")
-    return found
+PART = 5 * MIB  # bytes, S3's minimum except for the last part
 
 
-@pytest.fixture
-def mine(kind: Kind) -> Bucket:
-    assert kind.bucket is not None and kind.wire is not None
-    return Bucket(kind.wire, kind.bucket.name)
-
-
-def a_file(folder: Path, size: int) -> Path:
-    made = folder / "made.mov"
-    made.write_bytes(hashlib.shake_128(b"%d" % size).digest(size))
-    return made
-
-
-def test_in_parts_from_the_beginning_to_the_end(mine: Bucket, tmp_path: Path) -> None:
+def test_an_upload_is_visible_when_it_is_completed(mine: Bucket, tmp_path: Path) -> None:
     key, made = f"{fresh()}/a b+ü.mov", a_file(tmp_path, 2 * PART + 7)
     upload = multipart.begin_upload(mine, key, "own")
     assert [one.upload_id for one in multipart.unfinished(mine, key)] == [upload]
@@ -51,7 +32,7 @@ def test_in_parts_from_the_beginning_to_the_end(mine: Bucket, tmp_path: Path) ->
     assert mine.get(key) == (made.read_bytes(), "own")
 
 
-def test_an_upload_that_is_thrown_away(line: Line, tmp_path: Path) -> None:
+def test_an_upload_that_is_aborted(line: Line, tmp_path: Path) -> None:
     mine = line.objects()
     key = f"{fresh()}/a"
     upload = multipart.begin_upload(mine, key, "own")
@@ -61,13 +42,16 @@ def test_an_upload_that_is_thrown_away(line: Line, tmp_path: Path) -> None:
     assert not multipart.abort(mine, key, "2~no-such-upload")
     with pytest.raises(StorageFault) as caught:
         multipart.complete(mine, key, upload, tags)
-    assert caught.value.cause in (Cause.NO_UPLOAD, Cause.SERVER_FAULT)  # AWS's answer; RGW 16 and moto say 500
+    assert caught.value.cause in (
+        Cause.NO_UPLOAD,
+        Cause.SERVER_FAULT,
+    )  # AWS's answer; RGW 16 and moto: 500
     assert mine.head(key) is None
     assert list(multipart.unfinished(mine, key)) == []
 
 
-def test_the_parts_of_a_large_file_are_few_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A thousandth of S3's 10,000 here, so that a small file is a large one."""
+def test_a_large_file_has_no_more_parts_than_allowed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With a limit of 10 instead of S3's 10,000, a small file counts as large."""
     monkeypatch.setattr(multipart, "PARTS", 10)
     sent: list[bytes] = []
 
@@ -83,20 +67,20 @@ def test_the_parts_of_a_large_file_are_few_enough(monkeypatch: pytest.MonkeyPatc
     assert b"".join(sent) == made.read_bytes()
 
 
-def test_what_is_unfinished_is_listed_page_after_page(mine: Bucket, kind: Kind) -> None:
+def test_unfinished_uploads_are_listed(mine: Bucket, kind: Kind) -> None:
     at = fresh()
     begun = {multipart.begin_upload(mine, f"{at}/{number}", "own"): f"{at}/{number}" for number in range(3)}
     multipart.begin_upload(mine, f"{at}x/other", "own")
-    found = list(multipart.unfinished(mine, f"{at}/"))
-    assert {one.upload_id: one.key for one in found} == begun
-    assert all(isinstance(one, UnfinishedUpload) and one.begun.endswith("Z") for one in found)
-    for upload, key in begun.items():
-        multipart.abort(mine, key, upload)
+    uploads = list(multipart.unfinished(mine, f"{at}/"))
+    assert {upload.upload_id: upload.key for upload in uploads} == begun
+    assert all(isinstance(upload, UnfinishedUpload) and upload.begun.endswith("Z") for upload in uploads)
+    for upload_id, key in begun.items():
+        multipart.abort(mine, key, upload_id)
     assert list(multipart.unfinished(mine, f"{at}/")) == []
 
 
 @pytest.mark.parametrize("action", [Reset(), ResetMidway(MIB), LoseAnswer()])
-def test_a_part_is_sent_again_whole(line: Line, tmp_path: Path, action: Reset | ResetMidway | LoseAnswer) -> None:
+def test_a_part_is_resent_whole(line: Line, tmp_path: Path, action: Reset | ResetMidway | LoseAnswer) -> None:
     key, made = f"{line.prefix()}/a", a_file(tmp_path, 2 * PART)
     mine = line.objects(resends=1)
     line.way.on(action, method="PUT", query="partNumber", nth=2)
@@ -118,7 +102,7 @@ def test_a_part_that_changes_on_the_way_is_refused(rgw_line: Line, tmp_path: Pat
     assert noted(mine.wire) == [("resent", "UploadPart", mine.place(key), Cause.GARBLED, 1)]
 
 
-def test_a_part_that_stalls_is_stopped_when_told_to(line: Line, tmp_path: Path) -> None:
+def test_a_part_that_stalls_can_be_stopped(line: Line, tmp_path: Path) -> None:
     key = f"{line.prefix()}/a"
     mine = line.objects(TransportTiming(patience=600.0), resends=5)
     rule = line.way.on(StallMidway(MIB), method="PUT")
@@ -130,8 +114,8 @@ def test_a_part_that_stalls_is_stopped_when_told_to(line: Line, tmp_path: Path) 
     assert multipart.abort(mine, key, upload)
 
 
-def test_an_end_whose_answer_is_lost_has_happened(line: Line, tmp_path: Path) -> None:
-    """What is sent again then is refused or done a second time: the nonce tells either way."""
+def test_a_completion_whose_answer_is_lost_has_happened(line: Line, tmp_path: Path) -> None:
+    """A resent completion would be refused or executed a second time; the nonce tells in both cases."""
     key, made = f"{line.prefix()}/a", a_file(tmp_path, 100)
     mine = line.objects(resends=0)
     line.way.on(LoseAnswer(), method="POST", query="uploadId")

@@ -1,4 +1,4 @@
-"""The wire: what is sent again and how often, what ends by patience, and that each thread and fork can use it."""
+"""The transport: which requests are resent and how often, timeouts, stops, threads and forks."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ ONCE: Final[dict[Cause, Answer]] = {
 
 @pytest.fixture(params=["moto"])
 def line(request: pytest.FixtureRequest) -> Iterator[Line]:
-    """One server will do where the way to it is what breaks."""
-    found: Line = request.getfixturevalue(f"{request.param}_line")
-    found.way.forget()
-    with speaking_to(found.bucket.endpoint.at(found.way.url)):
-        yield found
-    found.way.forget()
+    """One server is enough: the proxy in front of it injects the faults."""
+    line: Line = request.getfixturevalue(f"{request.param}_line")
+    line.way.forget()
+    with speaking_to(line.bucket.endpoint.at(line.way.url)):
+        yield line
+    line.way.forget()
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def a_wire(pace: TransportTiming, resends: int = 0) -> Transport:
 @pytest.mark.parametrize(
     ("cause", "action"), [(cause, action) for cause, actions in AGAIN.items() for action in actions]
 )
-def test_what_is_sent_again_is_sent_as_often_as_allowed_and_each_time_noted(
+def test_a_request_is_resent_as_often_as_allowed_and_each_resend_is_recorded(
     line: Line, bucket: endpoint.Bucket, way: Proxy, cause: Cause, action: Action | None, resends: int
 ) -> None:
     wire = line.wire(HASTY if isinstance(action, Stall) else PATIENT, resends)
@@ -102,15 +102,15 @@ def test_what_is_sent_again_is_sent_as_often_as_allowed_and_each_time_noted(
     assert noted(wire) == [("resent", "PutObject", place, cause, number) for number in range(1, resends + 1)]
 
 
-def test_every_cause_is_either_sent_again_or_not() -> None:
+def test_every_cause_is_tested() -> None:
     assert set(AGAIN) == RESENT
     assert not set(ONCE) & RESENT
-    # STOPPED, NO_CREDENTIALS, NOT_S3 and TLS have tests of their own below.
+    # STOPPED, NO_CREDENTIALS, NOT_S3 and TLS have their own tests below.
     assert set(AGAIN) | set(ONCE) | {Cause.STOPPED, Cause.NO_CREDENTIALS, Cause.NOT_S3, Cause.TLS} == set(Cause)
 
 
 @pytest.mark.parametrize("cause", ONCE)
-def test_nothing_else_is_ever_sent_again(line: Line, bucket: endpoint.Bucket, way: Proxy, cause: Cause) -> None:
+def test_no_other_request_is_resent(line: Line, bucket: endpoint.Bucket, way: Proxy, cause: Cause) -> None:
     wire = line.wire(PATIENT, 5)
     way.on(ONCE[cause], times=None)
     with pytest.raises(StorageFault) as caught:
@@ -121,7 +121,7 @@ def test_nothing_else_is_ever_sent_again(line: Line, bucket: endpoint.Bucket, wa
     assert noted(wire) == []
 
 
-def test_one_that_comes_through_in_the_end_is_done_once(line: Line, bucket: endpoint.Bucket, way: Proxy) -> None:
+def test_a_request_that_succeeds_after_resends_happens_once(line: Line, bucket: endpoint.Bucket, way: Proxy) -> None:
     wire = line.wire(PATIENT, 5)
     way.on(Answer(503, "SlowDown"), method="PUT", times=3)
     Bucket(wire, bucket.name).create("key", b"1", "nonce")
@@ -131,7 +131,7 @@ def test_one_that_comes_through_in_the_end_is_done_once(line: Line, bucket: endp
 
 
 @pytest.mark.parametrize("action", [Stall(), StallAnswer()])
-def test_silence_ends_by_patience(line: Line, bucket: endpoint.Bucket, way: Proxy, action: Action) -> None:
+def test_silence_times_out(line: Line, bucket: endpoint.Bucket, way: Proxy, action: Action) -> None:
     bucket.put("key", b"1")
     wire = line.wire(HASTY)
     rule = way.on(action, method="GET")
@@ -141,8 +141,8 @@ def test_silence_ends_by_patience(line: Line, bucket: endpoint.Bucket, way: Prox
     assert rule.acted
 
 
-def test_what_comes_slowly_is_waited_for(line: Line, bucket: endpoint.Bucket, way: Proxy) -> None:
-    """Longer than patience in all, never that long without a byte."""
+def test_a_slow_answer_is_awaited(line: Line, bucket: endpoint.Bucket, way: Proxy) -> None:
+    """It takes longer than the timeout in total, but no gap between two bytes does."""
     body = bytes(3000)
     bucket.put("key", body)
     wire = line.wire(TransportTiming(patience=4.0))
@@ -153,8 +153,8 @@ def test_what_comes_slowly_is_waited_for(line: Line, bucket: endpoint.Bucket, wa
 
 
 @pytest.mark.parametrize("stalled", [True, False])
-def test_it_stops_when_told_to(bucket: endpoint.Bucket, way: Proxy, stalled: bool) -> None:
-    """In the middle of a request, and in the pause before the next."""
+def test_a_request_can_be_stopped(bucket: endpoint.Bucket, way: Proxy, stalled: bool) -> None:
+    """While it waits for an answer, and in the pause before a resend."""
     rule = way.on(Stall() if stalled else Answer(503, "SlowDown"), method="GET", times=None)
     wire = a_wire(TransportTiming(patience=600.0, pauses=(600.0,)), 5)
     with pytest.raises(StorageFault) as caught:
@@ -163,7 +163,7 @@ def test_it_stops_when_told_to(bucket: endpoint.Bucket, way: Proxy, stalled: boo
     assert wire.sent == 1
 
 
-def test_a_missing_file_of_trusted_certificates_is_not_the_networks_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_file_of_trusted_certificates_is_a_tls_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"AWS_ENDPOINT_URL_S3": "https://127.0.0.1:9", "AWS_CA_BUNDLE": "/no/such/file.pem"}
     for name, value in {**settings, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}.items():
         monkeypatch.setenv(name, value)
@@ -174,7 +174,7 @@ def test_a_missing_file_of_trusted_certificates_is_not_the_networks_fault(monkey
     assert "AWS_CA_BUNDLE" in caught.value.remedy
 
 
-def test_an_answer_that_took_long_is_noted(
+def test_a_slow_answer_is_recorded(
     line: Line, bucket: endpoint.Bucket, way: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SLOW_MS", -1)
@@ -182,7 +182,7 @@ def test_an_answer_that_took_long_is_noted(
     mine = Bucket(wire, bucket.name)
     mine.create("key", b"1", "nonce")
     assert noted(wire) == [("slow", "PutObject", f"s3://{bucket.name}/key", None, None)]
-    assert mine.read("key", lambda: lambda _: None)  # of any length: a long time is no news
+    assert mine.read("key", lambda: lambda _: None)  # a body of any length is never recorded as slow
     assert noted(wire) == []
 
 
@@ -201,21 +201,21 @@ def test_no_credentials(monkeypatch: pytest.MonkeyPatch, way: Proxy, bucket: end
     assert way.requests() == []
 
 
-# --- what does not speak S3 ----------------------------------------------------------------------------------
+# --- servers that do not speak S3 -----------------------------------------------------------------------------
 
 PAGE: Final = b"<!DOCTYPE html><html><body><p>Welcome & <br> sign in</body></html>"
 
 
 @contextmanager
 def answering(status: int, headers: dict[str, str], body: bytes) -> Iterator[tuple[Endpoint, list[str]]]:
-    """A server that gives everyone the same answer, and what it was asked."""
-    asked: list[str] = []
+    """Runs a server that gives every request the same answer. Yields it and the requests it received."""
+    received: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"  # of 1.0 no client learns that it may send its body
+        protocol_version = "HTTP/1.1"  # with HTTP/1.0 there is no 100 Continue, for which clients wait
 
         def answer(self) -> None:
-            asked.append(f"{self.command} {self.path}")
+            received.append(f"{self.command} {self.path}")
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(body)), "Connection": "close"}.items():
@@ -224,7 +224,7 @@ def answering(status: int, headers: dict[str, str], body: bytes) -> Iterator[tup
             if self.command != "HEAD":
                 self.wfile.write(body)
 
-        do_GET = do_PUT = do_HEAD = do_POST = answer  # noqa: N815 - as http.server calls them
+        do_GET = do_PUT = do_HEAD = do_POST = answer  # noqa: N815 - the names http.server looks up
 
         def log_message(self, *_: object) -> None:
             pass
@@ -233,7 +233,7 @@ def answering(status: int, headers: dict[str, str], body: bytes) -> Iterator[tup
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
-            yield Endpoint("page", f"http://127.0.0.1:{server.server_port}", Keys("a", "b")), asked
+            yield Endpoint("page", f"http://127.0.0.1:{server.server_port}", Keys("a", "b")), received
         finally:
             server.shutdown()
             thread.join()
@@ -262,45 +262,55 @@ def answering(status: int, headers: dict[str, str], body: bytes) -> Iterator[tup
     ids=["page", "page-404", "page-302", "page-405", "region-301", "region-400"],
 )
 def test_an_answer_of_another_server(status: int, headers: dict[str, str], body: bytes, cause: Cause) -> None:
-    """Nothing is sent anywhere else, whatever region or address the answer names."""
-    with answering(status, headers, body) as (page, asked), speaking_to(page):
+    """No second request is sent, whatever region or address the answer names."""
+    with answering(status, headers, body) as (page, received), speaking_to(page):
         wire = a_wire(PATIENT, 5)
         with pytest.raises(StorageFault) as caught:
             list(Bucket(wire, "bucket").pages("a/"))
         assert caught.value.cause is cause
-        assert len(asked) == wire.sent == 1
+        assert len(received) == wire.sent == 1
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_nothing_follows_a_redirect(status: int) -> None:
-    """Neither the body of a write nor a signature goes to a place that an answer names."""
+def test_no_redirect_is_followed(status: int) -> None:
+    """Neither the body of a write nor a signature is sent to an address that an answer names."""
     with (
-        answering(200, {}, b"") as (other, asked_there),
-        answering(status, {"Location": f"{other.url}/bucket/key"}, b"") as (page, asked),
+        answering(200, {}, b"") as (other, received_there),
+        answering(status, {"Location": f"{other.url}/bucket/key"}, b"") as (page, received),
         speaking_to(page),
     ):
         wire = a_wire(PATIENT, 5)
         with pytest.raises(StorageFault) as caught:
             Bucket(wire, "bucket").create("key", b"1", "nonce")
         assert caught.value.cause is Cause.REFUSED
-        assert asked_there == []
-        assert len(asked) == wire.sent == 1
+        assert received_there == []
+        assert len(received) == wire.sent == 1
 
 
-def test_a_proxys_own_503_is_sent_again() -> None:
-    with answering(503, {"Content-Type": "text/html"}, PAGE) as (page, asked), speaking_to(page):
+def test_a_503_page_of_a_gateway_is_resent() -> None:
+    with answering(503, {"Content-Type": "text/html"}, PAGE) as (page, received), speaking_to(page):
         wire = a_wire(PATIENT, 2)
         with pytest.raises(StorageFault) as caught:
             Bucket(wire, "bucket").get("key")
         assert caught.value.cause is Cause.SERVER_FAULT
-        assert len(asked) == 3
+        assert len(received) == 3
+
+
+def test_another_number_of_resends_is_another_transport_over_the_same_connection() -> None:
+    wire = a_wire(PATIENT, 2)
+    other = wire.with_resends(5)
+    assert (wire.resends, other.resends) == (2, 5)
+    assert other.connection is wire.connection
+    assert other.journal is wire.journal
+    with pytest.raises(AttributeError):
+        other.resends = 0  # type: ignore[misc]
 
 
 # --- threads and forks -------------------------------------------------------------------------------------
 
 
-def test_threads_share_one(line: Line, bucket: endpoint.Bucket, way: Proxy) -> None:
-    """From the first request on, when there is no session yet."""
+def test_threads_share_a_transport(line: Line, bucket: endpoint.Bucket, way: Proxy) -> None:
+    """From the first request on, when no client exists yet."""
     wire = a_wire(PATIENT)
     mine = Bucket(wire, bucket.name)
     way.forget()
@@ -319,15 +329,15 @@ def test_threads_share_one(line: Line, bucket: endpoint.Bucket, way: Proxy) -> N
 
 
 def in_a_child(do: Callable[[], bytes]) -> bytes:
-    """What it gives in a forked child, which may take a minute for it."""
+    """Returns what `do` returns in a forked child, which has a minute for it."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         try:
             os.close(reading)
             os.write(writing, do())
-        except BaseException as why:
-            os.write(writing, f"failed: {why!r}".encode())
+        except BaseException as error:
+            os.write(writing, f"failed: {error!r}".encode())
         finally:
             os._exit(0)
     os.close(writing)
@@ -341,8 +351,8 @@ def in_a_child(do: Callable[[], bytes]) -> bytes:
 
 
 @pytest.mark.filterwarnings("ignore:This process.*fork:DeprecationWarning")
-def test_both_sides_of_a_fork_go_on(bucket: endpoint.Bucket, way: Proxy) -> None:
-    """With a request under way in the parent: its answer is the parent's, and the child has its own session."""
+def test_both_sides_of_a_fork_can_send(bucket: endpoint.Bucket, way: Proxy) -> None:
+    """While the parent waits for an answer: the parent receives it, and the child has its own client."""
     wire = a_wire(TransportTiming(patience=20.0))
     mine = Bucket(wire, bucket.name)
     mine.create("parent", b"1", "nonce")
@@ -360,7 +370,7 @@ def test_both_sides_of_a_fork_go_on(bucket: endpoint.Bucket, way: Proxy) -> None
         rule.release()
         assert waiting.result() == (b"1", "nonce")
     assert mine.get("child") == (b"2", "nonce")
-    assert in_a_child(lambda: in_a_child(child)) == b"failed: WireFault('PutObject s3://" + (
+    assert in_a_child(lambda: in_a_child(child)) == b"failed: StorageFault('PutObject s3://" + (
         f"{bucket.name}/child: EXISTS')".encode()
     )
     assert noted(wire) == []

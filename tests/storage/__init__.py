@@ -1,1 +1,1 @@
-"""Whole jobs whose sources, outputs and store are in object storage."""
+"""Whole jobs with their sources, outputs and store in object storage."""

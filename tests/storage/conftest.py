@@ -1,4 +1,4 @@
-"""A ground in a bucket, reached by a way that can be broken."""
+"""A ground in a bucket, reached through a faulty proxy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.objects.ground import Ground
 
 @dataclass(frozen=True)
 class Way:
-    """ground: reached by the proxy."""
+    """A ground that is reached through the proxy."""
 
     ground: Ground
     proxy: Proxy

@@ -1,4 +1,4 @@
-"""Running a job of a ground in this process, and all that may be told of the run."""
+"""Runs a job of a ground in this process, and collects its outcome."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.support.results import canonical_log
 
 
 @dataclass(frozen=True)
-class Told:
-    """What must be the same wherever the places are."""
+class Outcome:
+    """What must be the same wherever sources, outputs and store are."""
 
     outputs: Mapping[str, str]
     log: tuple[dict[str, Json], ...]
@@ -36,11 +36,11 @@ def events(ground: Ground, job: JobSpec, attempt: int = 1) -> tuple[Event, ...]:
     return read_attempts(ground.store(), job.job_id)[attempt - 1].events
 
 
-def told(ground: Ground, job: JobSpec, result: ExecutionResult) -> Told:
+def outcome(ground: Ground, job: JobSpec, result: ExecutionResult) -> Outcome:
     log = canonical_log(events(ground, job, result.attempt))
-    return Told(ground.outputs(), log, result_core(result), result.fingerprint)
+    return Outcome(ground.outputs(), log, result_core(result), result.fingerprint)
 
 
 def codes(result: ExecutionResult) -> list[str]:
-    """Of each clip: its failure's code, or its status."""
+    """Returns for each clip the code of its failure, or its status."""
     return [clip.failure.code if clip.failure else clip.status for clip in result.clips]

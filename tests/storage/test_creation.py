@@ -1,4 +1,4 @@
-"""Jobs made of what is in a bucket, and of places below roots: the same as of folders, and hostile names too."""
+"""Jobs created from buckets and from places below roots: the same as from folders, also with hostile names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.storage.running import codes, run
 from tests.support.jobs import half_second
 
 BUCKETS = pytest.mark.parametrize("ground", ["moto", "rgw"], indirect=True)
-"""For what folders do not have."""
+"""For tests that do not apply to folders."""
 
 
 def made(places: Places, sources: Sequence[str], output: str = "proxies:/", work: Path | None = None) -> Created:
@@ -47,7 +47,7 @@ def made(places: Places, sources: Sequence[str], output: str = "proxies:/", work
 
 
 def refused(places: Places, sources: Sequence[str], output: str = "proxies:/") -> list[tuple[str, str]]:
-    """(path, code) of each problem."""
+    """Returns path and code of each problem."""
     with pytest.raises(PreflightRefused) as caught:
         made(places, sources, output)
     return [(problem.path, problem.code) for problem in caught.value.problems]
@@ -75,7 +75,7 @@ def card(ground: Ground) -> Ground:
 @pytest.mark.parametrize(
     "given", [("media:/card",), ("media:/card/",), ("media:/",), ("media:/card/A001/clip0.mov", "media:/card/A001/")]
 )
-def test_a_root_a_folder_and_a_file(card: Ground, given: tuple[str, ...], tmp_path: Path) -> None:
+def test_sources_can_be_a_root_a_folder_and_a_file(card: Ground, given: tuple[str, ...], tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
     (job,) = made(card.places(), given, work=work).jobs
@@ -83,8 +83,8 @@ def test_a_root_a_folder_and_a_file(card: Ground, given: tuple[str, ...], tmp_pa
     assert list(work.iterdir()) == []
 
 
-def test_the_same_spec_of_each_kind(card: Ground) -> None:
-    """One job id: the target of a root is no part of the spec."""
+def test_every_kind_gives_the_same_spec(card: Ground) -> None:
+    """With one job id: the target of a root is not part of the spec."""
     (job,) = made(card.places(), ["media:/card"]).jobs
     local = Ground("file", card.root / "local")
     for number in (0, 1):
@@ -96,8 +96,8 @@ def test_the_same_spec_of_each_kind(card: Ground) -> None:
 
 
 @BUCKETS
-def test_a_bucket_by_its_name(card: Ground) -> None:
-    """Without roots: prefix, object, and the bucket itself."""
+def test_a_bucket_can_be_named_by_its_url(card: Ground) -> None:
+    """Without roots: a prefix, an object and the bucket itself."""
     assert card.bucket is not None
     bucket, plain = card.bucket.url, replace(card.places(), roots=Places().roots)
     whole = [f"{bucket}/media/card/A001/clip{number}.mov" for number in (0, 1)]
@@ -108,14 +108,14 @@ def test_a_bucket_by_its_name(card: Ground) -> None:
     assert outputs_of(job) == [f"{bucket}/out/clip0.mov"]
     assert codes(run(card, job, places=plain)) == ["COMPLETED"]
     (job,) = made(card.places(), whole[:1]).jobs
-    assert sources_of(job) == ["media:/card/A001/clip0.mov"], "with roots it has one name"
+    assert sources_of(job) == ["media:/card/A001/clip0.mov"], "with roots a file has one name"
 
 
 HOSTILE = ("a b.mov", "é日本.mov", "[bold]x%20+&=?#.mov", "new\nline.mov", "\x1b[31m.mov", "-'\";.mov")
 
 
 def test_hostile_names(ground: Ground) -> None:
-    names = [name for name in HOSTILE if ground.kind != "moto" or "\n" not in name]  # moto takes no such key
+    names = [name for name in HOSTILE if ground.kind != "moto" or "\n" not in name]  # moto refuses such a key
     for number, name in enumerate(names):
         ground.put(f"media:/{name}", clip(number))
     (job,) = made(ground.places(), ["media:/"]).jobs
@@ -127,7 +127,7 @@ def test_hostile_names(ground: Ground) -> None:
 
 
 @BUCKETS
-def test_what_is_passed_over_in_a_bucket(card: Ground) -> None:
+def test_keys_that_are_passed_over_in_a_bucket(card: Ground) -> None:
     assert card.bucket is not None
     for key in ("folder/", "a//b.mov", "a/../c.mov", "./d.mov", ".hidden.mov", ".trash/e.mov", "notes.txt", "card/"):
         card.bucket.put(f"media/{key}", b"x")
@@ -140,7 +140,7 @@ def test_what_is_passed_over_in_a_bucket(card: Ground) -> None:
         assert refused(card.places(), [given])[0][1] == "PLACE_UNREACHABLE"
 
 
-def test_a_playlist_called_a_movie_is_refused_and_not_followed(card: Ground) -> None:
+def test_a_playlist_named_like_a_movie_is_refused_and_not_followed(card: Ground) -> None:
     card.put("media:/card/A001/list.mov", b"#EXTM3U\n#EXTINF:1,\nclip0.mov\n#EXT-X-ENDLIST\n")
     card.put("media:/card/A001/concat.mov", b"ffconcat version 1.0\nfile clip0.mov\n")
     assert refused(card.places(), ["media:/card"]) == [
@@ -158,26 +158,26 @@ def test_the_output_folder_inside_the_sources_is_passed_over(card: Ground) -> No
     assert outputs_of(job)[0] == "media:/card/made/A001/clip0.mov"
 
 
-def test_nothing_there(ground: Ground) -> None:
+def test_a_missing_source(ground: Ground) -> None:
     assert refused(ground.places(), ["media:/none.mov"])[0] == ("media:/none.mov", "SOURCE_MISSING")
     assert refused(ground.places(), ["nowhere:/x.mov"])[0][1] in ("PLACE_UNREACHABLE", "SOURCE_MISSING")
 
 
 @BUCKETS
-def test_an_ending_longer_than_a_file_system_takes(ground: Ground) -> None:
+def test_an_extension_longer_than_a_file_system_allows(ground: Ground) -> None:
     ground.put(f"media:/clip0.mov.{'x' * 300}", clip(0))
     created = made(ground.places(), [f"media:/clip0.mov.{'x' * 300}"])
     assert codes(run(ground, created.jobs[0])) == ["COMPLETED"]
 
 
 @BUCKETS
-def test_no_room_for_a_copy(card: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_space_for_a_copy(card: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proxx.create.local_copy.free_bytes", lambda _: 1 << 20)
     with pytest.raises(DiskFull):
         made(card.places(), ["media:/card"])
 
 
-# --- links out of a root ---------------------------------------------------------------------------------
+# --- links that leave a root -----------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def folders(tmp_path: Path) -> Ground:
     return ground
 
 
-def test_a_link_out_of_a_root_is_refused_at_creation(folders: Ground) -> None:
+def test_a_link_that_leaves_its_root_is_refused_at_creation(folders: Ground) -> None:
     (folders.root / "media" / "link.mov").symlink_to(folders.root / "outside" / "clip0.mov")
     (folders.root / "media" / "away").symlink_to(folders.root / "outside")
     assert refused(folders.places(), ["media:/link.mov"]) == [("media:/link.mov", "SOURCE_UNREADABLE")]
@@ -201,7 +201,7 @@ def test_a_link_out_of_a_root_is_refused_at_creation(folders: Ground) -> None:
     assert refused(folders.places(), ["media:/card"]) == [("media:/card/away/good.mov", "OUTPUT_UNWRITABLE")]
 
 
-def test_a_link_out_of_a_root_is_refused_in_a_run(folders: Ground) -> None:
+def test_a_link_that_leaves_its_root_is_refused_in_a_run(folders: Ground) -> None:
     job = folders.job(clips=2)
     (folders.root / "media" / "clip0.mov").rename(folders.root / "outside" / "same.mov")
     (folders.root / "media" / "clip0.mov").symlink_to(folders.root / "outside" / "same.mov")

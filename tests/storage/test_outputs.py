@@ -1,4 +1,4 @@
-"""Outputs in a bucket: at their key only whole and verified, nothing replaced, nothing left of what was cut short."""
+"""Outputs in a bucket: a key has nothing or a whole, verified proxy; nothing is replaced or left unfinished."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from proxx.files.roots import InBucket
 from proxx.s3.transport import Transport, TransportTiming
 from proxx.store.attempts import Open, read_attempts
 from proxx.store.lock import retire, unlock
+from proxx.store.opening import initialize_store
 from proxx.store.status import job_status
 from tests.faults.test_kill import no_ffmpeg_works_in
 from tests.objects.ground import Ground
@@ -37,12 +38,12 @@ WAYS = ("one request", "parts")
 
 
 def sizes(how: str) -> dict[str, Any]:
-    """Of `Places`: what sends an output in one request, or in parts."""
+    """Returns the sizes of `Places` that send an output in one request, or in parts."""
     return {"single": 1 << 20, "part": PART} if how == "parts" else {}
 
 
 def sending(way: Way, action: Action, how: str, **more: Any) -> Any:  # noqa: ANN401
-    """A rule for the request that sends the proxy, or its one part."""
+    """Adds a rule for the request that sends the proxy, or its only part."""
     if how == "parts":
         return way.proxy.on(action, method="PUT", path=OUTPUT, when=is_part(1), **more)
     return way.proxy.on(action, method="PUT", path=OUTPUT, **more)
@@ -58,21 +59,21 @@ def make(way: Way, job: JobSpec, how: str, attempt: int = 1, **changes: object) 
 
 @pytest.fixture(scope="session")
 def right() -> dict[str, str]:
-    """Filled by the first test that makes the job: the digest that every other has to come to."""
+    """The digest of the proxy, set by the first test that makes it and expected by all others."""
     return {}
 
 
 def check(way: Way, right: dict[str, str]) -> None:
-    """What stands there is the one whole proxy, and nothing else."""
+    """Checks that the whole proxy is there, and nothing else."""
     assert way.ground.names(hidden=True) == ["clip0.mov"]
     assert way.ground.uploads() == []
-    there = way.ground.outputs()["clip0.mov"]
-    assert right.setdefault("clip0.mov", there) == there
+    digest = way.ground.outputs()["clip0.mov"]
+    assert right.setdefault("clip0.mov", digest) == digest
 
 
 @contextmanager
 def watching(ground: Ground) -> Iterator[list[str]]:
-    """The digests of all that was ever seen under the final key while the block ran."""
+    """Collects the digests of everything seen under the final key while the block runs."""
     seen: list[str] = []
     over = threading.Event()
 
@@ -100,15 +101,15 @@ def test_only_the_whole_proxy_is_ever_seen(way: Way, how: str) -> None:
         assert make(way, job, how) == ["COMPLETED"]
         while not seen:
             threading.Event().wait(0.01)
-    (there,) = way.ground.outputs().values()
-    assert set(seen) == {there}
+    (digest,) = way.ground.outputs().values()
+    assert set(seen) == {digest}
     parts = [request for request in way.proxy.requests("PUT", OUTPUT) if "partNumber" in request.query]
     assert len(parts) == (3 if how == "parts" else 0)
 
 
 @pytest.mark.parametrize("how", WAYS)
 def test_nothing_is_replaced(way: Way, how: str) -> None:
-    """Somebody's object comes while the proxy is on its way."""
+    """Someone else creates the object while the proxy is being sent."""
     job = way.ground.noisy_job()
     sending(way, Before(lambda: way.ground.put("proxies:/clip0.mov", b"somebody's")), how)
     assert make(way, job, how) == ["OUTPUT_EXISTS"]
@@ -117,8 +118,8 @@ def test_nothing_is_replaced(way: Way, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", WAYS)
-def test_ones_own_is_kept(way: Way, how: str) -> None:
-    """The worker died after the publish and before its event: the next attempt finds its job's own bytes."""
+def test_the_jobs_own_output_is_kept(way: Way, how: str) -> None:
+    """As if the worker died between publishing and its event: the next attempt keeps the job's own bytes."""
     job = way.ground.noisy_job()
     assert make(way, job, how) == ["COMPLETED"]
     before = way.ground.facts()
@@ -128,7 +129,7 @@ def test_ones_own_is_kept(way: Way, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", WAYS)
-def test_a_cut_upload_leaves_nothing(way: Way, how: str, right: dict[str, str]) -> None:
+def test_an_upload_that_is_cut_leaves_nothing(way: Way, how: str, right: dict[str, str]) -> None:
     job = way.ground.noisy_job()
     cut = sending(way, ResetMidway(1 << 20), how, times=None)
     assert make(way, job, how) == ["OUTPUT_UNWRITABLE"]
@@ -140,7 +141,7 @@ def test_a_cut_upload_leaves_nothing(way: Way, how: str, right: dict[str, str]) 
     check(way, right)
 
 
-def test_the_upload_is_on_record_before_its_first_part(way: Way) -> None:
+def test_the_id_of_an_upload_is_logged_before_its_first_part(way: Way) -> None:
     job, seen = way.ground.noisy_job(), list[Any]()
 
     def look() -> None:
@@ -158,7 +159,7 @@ def test_the_upload_is_on_record_before_its_first_part(way: Way) -> None:
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.clause("P3", "T2")
 def test_an_unlock_during_the_upload_publishes_nothing(way: Way, how: str, right: dict[str, str]) -> None:
-    """The worker looks again before the last bytes go."""
+    """The worker checks its lock before it sends the last bytes."""
     job = way.ground.noisy_job()
     closed = Before(lambda: unlock(way.ground.store(Transport()), job.job_id, "it looked dead", this_worker()))
     sending(way, closed, how)
@@ -171,17 +172,17 @@ def test_an_unlock_during_the_upload_publishes_nothing(way: Way, how: str, right
 
 
 @pytest.mark.clause("A2", "T2")
-def test_a_retired_jobs_upload_is_not_completed_any_more(way: Way) -> None:
-    """Its worker sleeps before its very last request, which replaces on Ceph: the heir aborts the upload."""
+def test_the_upload_of_a_retired_job_cannot_be_completed(way: Way) -> None:
+    """Its worker pauses before the last request, which replaces an object on Ceph: the next job aborts the upload."""
     job = way.ground.noisy_job()
-    heir = seal(job.model_copy(update={"name": "heir"}))
+    successor = seal(job.model_copy(update={"name": "heir"}))
     made: list[str] = []
 
     def meanwhile() -> None:
         store = way.ground.store(Transport())
         unlock(store, job.job_id, "it looked dead", this_worker())
         retire(store, job.job_id, "another has it now", this_worker())
-        made.extend(make(way, heir, "parts"))
+        made.extend(make(way, successor, "parts"))
         made.append(nonce(way))
 
     way.proxy.on(Before(meanwhile), method="POST", path=OUTPUT, query="uploadId")
@@ -191,31 +192,31 @@ def test_a_retired_jobs_upload_is_not_completed_any_more(way: Way) -> None:
 
 
 def nonce(way: Way) -> str:
-    """Whose object has the output's key."""
+    """Returns the nonce of the object at the output's key."""
     places = way.ground.places()
     spot = places.spot("proxies:/clip0.mov")
     assert isinstance(spot, InBucket)
-    there = places.bucket(spot).head(spot.key)
-    assert there is not None
-    return there.nonce
+    existing = places.bucket(spot).head(spot.key)
+    assert existing is not None
+    return existing.nonce
 
 
 @pytest.mark.parametrize("how", WAYS)
-def test_told_to_stop_in_mid_upload(way: Way, how: str, right: dict[str, str]) -> None:
+def test_a_stop_during_an_upload_leaves_nothing(way: Way, how: str, right: dict[str, str]) -> None:
     job, stop = way.ground.noisy_job(), threading.Event()
     held = sending(way, StallMidway(1 << 20), how)
 
-    def tell() -> None:
+    def stop_when_stalled() -> None:
         held.wait()
         stop.set()
 
-    telling = threading.Thread(target=tell)
-    telling.start()
+    stopping = threading.Thread(target=stop_when_stalled)
+    stopping.start()
     assert make(way, job, how, should_stop=stop.is_set) == ["INTERRUPTED"]
-    telling.join()
+    stopping.join()
     assert way.ground.names(hidden=True) == []
     assert way.ground.uploads() == []
-    way.proxy.forget()  # the system may have the last bytes already, and send them: then the whole proxy is there
+    way.proxy.forget()  # the system may already hold the last bytes and send them: then the whole proxy is there
     assert make(way, job, how, attempt=2) == ["COMPLETED"]
     check(way, right)
 
@@ -244,7 +245,7 @@ class Killed:
 
 @pytest.mark.clause("I7", "V2", "N2", "F4")
 @pytest.mark.parametrize("how", WAYS)
-def test_killed_in_mid_upload(way: Way, how: str, tmp_path: Path, right: dict[str, str]) -> None:
+def test_a_worker_killed_during_an_upload(way: Way, how: str, tmp_path: Path, right: dict[str, str]) -> None:
     job = way.ground.noisy_job()
     (tmp_path / "work").mkdir()
     worker = Killed(way, write_spec(job, tmp_path / "job.json"), tmp_path / "work", how)
@@ -272,12 +273,12 @@ def test_killed_in_mid_upload(way: Way, how: str, tmp_path: Path, right: dict[st
     assert job_status(store, job.job_id).state == "COMPLETED"
 
 
-# --- answers that come late or never -----------------------------------------------------------------------
+# --- a server that refuses -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", WAYS)
-def test_a_server_that_says_no_each_time(way: Way, how: str) -> None:
-    """As often as the store's record says, and no more; the cause is on record."""
+def test_a_server_that_always_refuses(way: Way, how: str) -> None:
+    """The request is resent as often as the store allows; the cause is logged."""
     job = way.ground.noisy_job()
     way.proxy.on(Answer(503, "SlowDown"), method="PUT", path=OUTPUT, times=None)
     wire = Transport(pace=TransportTiming(pauses=(0.01,)))
@@ -287,3 +288,14 @@ def test_a_server_that_says_no_each_time(way: Way, how: str) -> None:
     (failed,) = [event for event in events(way.ground, job) if event.type == "clip.failed"]
     assert "asks for fewer requests" in str(failed.envelope.notes["detail"])
     assert way.ground.uploads() == []
+
+
+def test_the_store_decides_how_often_an_output_is_resent(way: Way) -> None:
+    """The transport the run was given stays as it is."""
+    initialize_store(way.ground.store(), resends=1)
+    job = way.ground.job()
+    way.proxy.on(Answer(503, "SlowDown"), method="PUT", path=OUTPUT, times=None)
+    wire = Transport(resends=4, pace=TransportTiming(pauses=(0.01,)))
+    assert codes(run(way.ground, job, places=way.ground.places(wire))) == ["OUTPUT_UNWRITABLE"]
+    assert len(way.proxy.requests("PUT", OUTPUT)) == 2
+    assert wire.resends == 4

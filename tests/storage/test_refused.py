@@ -1,4 +1,4 @@
-"""Storage that cannot be used: refused before any encode with all that is wrong, and never with a credential."""
+"""Unusable storage is refused before any encode, with every problem and without any credential."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 
 from proxx.contracts.job import JobSpec
 from proxx.contracts.naming import DEFAULT_TEMPLATE
-from proxx.store import opening as stores
 from proxx.store.attempts import read_attempts
 from proxx.store.file import FileStore
+from proxx.store.opening import initialize_store
 from proxx.store.registration import is_registered
 from proxx.store.status import job_status
 from tests.cli.command import Answer, environment, proxx
@@ -30,7 +30,7 @@ NO_PROFILE: Final = {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FIL
 
 @dataclass(frozen=True)
 class Bench:
-    """A job whose sources and outputs are in two buckets of Ceph, and whose store is a folder that always works."""
+    """A job with sources and outputs in two buckets of Ceph, and a store in a folder, which always works."""
 
     root: Path
     user: str
@@ -53,13 +53,13 @@ class Bench:
         }
 
     def run(self, here: Mapping[str, str], attempt: int = 1) -> Answer:
-        """By the real command, in a process with this environment and no other word of a storage."""
+        """Runs the real command in a process with this environment and no other setting of object storage."""
         spec = write_spec(self.job, self.root / "job.json")
         kept = {name: value for name, value in environment().items() if not name.startswith("AWS_")}
         return proxx("run", spec, "--json", "--attempt", attempt, env={**kept, **here})
 
     def everything_written(self) -> bytes:
-        """All the store holds, and the spec."""
+        """Returns the bytes of all files of the store, and of the spec."""
         return b"".join(path.read_bytes() for path in self.root.rglob("*") if path.is_file())
 
 
@@ -80,7 +80,10 @@ def bench(rgw: Rgw, tmp_path: Path) -> Bench:
 def refused(
     bench: Bench, here: Mapping[str, str], *causes: tuple[str, str], left: Sequence[str] = (), before: int = 0
 ) -> None:
-    """causes: (the bucket's URL, the code) of each problem. left: keys of the output bucket. before: refusals."""
+    """Checks that the run is refused.
+
+    causes: URL of the bucket and code of each problem. left: keys in the output bucket. before: earlier refusals.
+    """
     answer = bench.run(here)
     assert (answer.status, answer.code) == (6, "STORAGE_REFUSED"), answer.out + answer.err
     problems = answer.json["error"]["problems"]
@@ -101,7 +104,7 @@ def no_credential(bench: Bench, here: Mapping[str, str], answer: Answer) -> None
         assert name not in here or here[name].encode() not in everything, name
 
 
-def test_all_is_well_and_the_trial_is_taken_away(bench: Bench) -> None:
+def test_usable_storage_is_accepted_and_the_trial_is_deleted(bench: Bench) -> None:
     here = bench.environment()
     answer = bench.run(here)
     assert answer.status == 0, answer.out
@@ -109,12 +112,12 @@ def test_all_is_well_and_the_trial_is_taken_away(bench: Bench) -> None:
     no_credential(bench, here, answer)
 
 
-def test_keys_that_may_only_read(bench: Bench, rgw: Rgw) -> None:
+def test_read_only_keys(bench: Bench, rgw: Rgw) -> None:
     reader = rgw.as_user(rgw.user(bench.user, read_only=True))
     refused(bench, bench.environment(reader), (bench.proxies.url, "DENIED"))
 
 
-def test_a_bucket_policy_that_lets_nobody_write(bench: Bench, rgw: Rgw) -> None:
+def test_a_bucket_policy_that_denies_writing(bench: Bench, rgw: Rgw) -> None:
     for bucket in (bench.media, bench.proxies):
         things = [f"arn:aws:s3:::{bucket.name}", f"arn:aws:s3:::{bucket.name}/*"]
         reading = {"Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject", "s3:ListBucket"]}
@@ -124,7 +127,7 @@ def test_a_bucket_policy_that_lets_nobody_write(bench: Bench, rgw: Rgw) -> None:
 
 
 def test_a_policy_that_denies_one_folder_of_two(bench: Bench, rgw: Rgw, tmp_path: Path) -> None:
-    """Said before the first clip is made, not after the last."""
+    """It is reported before the first clip is made."""
     ground = Ground("file", tmp_path / "local")
     sources = ("media:/cards/A001/a.mov", "media:/cards/B001/b.mov", "media:/cards/B001/c.mov")
     for number, source in enumerate(sources):
@@ -151,7 +154,7 @@ def test_a_quota_that_is_used_up(bench: Bench, rgw: Rgw) -> None:
     refused(bench, bench.environment(), (bench.proxies.url, "FULL"), left=["filler"])
 
 
-def test_buckets_that_are_not_there_all_at_once(bench: Bench) -> None:
+def test_all_missing_buckets_are_reported_at_once(bench: Bench) -> None:
     gone = {name: f"s3://gone-{token_hex(4)}" for name in ("media", "proxies")}
     refused(bench, bench.environment(roots=gone), *((url, "NO_BUCKET") for url in gone.values()))
     one = {"media": gone["media"]}
@@ -172,7 +175,7 @@ def test_credentials(bench: Bench, what: str) -> None:
 
 
 def test_a_token_that_has_expired(bench: Bench) -> None:
-    """Ceph gives none that lives less than a quarter of an hour, so this answer is AWS's, by the way."""
+    """Ceph issues none that lives less than 15 minutes, so the proxy gives AWS's answer."""
     keys = Keys(bench.endpoint.keys.access, bench.endpoint.keys.secret, "a-session-token-that-is-secret-too")
     with proxying(bench.endpoint.url) as way:
         way.on(rules.Answer(400, "ExpiredToken"), times=None)
@@ -180,14 +183,14 @@ def test_a_token_that_has_expired(bench: Bench) -> None:
         refused(bench, here, *((url, "CREDENTIALS_EXPIRED") for url in (bench.media.url, bench.proxies.url)))
 
 
-def test_a_server_that_is_not_there(bench: Bench) -> None:
-    stores.initialize_store(bench.store, resends=0)
+def test_a_server_that_cannot_be_reached(bench: Bench) -> None:
+    initialize_store(bench.store, resends=0)
     here = bench.environment(bench.endpoint.at("http://127.0.0.1:9"))
     refused(bench, here, *((url, "UNREACHABLE") for url in (bench.media.url, bench.proxies.url)))
 
 
 def test_storage_that_replaces(bench: Bench) -> None:
-    """The trial goes before its key is taken a second time: the server takes it, as one without conditions does."""
+    """The trial object is deleted before the second one is sent, so the server accepts it."""
     with proxying(bench.endpoint.url) as way:
         way.on(rules.Before(bench.proxies.delete_all), method="PUT", path=r"/\.proxx-trial-", nth=2)
         here = bench.environment(bench.endpoint.at(way.url))
@@ -213,7 +216,7 @@ def test_a_quota_that_fills_up_during_the_job(bench: Bench, rgw: Rgw) -> None:
 
 
 def made(bench: Bench) -> dict[str, bytes]:
-    """What the job makes, on folders."""
+    """Returns the proxies of the job as made on folders."""
     root = bench.root / "local"
     if not (root / "proxies/clip1.mov").exists():
         here = bench.environment(roots={name: str(root / name) for name in ("media", "proxies")})

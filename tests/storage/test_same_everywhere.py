@@ -1,4 +1,4 @@
-"""The same spec on folders, moto and Ceph: the same bytes, log, result, fingerprint, and the same failures."""
+"""The same spec on folders, moto and Ceph gives the same bytes, log, result, fingerprint and failures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.objects.fault import proxying
 from tests.objects.fixtures import new_ground
 from tests.objects.ground import KINDS, Ground
 from tests.objects.rules import Answer
-from tests.storage.running import Told, codes, run, told
+from tests.storage.running import Outcome, codes, outcome, run
 from tests.support.jobs import create, half_second
 from tests.support.makemedia import make, picture
 
@@ -31,7 +31,7 @@ PROFILES = ("prores_proxy_half", "h264_review_mp4", "dnxhr_lb_mxf")
 
 @pytest.fixture
 def grounds(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> New:
-    """A new ground of a kind, which this process finds from then on."""
+    """Creates a ground of a kind and points the environment of this process to it."""
 
     def new(kind: str) -> Ground:
         root = tmp_path / kind
@@ -46,12 +46,12 @@ def grounds(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.clause("I1", "I2", "I3")
 @pytest.mark.parametrize("profile", PROFILES)
-def test_what_is_made(profile: str, grounds: New) -> None:
-    seen: dict[str, Told] = {}
+def test_the_proxies_are_the_same(profile: str, grounds: New) -> None:
+    seen: dict[str, Outcome] = {}
     for kind in KINDS:
         ground = grounds(kind)
         job = ground.job(profile, clips=2)
-        seen[kind] = told(ground, job, run(ground, job))
+        seen[kind] = outcome(ground, job, run(ground, job))
     assert len(seen["file"].outputs) == 2
     assert seen["moto"] == seen["file"]
     assert seen["rgw"] == seen["file"]
@@ -59,7 +59,7 @@ def test_what_is_made(profile: str, grounds: New) -> None:
 
 # --- failures --------------------------------------------------------------------------------------------
 
-WHAT_HAPPENS = (
+EXPECTED = (
     "COMPLETED",
     "DECODE_FAILED",
     "SOURCE_MISSING",
@@ -74,15 +74,15 @@ WHAT_HAPPENS = (
 
 
 @pytest.mark.clause("I4", "I2", "I3", "A1", "A4")
-def test_what_fails(grounds: New) -> None:
-    seen: dict[str, Told] = {}
+def test_the_failures_are_the_same(grounds: New) -> None:
+    seen: dict[str, Outcome] = {}
     for kind in KINDS:
         with failing(grounds(kind)) as (ground, job):
             result = run(ground, job, attempt=2)
-            assert codes(result) == list(WHAT_HAPPENS)
+            assert codes(result) == list(EXPECTED)
             assert ground.get(job.clips[6].outputs[0].uri) == b"somebody's"
             assert ground.get(job.clips[7].outputs[0].uri) == b"of an earlier attempt"
-            seen[kind] = told(ground, job, result)
+            seen[kind] = outcome(ground, job, result)
             here = {str(ground.root), ground.bucket.name if ground.bucket else "s3:"}
             assert not any(word in str(clip.failure) for clip in result.clips for word in here)
     assert seen["moto"] == seen["file"]
@@ -91,10 +91,10 @@ def test_what_fails(grounds: New) -> None:
 
 @contextmanager
 def failing(ground: Ground) -> Iterator[tuple[Ground, JobSpec]]:
-    """A ground on which each clip of the job fails as it should, and the job, whose attempt 1 has ended."""
+    """Yields a ground on which the clips of the job fail as expected, and the job, whose attempt 1 has ended."""
     job = failing_job()
     for number, source in enumerate(card()):
-        if WHAT_HAPPENS[number] != "SOURCE_MISSING":
+        if EXPECTED[number] != "SOURCE_MISSING":
             ground.put(f"media:/{source.name}", source.read_bytes())
     whole = card()[3].read_bytes()
     ground.put("media:/clip3.mov", whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -110,7 +110,8 @@ def failing(ground: Ground) -> Iterator[tuple[Ground, JobSpec]]:
         return
     with proxying(ground.endpoint.url) as way:
         way.on(Answer(403, "AccessDenied"), path="/media/clip5.mov$", times=None)
-        way.on(Answer(403, "AccessDenied"), path="/proxies/clip8/proxy", times=None)  # else it is refused before
+        # Only the output itself: the trial object of the check before the job must be accepted.
+        way.on(Answer(403, "AccessDenied"), path="/proxies/clip8/proxy", times=None)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("AWS_ENDPOINT_URL_S3", way.url)
             yield replace(ground, url=way.url), job
@@ -118,7 +119,7 @@ def failing(ground: Ground) -> Iterator[tuple[Ground, JobSpec]]:
 
 @cache
 def card() -> tuple[Path, ...]:
-    """Ten clips, the second damaged in a way that only decoding shows."""
+    """Returns ten clips, the second damaged in a way that only decoding shows."""
     whole = make("clip1.mov", *picture("640x360", seconds="1"), "-c:v", "libx264", "-threads", "1", "-g", "12")
     data = bytearray(whole.read_bytes())
     for part in (3, 5, 7):
@@ -142,7 +143,7 @@ def failing_job() -> JobSpec:
 
 
 def announce(store: Store, job: JobSpec, clip: int, data: bytes) -> None:
-    """Attempt 1 said that it publishes these bytes, and was closed by an operator."""
+    """Lets attempt 1 announce these bytes, then closes it as an operator would."""
     register_job(job, spec_bytes(job), store, this_worker(), "earlier")
     ledger = acquire(store, job.job_id, 1, this_worker(), "earlier")
     digest, output = f"sha256:{hashlib.sha256(data).hexdigest()}", job.clips[clip].outputs[0].uri

@@ -1,4 +1,4 @@
-"""Sources in a bucket: a proved copy in the job's own working directory, and nothing of it left afterwards."""
+"""Sources in a bucket: a verified copy in the job's working directory, which is removed afterwards."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SOURCE = r"/media/clip0\.mov$"
 
 @dataclass
 class Watching:
-    """The working folder, and what was in it at each look."""
+    """Records the files in the working folder at each stage."""
 
     work: Path
     seen: list[set[str]] = field(default_factory=list)
@@ -43,7 +43,7 @@ def work(tmp_path: Path) -> Path:
 
 
 @pytest.mark.clause("T3", "T5")
-def test_a_copy_is_there_while_the_clip_is_made(way: Way, work: Path) -> None:
+def test_a_copy_exists_while_the_clip_is_made(way: Way, work: Path) -> None:
     job, watch = way.ground.job(clips=2), Watching(work)
     assert run(way.ground, job, work=work, watch=watch).status == "COMPLETED"
     stages = ["fetch", "encode", "verify", "publish"]
@@ -51,10 +51,10 @@ def test_a_copy_is_there_while_the_clip_is_made(way: Way, work: Path) -> None:
     assert copies == [set(), {"00000.source.mov"}, set(), set(), set(), {"00001.source.mov"}, set(), set()]
     assert len(copies) == 2 * len(stages)
     assert list(work.iterdir()) == []
-    assert len(way.proxy.requests("GET", SOURCE)) == 2, "one look before the job, one copy"
+    assert len(way.proxy.requests("GET", SOURCE)) == 2, "one check before the job, one copy"
 
 
-def test_no_room_for_the_copy_stops_the_job_before_anything_is_read(
+def test_no_space_for_the_copy_stops_the_job_before_reading(
     way: Way, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = way.ground.job(clips=2)
@@ -65,12 +65,12 @@ def test_no_room_for_the_copy_stops_the_job_before_anything_is_read(
     assert result.stopped.code == "DISK_FULL"
     assert codes(result) == ["DISK_FULL", "NOT_RUN"]
     assert list(work.iterdir()) == []
-    assert len(way.proxy.requests("GET", SOURCE)) == 1, "the look before the job"
+    assert len(way.proxy.requests("GET", SOURCE)) == 1, "the check before the job"
 
 
 @pytest.mark.parametrize("what", ["same size", "other size", "gone"])
 @pytest.mark.clause("A1", "F1")
-def test_another_object_than_the_job_was_created_for(way: Way, work: Path, what: str) -> None:
+def test_a_changed_object_is_refused(way: Way, work: Path, what: str) -> None:
     job = way.ground.job(clips=2)
     whole = way.ground.get("media:/clip0.mov") or b""
     if what == "gone":
@@ -83,7 +83,7 @@ def test_another_object_than_the_job_was_created_for(way: Way, work: Path, what:
     assert way.ground.names() == ["clip1.mov"]
 
 
-def test_an_object_that_is_replaced_between_the_look_and_the_copy(way: Way, work: Path) -> None:
+def test_an_object_that_is_replaced_between_the_check_and_the_copy(way: Way, work: Path) -> None:
     job = way.ground.job()
     whole = way.ground.get("media:/clip0.mov") or b""
     replaced = way.proxy.on(
@@ -96,7 +96,7 @@ def test_an_object_that_is_replaced_between_the_look_and_the_copy(way: Way, work
 
 @pytest.mark.parametrize("with_", ["other bytes", "nothing"])
 def test_an_object_that_is_replaced_while_it_is_read(way: Way, work: Path, with_: str) -> None:
-    """The first read is cut, so it is read again from its start: what came before counts for nothing."""
+    """The first read is cut, so the object is read again from its start; the first bytes are discarded."""
     job = way.ground.job()
     whole = way.ground.get("media:/clip0.mov") or b""
     way.proxy.on(Cut(len(whole) // 2), method="GET", path=SOURCE, nth=2)
@@ -114,7 +114,7 @@ def test_an_object_that_is_replaced_while_it_is_read(way: Way, work: Path, with_
     assert list(work.iterdir()) == []
 
 
-def test_a_read_that_is_cut_is_done_again_and_told(way: Way, work: Path) -> None:
+def test_a_read_that_is_cut_is_repeated_and_recorded(way: Way, work: Path) -> None:
     job = way.ground.job()
     size = job.clips[0].source.files[0].size
     way.proxy.on(Cut(size // 2), method="GET", path=SOURCE, nth=2, times=2)
@@ -130,8 +130,8 @@ def incidents(notes: dict[str, Any]) -> list[dict[str, Any]]:
     return list(notes.get("storage", []))
 
 
-def test_what_happens_to_the_object_after_the_copy_is_of_no_account(way: Way, work: Path) -> None:
-    """The copy was proved: the proxy is of the bytes the job was created for."""
+def test_a_change_of_the_object_after_the_copy_has_no_effect(way: Way, work: Path) -> None:
+    """The copy was verified: the proxy is made from the bytes the job was created for."""
     job = way.ground.job()
 
     def replace(stage: str) -> None:
@@ -142,7 +142,7 @@ def test_what_happens_to_the_object_after_the_copy_is_of_no_account(way: Way, wo
 
 
 @pytest.mark.parametrize("where", ["fetch", "encode"])
-def test_told_to_stop(way: Way, work: Path, where: str) -> None:
+def test_a_stop_during_the_copy_or_the_encode(way: Way, work: Path, where: str) -> None:
     job, stop = way.ground.job(clips=2), threading.Event()
     stall = way.proxy.on(StallAnswer(), method="GET", path=SOURCE, nth=2 if where == "fetch" else 99)
 
@@ -165,8 +165,8 @@ def test_told_to_stop(way: Way, work: Path, where: str) -> None:
 
 
 @pytest.mark.clause("V2", "F4")
-def test_a_signal_in_mid_download(way: Way, work: Path, tmp_path: Path) -> None:
-    """By the real command: it ends while the answer is still awaited, and the next attempt makes the clip."""
+def test_a_signal_during_the_copy(way: Way, work: Path, tmp_path: Path) -> None:
+    """The real command ends while it waits for the answer, and the next attempt makes the clip."""
     job = way.ground.job()
     spec = write_spec(job, tmp_path / "job.json")
     stall = way.proxy.on(StallAnswer(), method="GET", path=SOURCE, nth=2)

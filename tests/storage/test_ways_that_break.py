@@ -1,8 +1,8 @@
-"""A whole job through a network that breaks: at any request, in any way, the store tells the truth.
+"""A whole job with one fault at any of its requests: the store always records what happened.
 
-Requests of one good run are counted; then, run after run, one of them is broken. A job COMPLETED is the job it would
-have been, log and all; one that is not says so, has nothing unfinished under a final name, and its next attempt
-comes to the same.
+The requests of an undisturbed run are counted; then one of them is disturbed in each further run. A COMPLETED job
+equals the undisturbed one, including its log. A failed one reports it, has nothing unfinished under a final name, and
+its next attempt gives the same result.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ FAULTS: Final[Mapping[str, Action]] = {
     "answer cut": Cut(10),
     "drip": Drip(0.0001),
 }
-HARMLESS: Final = {"answer cut", "drip"}  # where the answer is short, or slow enough is fast enough
+HARMLESS: Final = {"answer cut", "drip"}  # for short answers; and slow answers may be fast enough
 SAMPLE: Final = int(os.environ.get("PROXX_TESTS_POSITIONS", "2"))
-"""How many positions of each fault are looked at; the more, the closer to all of them."""
+"""The number of requests at which each fault is tried."""
 OUTPUT: Final = r"/proxies/clip0\.mov$"
 HASTY: Final = TransportTiming(patience=2, pauses=(0.01,))
-AFTER_THE_END: Final = 3  # requests for what readers like to find, once the attempt is closed
+AFTER_THE_END: Final = 3  # requests after the attempt is closed, which are only for readers
 
 
 @dataclass
 class Trials:
-    """Runs of one job on one server, each with a store of its own and no outputs before it. sizes: of `Places`."""
+    """Runs of one job on one server, each with a new store and without earlier outputs. sizes: of `Places`."""
 
     way: Way
     resends: int
@@ -89,19 +89,21 @@ class Trials:
         return read_attempts(self.store(), self.job.job_id)
 
     def incidents(self, attempt: int = 1) -> list[Any]:
-        """All that the attempt's records tell of storage."""
-        told = [note for event in self.attempts()[attempt - 1].events for note in _told(event.envelope.notes)]
+        """Returns all incidents in the records of the attempt."""
+        in_events = [
+            note for event in self.attempts()[attempt - 1].events for note in _incidents(event.envelope.notes)
+        ]
         last = self.store().read(storage_key(self.job.job_id, attempt))
-        return told + (_told(read_json(last)) if last else [])
+        return in_events + (_incidents(read_json(last)) if last else [])
 
 
-def _told(notes: Any) -> list[Any]:  # noqa: ANN401  (JSON)
+def _incidents(notes: Any) -> list[Any]:  # noqa: ANN401  (JSON)
     return list(notes.get("storage", []))
 
 
 @dataclass(frozen=True)
 class Calm:
-    """What an undisturbed run comes to, and the number of its requests."""
+    """The outcome of an undisturbed run and the number of its requests."""
 
     log: tuple[dict[str, Json], ...]
     core: Mapping[str, Json]
@@ -121,7 +123,7 @@ class Calm:
 
 
 def positions(count: int, seed: str) -> list[int]:
-    """A few of 1…count, from all parts of the job; the same for everyone."""
+    """Returns a few of 1…count, spread over the job, the same in every session."""
     chosen = random.Random(seed)  # noqa: S311
     share = min(SAMPLE, count)
     return sorted({1 + int((part + chosen.random()) * count / share) for part in range(share)})
@@ -129,8 +131,8 @@ def positions(count: int, seed: str) -> list[int]:
 
 @pytest.mark.clause("F4", "I2", "I7", "V2")
 @pytest.mark.parametrize("fault", FAULTS)
-def test_one_request_is_sent_again(way: Way, fault: str) -> None:
-    """With resends the job is what it would have been; only the envelopes tell."""
+def test_one_request_is_resent(way: Way, fault: str) -> None:
+    """With resends the job equals the undisturbed one; only the envelopes record the fault."""
     trials = Trials(way, resends=2)
     calm = Calm.of(trials)
     for place in positions(calm.requests, f"{way.ground.kind} {fault}"):
@@ -152,7 +154,7 @@ def test_one_request_is_sent_again(way: Way, fault: str) -> None:
 
 
 @pytest.mark.parametrize("fault", [name for name in FAULTS if name not in HARMLESS])
-def test_one_request_of_an_upload_in_parts_is_sent_again(way: Way, fault: str) -> None:
+def test_one_request_of_an_upload_in_parts_is_resent(way: Way, fault: str) -> None:
     trials = Trials(way, resends=2, sizes={"single": 1000, "part": 5 << 20})
     calm = Calm.of(trials)
     count = len(way.proxy.requests(path=OUTPUT))
@@ -168,14 +170,14 @@ def test_one_request_of_an_upload_in_parts_is_sent_again(way: Way, fault: str) -
         assert canonical_log(trials.attempts()[0].events) == calm.log
         assert way.ground.outputs() == calm.outputs
         assert trials.incidents() != []
-        # One whose id was lost with its answer has no part and is on no record: `proxx doctor` lists it.
+        # An upload whose id was lost with its answer has no part and is not logged: `proxx doctor` lists it.
         assert way.ground.uploads() == [] or "uploads" in hit.query, (fault, place)
 
 
 @pytest.mark.clause("F4", "I7", "V2", "N2")
 @pytest.mark.parametrize("fault", [name for name in FAULTS if name not in HARMLESS])
-def test_one_request_is_not_sent_again(way: Way, fault: str) -> None:
-    """Without resends it fails and says so, or it was the answer alone that was lost; the next attempt is right."""
+def test_one_request_is_not_resent(way: Way, fault: str) -> None:
+    """Without resends the job fails and reports it, or only an answer was lost. The next attempt succeeds."""
     trials = Trials(way, resends=0)
     calm = Calm.of(trials)
     for place in positions(calm.requests, f"{way.ground.kind} {fault} once"):
@@ -194,7 +196,7 @@ def test_one_request_is_not_sent_again(way: Way, fault: str) -> None:
 
 
 def check(trials: Trials, calm: Calm, result: ExecutionResult | Refusal | EnvironmentFailure, where: str) -> None:
-    """What the store tells of the first attempt is what happened."""
+    """Checks that the store records what happened in the first attempt."""
     attempts = trials.attempts()
     if isinstance(result, Refusal | EnvironmentFailure):
         assert attempts == (), f"{where}: {result}"

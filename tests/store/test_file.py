@@ -17,6 +17,7 @@ from typing import NoReturn
 import pytest
 
 from proxx.contracts.errors import StoreRefused, StoreUnavailable
+from proxx.files import durable
 from proxx.store import file as module
 from proxx.store.file import FileStore
 from proxx.store.opening import initialize_store, store_identity
@@ -172,13 +173,13 @@ def test_a_folder_that_cannot_be_synced_is_left_to_its_server(
 
 def test_every_new_folder_is_synced_into_its_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
-    sync = module._sync_folder
+    sync = durable.sync_folder
 
     def note(folder: Path) -> None:
         synced.append(str(folder.relative_to(tmp_path)))
         sync(folder)
 
-    monkeypatch.setattr(module, "_sync_folder", note)
+    monkeypatch.setattr(module, "sync_folder", note)
     FileStore(tmp_path / "s").create("a/b/c", b"")
     assert synced == [".", "s", "s/a", "s/a/b"]
     synced.clear()
