@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from proxx.console.output import out, out_json
 from proxx.console.settings import current_settings, json_option, places_from_options, roots_option
-from proxx.console.wording import last_part, out, out_json, plural, safe, size
+from proxx.console.wording import last_part, plural, safe, size
 from proxx.contracts.naming import DEFAULT_TEMPLATE
 
 if TYPE_CHECKING:

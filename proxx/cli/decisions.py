@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from proxx.console.output import out, out_json
 from proxx.console.settings import current_settings, json_option, resolve_job_id, store_from_options, store_option
-from proxx.console.wording import out, out_json, short_id
+from proxx.console.wording import short_id
 
 
 def _reason(_: click.Context, __: click.Parameter, value: str) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
+from proxx.console.output import err, out
 from proxx.console.settings import current_settings
-from proxx.console.wording import err, out, safe
+from proxx.console.wording import safe
 
 PROFILE = "prores_proxy_half"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from proxx.console.output import err, out, out_json
 from proxx.console.settings import (
     current_settings,
     json_option,
@@ -14,7 +15,7 @@ from proxx.console.settings import (
     store_from_options,
     store_option,
 )
-from proxx.console.wording import err, out, out_json, safe
+from proxx.console.wording import safe
 
 ENVIRONMENT = 6
 

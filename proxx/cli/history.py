@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from proxx.cli.status import moment
+from proxx.console.output import out, out_json, table
 from proxx.console.settings import current_settings, json_option, resolve_job_id, store_from_options, store_option
-from proxx.console.wording import duration, last_part, out, out_json, plural, safe, short_id, table
+from proxx.console.wording import duration, last_part, plural, safe, short_id
 
 if TYPE_CHECKING:
     from proxx.contracts.canonical import Json

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from proxx.console.wording import out
+from proxx.console.output import out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

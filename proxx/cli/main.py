@@ -71,7 +71,7 @@ def enter(args: Sequence[str]) -> int:
         status = why.code if isinstance(why.code, int) else 1
     except Exception as why:
         status = _failed(why, settings)
-    from proxx.console.wording import err, take_lost_output
+    from proxx.console.output import err, take_lost_output
 
     lost = take_lost_output()
     if lost:
@@ -89,7 +89,8 @@ def _require_utf8() -> None:
 
 
 def _usage(why: click.ClickException) -> int:
-    from proxx.console.wording import err, safe
+    from proxx.console.output import err
+    from proxx.console.wording import safe
 
     context = why.ctx if isinstance(why, click.UsageError) else None
     if context is not None:

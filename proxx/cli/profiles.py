@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from proxx.console.output import out, out_json, table
 from proxx.console.settings import current_settings, json_option
-from proxx.console.wording import out, out_json, safe, table
+from proxx.console.wording import safe
 
 if TYPE_CHECKING:
     from proxx.contracts.canonical import Json

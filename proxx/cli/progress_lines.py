@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from typing import TypeAlias
 
-from proxx.console.wording import duration, last_part, out, plural, safe, size
+from proxx.console.output import out
+from proxx.console.wording import duration, last_part, plural, safe, size
 from proxx.contracts.result import ClipResult
 from proxx.engine.steps import ClipEnded, ClipStarted, Step
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from proxx.cli.json_stream import Streamed
 from proxx.cli.reencoding import left_out, place_of, problem_of, tally_of, the_yard, watched, which
+from proxx.console.output import out
 from proxx.console.settings import current_settings, store_from_options
-from proxx.console.wording import out, plural, safe
+from proxx.console.wording import plural, safe
 
 if TYPE_CHECKING:
     from datetime import date

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from proxx.cli.json_stream import Streamed
 from proxx.cli.reencoding import left_out, place_of, problem_of, tally_of, the_yard, watched, which
+from proxx.console.output import out, table
 from proxx.console.settings import current_settings, places_from_options, read_spec_file, store_from_options
-from proxx.console.wording import out, plural, safe, table
+from proxx.console.wording import plural, safe
 
 if TYPE_CHECKING:
     from datetime import date

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from proxx.cli.stop_requests import stop_requests
+from proxx.console.output import err, out, out_json
 from proxx.console.settings import (
     current_settings,
     json_option,
@@ -21,7 +22,7 @@ from proxx.console.settings import (
     store_from_options,
     store_option,
 )
-from proxx.console.wording import duration, err, last_part, out, out_json, plural, safe, short_id, size
+from proxx.console.wording import duration, last_part, plural, safe, short_id, size
 
 if TYPE_CHECKING:
     from proxx.cli.progress_lines import Watch

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from proxx.console.output import facts, out, out_json, table
 from proxx.console.settings import (
     current_settings,
     json_option,
@@ -15,7 +16,7 @@ from proxx.console.settings import (
     store_from_options,
     store_option,
 )
-from proxx.console.wording import facts, out, out_json, plural, safe, short_id, table
+from proxx.console.wording import plural, safe, short_id
 
 if TYPE_CHECKING:
     from proxx.store.status import AttemptStatus, JobStatus

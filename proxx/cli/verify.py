@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from proxx.console.output import out, out_json
 from proxx.console.settings import (
     current_settings,
     json_option,
@@ -17,7 +18,7 @@ from proxx.console.settings import (
     store_from_options,
     store_option,
 )
-from proxx.console.wording import last_part, out, out_json, plural, safe, short_id
+from proxx.console.wording import last_part, plural, safe, short_id
 
 if TYPE_CHECKING:
     from proxx.contracts.canonical import Json

@@ -5,7 +5,8 @@ from __future__ import annotations
 import traceback
 from typing import Final
 
-from proxx.console.wording import err, out_json, safe
+from proxx.console.output import err, out_json
+from proxx.console.wording import safe
 from proxx.contracts.canonical import Json
 from proxx.contracts.error_bases import InvalidInput, Problem, ProxxError
 from proxx.contracts.errors import AttemptClosed, Locked, OutputClaimed

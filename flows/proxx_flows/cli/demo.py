@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from proxx.console.output import err, out
 from proxx.console.settings import current_settings
-from proxx.console.wording import err, out, plural, safe
+from proxx.console.wording import plural, safe
 
 if TYPE_CHECKING:
     from types import FrameType
