@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from proxx.console.output import err, out
+from proxx.console.running import run_another_verb
 from proxx.console.settings import current_settings
 from proxx.console.wording import safe
 
@@ -74,7 +75,5 @@ def demo(folder: Path) -> int:
 
 
 def _show(words: str, args: list[str]) -> int:
-    from proxx.cli.main import enter
-
     out(f"\n{words}\n$ proxx {safe(shlex.join(args))}\n")
-    return enter(args)
+    return run_another_verb(args)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from proxx.console.exit_status import ENVIRONMENT
 from proxx.console.output import err, out, out_json
 from proxx.console.settings import (
     current_settings,
@@ -16,8 +17,6 @@ from proxx.console.settings import (
     store_option,
 )
 from proxx.console.wording import safe
-
-ENVIRONMENT = 6
 
 
 @click.command()
@@ -57,7 +56,7 @@ def doctor(work: Path | None, outputs: tuple[str, ...], make_store: bool, resend
         from proxx.store.opening import initialize_store
 
         initialize_store(store_from_options(make=True), resends=RESENDS if resends is None else resends)
-    from proxx.cli.progress_lines import on_a_terminal
+    from proxx.console.terminal import on_a_terminal
     from proxx.doctor.machine import examine_machine, healthy
 
     if on_a_terminal():

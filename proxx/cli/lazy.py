@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from proxx.console.exit_status import ENVIRONMENT
+
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
@@ -34,7 +36,7 @@ REPLACEABLE: Final = frozenset({"demo"})
 class VerbNotLoaded(click.ClickException):
     """An installed package offers the verb and cannot be loaded."""
 
-    exit_code = 6
+    exit_code = ENVIRONMENT
 
 
 class LazyGroup(click.Group):

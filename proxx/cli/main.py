@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from typing import Final
 
 import click
 
 from proxx.cli.lazy import LazyGroup
-from proxx.console.settings import Settings, store_option
-
-BUG: Final = 70
-ENVIRONMENT: Final = 6
-STOPPED: Final = 130
+from proxx.console.running import run_command_line
+from proxx.console.settings import store_option
 
 _EPILOG: Final = """\b
 Exit status:
@@ -55,68 +51,6 @@ def proxx() -> None:
     """
 
 
-def enter(args: Sequence[str]) -> int:
-    """Run one command line; its exit status. Prints, never raises."""
-    settings = Settings()
-    try:
-        _require_utf8()
-        answer = proxx.main(list(args), prog_name="proxx", standalone_mode=False, obj=settings)
-        status = answer if isinstance(answer, int) else 0
-    except click.ClickException as why:
-        status = _usage(why)
-    except click.Abort:  # Ctrl-C in a verb that has nothing to end or to write down
-        click.echo("proxx: stopped.", err=True)
-        status = STOPPED
-    except SystemExit as why:  # click ends so when standard output is closed while it prints help
-        status = why.code if isinstance(why.code, int) else 1
-    except Exception as why:
-        status = _failed(why, settings)
-    from proxx.console.output import err, take_lost_output
-
-    lost = take_lost_output()
-    if lost:
-        err(f"proxx: the answer could not be written to standard output: {lost}")
-    return status or (ENVIRONMENT if lost else 0)
-
-
-def _require_utf8() -> None:
-    """In another encoding the same file would have another name in the spec, and the job another id."""
-    if sys.getfilesystemencoding().lower() != "utf-8":
-        from proxx.contracts.errors import LocaleUnusable
-
-        encoding = sys.getfilesystemencoding()
-        raise LocaleUnusable(message=f"File names are read as {encoding} here, so they cannot be written down.")
-
-
-def _usage(why: click.ClickException) -> int:
-    from proxx.console.output import err
-    from proxx.console.wording import safe
-
-    context = why.ctx if isinstance(why, click.UsageError) else None
-    if context is not None:
-        err(context.get_usage())
-        err(f"Try '{context.command_path} --help'.\n")
-    err(f"proxx: {safe(why.format_message())}")
-    return why.exit_code
-
-
-def _failed(why: Exception, settings: Settings) -> int:
-    from proxx.console.failures import report_bug, report_failure, report_os_error
-    from proxx.contracts.error_bases import ProxxError
-
-    if isinstance(why, ProxxError):
-        return report_failure(why, as_json=settings.json)
-    if isinstance(why, OSError) and _is_the_machines(why):
-        return report_os_error(why, as_json=settings.json)
-    report_bug(why, as_json=settings.json)
-    return BUG
-
-
-def _is_the_machines(why: OSError) -> bool:
-    """Whether an error of the system is about a file, a disk or a pipe; one without any number was made by code."""
-    return why.errno is not None
-
-
 def _hold_standard_streams() -> None:
     """Open /dev/null where a standard stream is closed, so that no file the job opens can get its number."""
     for number in range(3):
@@ -132,7 +66,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a locale that lacks a letter shows its escape
-    status = enter(sys.argv[1:])
+    status = run_command_line(proxx, sys.argv[1:])
     # A closed pipe would otherwise be complained about once more while the interpreter ends.
     try:
         if sys.stdout is not None:

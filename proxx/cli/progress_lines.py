@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable
 from typing import TypeAlias
@@ -14,15 +12,6 @@ from proxx.contracts.result import ClipResult
 from proxx.engine.steps import ClipEnded, ClipStarted, Step
 
 Watch: TypeAlias = Callable[[Step], None]
-
-
-def on_a_terminal() -> bool:
-    """Whether a person watches standard error on something that can move its cursor."""
-    try:
-        seen = sys.stderr is not None and sys.stderr.isatty()
-    except (OSError, ValueError):
-        return False
-    return seen and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
 class ProgressLines:

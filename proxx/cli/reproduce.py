@@ -191,7 +191,7 @@ def _encode(job: JobSpec, sample: Fraction, folder: Path) -> tuple[ReencodedClip
 def _watch(job: JobSpec, chosen: tuple[int, ...]) -> AbstractContextManager[Watch]:
     from contextlib import contextmanager
 
-    from proxx.cli.progress_lines import on_a_terminal
+    from proxx.console.terminal import on_a_terminal
 
     @contextmanager
     def watch() -> Iterator[Watch]:

@@ -109,7 +109,8 @@ class JobOutline:
 @contextmanager
 def watcher(job: JobOutline, attempt: int) -> Iterator[Watch]:
     """Bars where standard error is a terminal, else lines; with --json and no terminal, nothing."""
-    from proxx.cli.progress_lines import ProgressLines, on_a_terminal
+    from proxx.cli.progress_lines import ProgressLines
+    from proxx.console.terminal import on_a_terminal
 
     frames = job.frames
     if on_a_terminal():

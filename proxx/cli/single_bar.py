@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, TypeAlias
 
-from proxx.cli.progress_lines import on_a_terminal
+from proxx.console.terminal import on_a_terminal
 
 Gauge: TypeAlias = Callable[[str, int, int], None]
 """Told (label, done, whole)."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import traceback
 from typing import Final
 
+from proxx.console.exit_status import ENVIRONMENT
 from proxx.console.output import err, out_json
 from proxx.console.wording import safe
 from proxx.contracts.canonical import Json
 from proxx.contracts.error_bases import InvalidInput, Problem, ProxxError
 from proxx.contracts.errors import AttemptClosed, Locked, OutputClaimed
 
-ENVIRONMENT: Final = 6
 ISSUES: Final = "with this text and the output of `proxx doctor`"
 
 

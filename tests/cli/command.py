@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import pytest
 
-from proxx.cli.main import enter
+from proxx.cli.main import proxx as commands
+from proxx.console.running import run_command_line
 
 ROOT: Final = Path(__file__).parent.parent.parent
 CODE: Final = "from proxx.cli.main import main; main()"
@@ -42,7 +43,7 @@ class Answer:
 def call(capsys: pytest.CaptureFixture[str], *args: object) -> Answer:
     """Inside this process."""
     capsys.readouterr()
-    status = enter([str(arg) for arg in args])
+    status = run_command_line(commands, [str(arg) for arg in args])
     said = capsys.readouterr()
     return Answer(status, said.out, said.err)
 

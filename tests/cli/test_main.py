@@ -28,8 +28,9 @@ HEAVY = (
 def test_help_imports_nothing_heavy() -> None:
     code = f"""
 import sys
-from proxx.cli.main import enter
-assert enter(["--help"]) == 0
+from proxx.cli.main import proxx
+from proxx.console.running import run_command_line
+assert run_command_line(proxx, ["--help"]) == 0
 loaded = [name for name in {HEAVY!r} if name in sys.modules]
 assert not loaded, loaded
 """
