@@ -82,7 +82,7 @@ def test_a_spec_is_never_overwritten(card: Path, tmp_path: Path, capsys: Capture
     spec.write_text("mine")
     answer = create(capsys, card, spec, "--json")
     assert (answer.status, answer.code) == (3, "PREFLIGHT_REFUSED")
-    assert "never replaced" in answer.json["error"]["problems"][0]["message"]
+    assert "never overwritten" in answer.json["error"]["problems"][0]["message"]
     assert spec.read_text() == "mine"
     link = tmp_path / "link.json"
     link.symlink_to(tmp_path / "nowhere")
@@ -152,7 +152,7 @@ def test_it_warns_where_the_proxies_may_not_fit(
     card: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("proxx.files.workdir.free_bytes", lambda _: 1000)
-    assert "WARNING: they may not fit" in create(capsys, card, tmp_path / "day1.json").out
+    assert "WARNING: the proxies may not fit" in create(capsys, card, tmp_path / "day1.json").out
 
 
 @pytest.mark.parametrize(

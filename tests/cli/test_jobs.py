@@ -114,7 +114,7 @@ def test_history_tells_every_event(store: Store, capsys: Capture) -> None:
         "lock.acquired",
         "clip.started      clip 1 \\x1b[31mA\\n001",
         "unlocked",
-        "\\x1b[31mA\\n001 (said by",
+        "\\x1b[31mA\\n001 (by",
     ):
         assert words in answer.out
     assert "\x1b" not in answer.out

@@ -234,7 +234,7 @@ def test_a_profile_that_does_not_relink_is_5_and_names_what(tmp_path: Path, caps
     assert answer.status == 5
     assert "WOULD_NOT_RELINK: 1 of 1 clip" in answer.err
     assert "audio.tracks 1 -> 2" in answer.out
-    assert "Looked at: 1 of 2 clips of 1 job." in answer.out
+    assert "Examined: 1 of 2 clips of 1 job." in answer.out
     never = rules(tmp_path / "never.toml", "rates = []", 'rates = ["24"]')
     told = call(capsys, *asked, never, "--json")
     assert (told.status, told.code, told.json["relinks"]) == (5, "WOULD_NOT_RELINK", False)
@@ -267,7 +267,7 @@ def test_many_clips_are_one_screen(tmp_path: Path, capsys: Capture) -> None:
     answer = call(capsys, "--store", tmp_path / "store", "reproduce", spec, "--with-profile", silent)
     assert answer.status == 5
     assert answer.out.count("WOULD NOT RELINK  ") == 6 + 1  # the table's
-    assert "... and 2 more: --json lists all" in answer.out
+    assert "... and 2 more; --json lists all" in answer.out
 
 
 # --- in object storage -----------------------------------------------------------------------------------
