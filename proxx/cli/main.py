@@ -1,9 +1,4 @@
-"""The entry of the `proxx` command: run a verb, turn whatever it raises into words and an exit status.
-
-Exit statuses: 0 done · 1 a job failed · 2 usage · 3 invalid spec or pre-flight · 4 locked or claimed by another ·
-5 verification mismatch · 6 toolchain or environment · 70 a bug of proxx (sysexits' EX_SOFTWARE) · 130 stopped by
-hand before anything was begun.
-"""
+"""The `proxx` command and its entry point. `proxx.console.running` turns what a verb raises into an exit status."""
 
 from __future__ import annotations
 
@@ -15,22 +10,27 @@ import click
 
 from proxx.cli.lazy import LazyGroup
 from proxx.console.running import run_command_line
-from proxx.console.settings import store_option
+from proxx.console.settings import current_settings, json_option, store_option
 
 _EPILOG: Final = """\b
 Exit status:
-  0 done                      4 locked or claimed by another
-  1 a job failed              5 verification mismatch
-  2 usage                     6 toolchain or environment
-  3 invalid spec or sources  70 a bug: please report it
+  0    done
+  1    a job failed: the result says which clip and why
+  2    the command line is wrong
+  3    the spec or the sources cannot be used; nothing was started
+  4    locked, ended or claimed by another
+  5    verification found a difference
+  6    the encoder build or the environment is not right
+  70   a bug in proxx: please report it
+  130  stopped with Ctrl-C before anything was started
 """
 
 
 def _version(context: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
-        from importlib.metadata import version
+        from proxx.cli.version import print_version
 
-        click.echo(f"proxx {version('proxx')}")
+        print_version(as_json=current_settings().json)
         context.exit()
 
 
@@ -41,7 +41,14 @@ def _version(context: click.Context, _: click.Parameter, value: bool) -> None:
     subcommand_metavar="VERB ...",
 )
 @store_option
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Say which.")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the versions of proxx and of the encoder builds installed with it.",
+)
+@json_option
 def proxx() -> None:
     """Make editing proxies from camera originals, and prove what was made.
 
@@ -51,8 +58,8 @@ def proxx() -> None:
     """
 
 
-def _hold_standard_streams() -> None:
-    """Open /dev/null where a standard stream is closed, so that no file the job opens can get its number."""
+def _open_closed_standard_streams() -> None:
+    """Opens /dev/null for each closed standard stream, so that no file a job opens gets its number."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -62,12 +69,12 @@ def _hold_standard_streams() -> None:
 
 def main() -> None:
     """The console script."""
-    _hold_standard_streams()
+    _open_closed_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a locale that lacks a letter shows its escape
+            stream.reconfigure(errors="backslashreplace")  # characters the locale lacks are printed as escapes
     status = run_command_line(proxx, sys.argv[1:])
-    # A closed pipe would otherwise be complained about once more while the interpreter ends.
+    # Otherwise the interpreter complains about a closed pipe again when it exits.
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
