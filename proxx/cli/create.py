@@ -112,7 +112,7 @@ def create(
     # First, so that a bad --spec is refused before the sources are read, which can take hours.
     destination = SpecDestination.of(spec, several=clips_per_job is not None)
     rules = find_profile(profile)
-    installed = find_toolchain(next(name for name in NAMES if name == toolchain))
+    installed = find_toolchain(next(build for build in NAMES if build == toolchain))
     request = CreateRequest(
         sources=sources,
         profile=rules,
@@ -153,7 +153,7 @@ def _create(request: CreateRequest, installed: InstalledToolchain) -> Created:
 
 
 def _free_bytes(request: CreateRequest) -> int | None:
-    """Returns the free bytes at the output; None for object storage, or if the folder cannot be asked.
+    """Returns the free bytes at the output; None for object storage, or if the folder cannot be examined.
 
     What is wrong with such a folder is reported when the job runs.
     """
@@ -180,7 +180,7 @@ def _print(created: Created, written: tuple[Path, ...], free: int | None) -> Non
     out(f"{plural(clips, 'proxy', 'proxies')}, about {needed}{available}.")
     if free is not None and free < created.space.high:
         out("WARNING: the proxies may not fit.")
-    out(f"Next: proxx run {safe(written[0])}")
+    out(f"{'Next' if len(written) == 1 else 'Next, for each spec'}: proxx run {safe(written[0])}")
 
 
 def _notes(created: Created, clips: int) -> list[str]:

@@ -80,7 +80,7 @@ def upgrade_report(
 
     change = UpgradeChange(
         profile=find_profile(profile) if profile else None,
-        toolchain=find_toolchain(next(name for name in NAMES if name == toolchain)) if toolchain else None,
+        toolchain=find_toolchain(next(build for build in NAMES if build == toolchain)) if toolchain else None,
     )
     tally, totals, failure = SampleTally(), UpgradeTotals(), None
     with reencode_session(work) as session:

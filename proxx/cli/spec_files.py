@@ -17,6 +17,12 @@ _EXISTS: Final = "this file already exists; a spec is never overwritten."
 _MAX_STEM_BYTES: Final = 200  # of a file name without its extension
 
 
+class SpecDestinationRefused(PreflightRefused):
+    """`--spec` names a place where no spec can be written."""
+
+    remedy = "Nothing was written."
+
+
 @dataclass(frozen=True)
 class SpecDestination:
     """The value of --spec. path: the spec file, or if `folder` is true the folder for one file per job."""
@@ -26,13 +32,13 @@ class SpecDestination:
 
     @classmethod
     def of(cls, option: str, *, several: bool) -> Self:
-        """Reads the value of `--spec`. Raises PreflightRefused if no spec can be written there."""
+        """Reads the value of `--spec`. Raises SpecDestinationRefused if no spec can be written there."""
         path = Path(option)
         folder = path.is_dir() or option.endswith("/") or several
         if not folder and os.path.lexists(path):
             raise _refused(option, _EXISTS, "Choose another name.")
         if folder and os.path.lexists(path) and not path.is_dir():
-            raise _refused(option, "it is a file; with --clips-per-job it must be a folder.", "Choose a folder.")
+            raise _refused(option, "it is a file, and a folder is needed.", "Choose a folder.")
         parent = path.absolute().parent
         if not parent.is_dir():
             raise _refused(option, f"the folder {parent} does not exist.", "Create it, or choose another.")
@@ -41,7 +47,7 @@ class SpecDestination:
     def write(self, jobs: Sequence[JobSpec]) -> tuple[Path, ...]:
         """Writes one file per job and returns their paths in order.
 
-        Raises PreflightRefused if one cannot be written; the files already written are then removed.
+        Raises SpecDestinationRefused if one cannot be written; the files already written are then removed.
         """
         paths = tuple(self.path / f"{file_name(job.name)}.json" if self.folder else self.path for job in jobs)
         written: list[Path] = []
@@ -75,6 +81,6 @@ def file_name(name: str) -> str:
     return text.encode()[:_MAX_STEM_BYTES].decode(errors="ignore")
 
 
-def _refused(path: str, message: str, remedy: str) -> PreflightRefused:
+def _refused(path: str, message: str, remedy: str) -> SpecDestinationRefused:
     problem = Problem(f"--spec {path}", PreflightRefused.code, message, remedy)
-    return PreflightRefused(message="The spec cannot be written there.", problems=(problem,))
+    return SpecDestinationRefused(message="The spec cannot be written there.", problems=(problem,))
