@@ -19,14 +19,14 @@ from proxx.console.wording import short_id
 @click.command()
 @click.argument("job")
 @reason_option
-@click.option("--worker-is-dead", is_flag=True, help="Confirm that you have checked this yourself.")
+@click.option("--worker-is-dead", is_flag=True, help="Confirm that the worker is dead; check that first.")
 @store_option
 @json_option
 def unlock(job: str, reason: str, worker_is_dead: bool) -> int:
     """Close the open attempt of JOB after its worker died.
 
     JOB is a job id, the beginning of one, or a spec file. proxx never closes an attempt by itself, because it
-    cannot tell a dead worker from a slow one. Then start the next attempt: `proxx run SPEC --attempt N`.
+    cannot tell a dead worker from a slow one. To run the job again: `proxx run SPEC --attempt N`.
     """
     from proxx.contracts.event import this_worker
     from proxx.store.lock import unlock as close_attempt

@@ -116,9 +116,9 @@ def day_option(text: str) -> Callable[[F], F]:
 
 
 def since_option(verb: F) -> F:
-    """Adds `--since DAY`: only jobs with an event on that day or later."""
+    """Adds `--since DAY`: only jobs that were registered, started or ended on that day or later."""
     return day_option(
-        "Only jobs with an event on DAY (UTC, such as 2026-01-31) or later. Faster than all jobs of a large store."
+        "Only jobs that changed on DAY (UTC, such as 2026-01-31) or later. Faster than all jobs of a large store."
     )(verb)
 
 
@@ -131,7 +131,11 @@ def _reason(_: click.Context, __: click.Parameter, value: str) -> str:
 def reason_option(verb: F) -> F:
     """Adds the required `--reason`."""
     return click.option(
-        "--reason", metavar="TEXT", required=True, callback=_reason, help="Why; kept in the job's history."
+        "--reason",
+        metavar="TEXT",
+        required=True,
+        callback=_reason,
+        help="The reason; it is kept in the job's history.",
     )(verb)
 
 
