@@ -159,7 +159,7 @@ def print_summary(result: ExecutionResult, spec: Path) -> None:
     rest = sum(clip.status == "NOT_RUN" for clip in result.clips)
     if rest:
         out(f"  {plural(rest, 'clip')} not started.")
-    out(f"  When this is fixed: proxx run {safe(spec)} --attempt {result.attempt + 1}")
+    out(f"  Next attempt: proxx run {safe(spec)} --attempt {result.attempt + 1}")
 
 
 def print_failure(clip: ClipResult, clips: int, result: ExecutionResult) -> None:
