@@ -1,1 +1,4 @@
-"""The command: one module a verb, loaded when it is asked for."""
+"""The `proxx` command: one module for each verb, imported when the verb is used.
+
+It may import everything else in `proxx`; nothing imports it. Open `main.py` first, then the module of a verb.
+"""

@@ -1,4 +1,4 @@
-"""`proxx create`: from camera files to spec files; everything a job needs is decided here."""
+"""`proxx create`: examines camera files, decides everything a job needs, and writes spec files."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from proxx.console.output import out, out_json
 from proxx.console.settings import current_settings, json_option, places_from_options, roots_option
-from proxx.console.wording import last_part, out, out_json, plural, safe, size
+from proxx.console.wording import last_part, plural, safe, size
 from proxx.contracts.naming import DEFAULT_TEMPLATE
 
 if TYPE_CHECKING:
@@ -19,58 +20,67 @@ if TYPE_CHECKING:
     from proxx.ffmpeg.toolchain import InstalledToolchain
 
 SHOWN = 20
-"""Lines of one kind that are printed before the rest is only counted; --json has all."""
+"""Lines of one kind that are printed; further ones are only counted. --json lists all."""
 
 
 @click.command()
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
-@click.option("--profile", required=True, metavar="NAME|FILE", help="A kind of proxy: `proxx profiles` lists them.")
+@click.option(
+    "--profile",
+    required=True,
+    metavar="NAME|FILE",
+    help="The kind of proxy to make: a name that `proxx profiles` lists, or a profile file.",
+)
 @click.option(
     "--output",
     required=True,
     metavar="DIR|URL",
-    help="Where the proxies will be: a folder, s3://bucket/prefix, or a name below a root.",
+    help="Where `run` will publish the proxies: a folder, s3://bucket/prefix, or a name below a root.",
 )
 @click.option(
     "--spec",
-    "place",
     required=True,
     metavar="FILE|DIR",
-    help="The spec file to write, or a folder (existing, or said with a / at the end) for one file a job.",
+    help="The spec file to write, or a folder (an existing one, or a name that ends with /) for one file per job.",
 )
 @click.option(
     "--clips-per-job",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Several jobs of N clips, which can run at the same time; --spec is then a folder.",
+    help="Make several jobs of at most N clips, which can run at the same time. --spec is then a folder.",
 )
-@click.option("--name", metavar="TEXT", help="What the job is called; else the first source's name.")
+@click.option("--name", metavar="TEXT", help="The name of the job. Default: the name of the first source.")
 @click.option(
     "--template",
     metavar="T",
     default=DEFAULT_TEMPLATE,
     show_default=True,
-    help="Names of the proxies, below the output folder.",
+    help="How proxies are named below the output folder.",
 )
 @click.option(
     "--toolchain",
     type=click.Choice(["static", "full"]),
     default="static",
     show_default=True,
-    help="Which encoder build makes them; it stays the job's.",
+    help="The encoder build. It is recorded in the job and cannot be changed later.",
 )
-@click.option("--leave-out-refused", is_flag=True, help="Go on without refused files; the spec says which and why.")
+@click.option(
+    "--leave-out-refused",
+    is_flag=True,
+    help="Make the job without the files that are refused; the spec lists them with the reason.",
+)
 @click.option(
     "--accept-damage",
     multiple=True,
     metavar="CLIP",
-    help="Take this clip although not all of it decodes; the spec says so. May be given several times.",
+    help="Accept this clip although parts of it cannot be decoded; the spec records it. May be given several times.",
 )
 @click.option(
     "--work",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Where sources in object storage are copied to be looked at, one at a time; else the system's place.",
+    help="The folder for local copies of sources in object storage, one at a time. "
+    "Default: the system's temporary folder.",
 )
 @roots_option
 @json_option
@@ -78,7 +88,7 @@ def create(
     sources: tuple[str, ...],
     profile: str,
     output: str,
-    place: str,
+    spec: str,
     clips_per_job: int | None,
     name: str | None,
     template: str,
@@ -87,23 +97,22 @@ def create(
     accept_damage: tuple[str, ...],
     work: Path | None,
 ) -> int:
-    """Look at camera files and folders, and write the spec of a job that makes their proxies.
+    """Examine camera files and folders, and write the spec of the job that makes their proxies.
 
-    A SOURCE is a path, s3://bucket/key or s3://bucket/folder, or with roots a name below one: media:/A001.
+    A SOURCE is a path, s3://bucket/key, s3://bucket/folder, or a name below a root, such as media:/A001.
 
-    Every source is read to its end once. All that is wrong is said at once, and then nothing is written. The
-    tokens of a template are {source_name} {source_ext} {source_dir} {index} {profile} {job_name} {date}.
+    Every source is read once, to its end. If anything is wrong, all problems are reported together and nothing is
+    written. A template may contain {source_name} {source_ext} {source_dir} {index} {profile} {job_name} {date}.
     """
     from proxx.cli.spec_files import SpecDestination
     from proxx.contracts.profile import find_profile
     from proxx.create.request import CreateRequest
     from proxx.ffmpeg.toolchain import NAMES, find_toolchain
 
-    target = SpecDestination.of(
-        place, several=clips_per_job is not None
-    )  # refused before hours of reading, not after
+    # First, so that a bad --spec is refused before the sources are read, which can take hours.
+    destination = SpecDestination.of(spec, several=clips_per_job is not None)
     rules = find_profile(profile)
-    installed = find_toolchain(next(known for known in NAMES if known == toolchain))
+    installed = find_toolchain(next(build for build in NAMES if build == toolchain))
     request = CreateRequest(
         sources=sources,
         profile=rules,
@@ -118,65 +127,70 @@ def create(
         places=places_from_options(),
         work=work,
     )
-    created = _look(request, installed)
-    written = target.write(created.jobs)
-    free = _free(request)
+    created = _create(request, installed)
+    written = destination.write(created.jobs)
+    free = _free_bytes(request)
     if current_settings().json:
         out_json(_data(created, written, free))
     else:
-        _say(created, written, free)
+        _print(created, written, free)
     return 0
 
 
-def _look(request: CreateRequest, installed: InstalledToolchain) -> Created:
+def _create(request: CreateRequest, installed: InstalledToolchain) -> Created:
     from proxx.cli.single_bar import gauge
     from proxx.create.jobs import ExamineProgress, create_jobs
     from proxx.ffmpeg.probe import decoders
 
     with gauge() as show:
 
-        def tell(step: ExamineProgress) -> None:
+        def on_progress(step: ExamineProgress) -> None:
             show(f"reading [{step.index + 1}/{step.count}] {last_part(step.path)}", step.done, step.size)
 
-        return create_jobs(request, ffprobe=installed.ffprobe, decoders=decoders(installed.ffmpeg), on_progress=tell)
+        return create_jobs(
+            request, ffprobe=installed.ffprobe, decoders=decoders(installed.ffmpeg), on_progress=on_progress
+        )
 
 
-def _free(request: CreateRequest) -> int | None:
-    """Bytes; None where object storage does not tell, and where the run will say what is wrong with the folder."""
+def _free_bytes(request: CreateRequest) -> int | None:
+    """Returns the free bytes at the output; None for object storage, or if the folder cannot be examined.
+
+    What is wrong with such a folder is reported when the job runs.
+    """
     from proxx.create.discover import locate_argument
     from proxx.files.roots import OnDisk
     from proxx.files.workdir import free_bytes
 
-    spot = locate_argument(request.output, request.places)
+    output = locate_argument(request.output, request.places)
     try:
-        return free_bytes(spot.path) if isinstance(spot, OnDisk) else None
+        return free_bytes(output.path) if isinstance(output, OnDisk) else None
     except OSError:
         return None
 
 
-def _say(created: Created, written: tuple[Path, ...], free: int | None) -> None:
-    _some("Left out, no media files", [f"{safe(one.path)}: {safe(one.reason)}" for one in created.passed_over])
-    _some("LEFT OUT, refused", [f"{safe(one.path)}: {one.code}: {safe(one.message)}" for one in created.left_out])
+def _print(created: Created, written: tuple[Path, ...], free: int | None) -> None:
+    _print_list("Ignored, not media", [f"{safe(each.path)}: {safe(each.reason)}" for each in created.passed_over])
+    _print_list("LEFT OUT, refused", [f"{safe(p.path)}: {p.code}: {safe(p.message)}" for p in created.left_out])
     clips = sum(len(job.clips) for job in created.jobs)
-    _some("Noted", _notes(created, clips))
+    _print_list("Notes", _notes(created, clips))
     for job, path in zip(created.jobs, written, strict=True):
         out(f"{safe(path)}: job {job.job_id}, {plural(len(job.clips), 'clip')}")
-    need = f"{size(created.space.low)} to {size(created.space.high)}"
-    room = f"; {size(free)} are free there" if free is not None else ""
-    out(f"{plural(clips, 'proxy', 'proxies')}, about {need}{room}.")
+    needed = f"{size(created.space.low)} to {size(created.space.high)}"
+    available = f"; {size(free)} are free there" if free is not None else ""
+    out(f"{plural(clips, 'proxy', 'proxies')}, about {needed}{available}.")
     if free is not None and free < created.space.high:
-        out("WARNING: they may not fit.")
-    out(f"Next: proxx run {safe(written[0])}")
+        out("WARNING: the proxies may not fit.")
+    out(f"{'Next' if len(written) == 1 else 'Next, for each spec'}: proxx run {safe(written[0])}")
 
 
 def _notes(created: Created, clips: int) -> list[str]:
-    """One line for each thing said, with the clips it was said of: a card's clips are mostly alike."""
-    of: dict[str, list[str]] = {}
-    for one in created.said:
-        of.setdefault(one.text, []).append(last_part(one.path))
+    """Returns one line per note with the clips it applies to, since most clips of a card get the same notes."""
+    clips_by_note: dict[str, list[str]] = {}
+    for notice in created.said:
+        clips_by_note.setdefault(notice.text, []).append(last_part(notice.path))
     return [
         f"{safe(text)}: " + (f"all {clips} clips" if len(names) == clips > 1 else _names(names))
-        for text, names in of.items()
+        for text, names in clips_by_note.items()
     ]
 
 
@@ -184,14 +198,14 @@ def _names(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _some(title: str, lines: list[str]) -> None:
+def _print_list(title: str, lines: list[str]) -> None:
     if not lines:
         return
     out(f"{title} ({len(lines)}):")
     for line in lines[:SHOWN]:
         out(f"  {line}")
     if len(lines) > SHOWN:
-        out(f"  ... and {len(lines) - SHOWN} more: --json lists all")
+        out(f"  ... and {len(lines) - SHOWN} more; --json lists all")
 
 
 def _data(created: Created, written: tuple[Path, ...], free: int | None) -> dict[str, Json]:
@@ -202,11 +216,11 @@ def _data(created: Created, written: tuple[Path, ...], free: int | None) -> dict
     data: dict[str, Json] = {"specs": specs}
     if len(created.jobs) == 1:
         data |= {"spec": str(written[0]), "job_id": created.jobs[0].job_id, "clips": len(created.jobs[0].clips)}
-    data["passed_over"] = [{"path": one.path, "reason": one.reason} for one in created.passed_over]
+    data["passed_over"] = [{"path": each.path, "reason": each.reason} for each in created.passed_over]
     data["left_out"] = [
-        {"path": one.path, "code": one.code, "message": one.message, "remedy": one.remedy} for one in created.left_out
+        {"path": p.path, "code": p.code, "message": p.message, "remedy": p.remedy} for p in created.left_out
     ]
     data["conformed"] = list(created.conformed)
-    data["notes"] = [{"path": one.path, "text": one.text} for one in created.said]
+    data["notes"] = [{"path": notice.path, "text": notice.text} for notice in created.said]
     data["space"] = {"low": created.space.low, "high": created.space.high, "free": free}
     return data

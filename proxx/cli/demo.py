@@ -1,4 +1,4 @@
-"""`proxx demo`: the main job from end to end on clips made here, each command shown as it is run."""
+"""`proxx demo`: the main commands on clips it makes itself; each command is printed, then run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
+from proxx.console.output import err, out
+from proxx.console.running import run_another_verb
 from proxx.console.settings import current_settings
-from proxx.console.wording import err, out, safe
+from proxx.console.wording import safe
 
 PROFILE = "prores_proxy_half"
 
@@ -20,12 +22,12 @@ PROFILE = "prores_proxy_half"
     default=Path("proxx-demo"),
     show_default="./proxx-demo",
     metavar="DIR",
-    help="A folder to make and work in; it must not exist.",
+    help="The folder to create and work in. It must not exist.",
 )
 def demo(folder: Path) -> int:
-    """Make three small clips and take them through everything: create, run, verify, reproduce, status, history.
+    """Make three small clips and run create, run, verify, reproduce, status and history on them.
 
-    Its store is in that folder too, where --store names no other: removing the folder removes all of it.
+    Everything is in one folder: remove it to remove all traces. The store is in it too, unless --store names another.
     """
     from proxx.doctor.demo_media import make_card
     from proxx.ffmpeg.toolchain import find_toolchain
@@ -33,47 +35,45 @@ def demo(folder: Path) -> int:
     installed = find_toolchain("static")
     try:
         folder.mkdir()
-    except FileExistsError as why:
+    except FileExistsError as error:
         raise click.UsageError(
-            f"{folder} is there already and is not touched: remove it, or name another with --folder."
-        ) from why
+            f"{folder} already exists and was not touched: remove it, or name another folder with --folder."
+        ) from error
     card, spec, store = folder / "card", folder / "day1.json", current_settings().store or folder / "store"
-    out(f"A card with three clips, made just now in {safe(card)}:")
-    for path, what in make_card(card, installed):
-        out(f"  {safe(path.relative_to(card.absolute()))}: {what}")
+    out(f"Made a card with three clips in {safe(card)}:")
+    for path, description in make_card(card, installed):
+        out(f"  {safe(path.relative_to(card.absolute()))}: {description}")
 
     steps = (
         (
-            "First decide everything. `create` reads the clips and writes a spec; nothing is encoded yet:",
+            "First, `create` reads the clips, decides everything and writes a spec. Nothing is encoded yet:",
             ["create", str(card), "--profile", PROFILE, "--output", str(folder / "proxies"), "--spec", str(spec)],
         ),
         (
-            "Then only execute. `run` makes the proxies, compares each with the spec, and publishes it:",
+            "Then `run` makes the proxies, compares each with the spec, and publishes it:",
             ["--store", str(store), "run", str(spec)],
         ),
         (
-            "Are the published files what the job made? `verify` reads and decodes all of them:",
+            "Are the published files still what the job made? `verify` reads and decodes all of them:",
             ["--store", str(store), "verify", str(spec)],
         ),
         (
-            "Could anybody make the same again? `reproduce` encodes one clip anew and compares the bytes:",
+            "Does encoding again give the same bytes? `reproduce` does it with one clip and compares:",
             ["--store", str(store), "reproduce", str(spec), "--sample", "5%"],
         ),
-        ("What is known of all jobs:", ["--store", str(store), "status"]),
-        ("And how this one came to be:", ["--store", str(store), "history", str(spec)]),
+        ("The state of all jobs in the store:", ["--store", str(store), "status"]),
+        ("And every event of this job:", ["--store", str(store), "history", str(spec)]),
     )
-    for words, args in steps:
-        status = _show(words, args)
+    for text, args in steps:
+        status = _show(text, args)
         if status:
-            err(f"proxx: the demonstration ends here, with exit status {status}.")
+            err(f"proxx: the demo ends here: the command above ended with exit status {status}.")
             return status
-    out(f"\nThe proxies are in {safe(folder / 'proxies')}. Everything is in {safe(folder)}: remove it when done.")
-    out("With your own camera files: the same commands, and `proxx profiles` for the other kinds of proxy.")
+    out(f"\nThe proxies are in {safe(folder / 'proxies')}. Remove {safe(folder)} when you are done.")
+    out("Use the same commands with your own camera files; `proxx profiles` lists the other kinds of proxy.")
     return 0
 
 
-def _show(words: str, args: list[str]) -> int:
-    from proxx.cli.main import enter
-
-    out(f"\n{words}\n$ proxx {safe(shlex.join(args))}\n")
-    return enter(args)
+def _show(text: str, args: list[str]) -> int:
+    out(f"\n{text}\n$ proxx {safe(shlex.join(args))}\n")
+    return run_another_verb(args)

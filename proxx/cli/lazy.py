@@ -1,4 +1,4 @@
-"""The verbs by name, their modules imported only when used; more verbs may come from installed packages."""
+"""The verbs by name; a verb's module is imported when the verb is used. Installed packages may add verbs."""
 
 from __future__ import annotations
 
@@ -8,38 +8,42 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from proxx.console.exit_status import ENVIRONMENT
+
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
-    "profiles": ("proxx.cli.profiles:profiles", "List the kinds of proxy there are, or print one in full."),
-    "doctor": ("proxx.cli.doctor:doctor", "Say whether this machine can work, and what to do where it cannot."),
-    "create": ("proxx.cli.create:create", "Look at camera files, decide everything, write a job's spec."),
+    "profiles": ("proxx.cli.profiles:profiles", "List the profiles (kinds of proxy), or print one in full."),
+    "doctor": ("proxx.cli.doctor:doctor", "Check that this machine can make proxies; say what to do if not."),
+    "create": ("proxx.cli.create:create", "Examine camera files and write the spec of a job."),
     "run": ("proxx.cli.run:run", "Make the proxies of a spec."),
-    "verify": ("proxx.cli.verify:verify", "Check published proxies against what the job recorded."),
-    "reproduce": ("proxx.cli.reproduce:reproduce", "Encode again elsewhere and compare the bytes."),
-    "status": ("proxx.cli.status:status", "Show all jobs of the store, or one."),
-    "history": ("proxx.cli.history:history", "Tell everything that happened to a job, or to all."),
-    "unlock": ("proxx.cli.decisions:unlock", "Close the attempt of a worker that is dead."),
-    "retire": ("proxx.cli.decisions:retire", "End a job for good, so that another may have its outputs."),
-    "demo": ("proxx.cli.demo:demo", "Make small clips and take them through everything, in under a minute."),
+    "verify": ("proxx.cli.verify:verify", "Check published proxies against the records of the job."),
+    "reproduce": ("proxx.cli.reproduce:reproduce", "Encode clips again and compare the bytes."),
+    "status": ("proxx.cli.status:status", "Show the state of all jobs in the store, or of one."),
+    "history": ("proxx.cli.history:history", "Show every event of a job, or of all jobs."),
+    "unlock": ("proxx.cli.unlock:unlock", "Close the attempt of a dead worker."),
+    "retire": ("proxx.cli.retire:retire", "Retire a job, so that another can use its outputs."),
+    "demo": ("proxx.cli.demo:demo", "Make small clips and show the whole process on them, in under a minute."),
 }
-"""Each verb's command and its line in the list, in the order of the work."""
+"""For each verb its command and its line in `proxx --help`, in the order they are usually needed."""
 
 GROUP: Final = "proxx.commands"
 REPLACEABLE: Final = frozenset({"demo"})
-"""Built-in verbs that a package which brings the same name may replace."""
+"""Built-in verbs that a package may replace with its own verb of the same name."""
 
 
 class VerbNotLoaded(click.ClickException):
-    """An installed package offers the verb and cannot be loaded."""
+    """An installed package offers the verb, but the verb cannot be imported."""
 
-    exit_code = 6
+    exit_code = ENVIRONMENT
 
 
 class LazyGroup(click.Group):
-    """A group that knows its verbs by name. A package's entry points are looked up only for a name that is not
-    built in (or is replaceable) and for the list, which imports none of them.
+    """A click group that imports a verb only when it is used.
+
+    Entry points of packages are looked up only for names that are not built in or are replaceable, and for the
+    list of verbs, which imports none of them.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -51,14 +55,14 @@ class LazyGroup(click.Group):
             point = _offered().get(cmd_name)
             if point is not None:
                 try:
-                    return _command(point.load(), cmd_name)
-                except ImportError as why:
+                    return _require_command(point.load(), cmd_name)
+                except ImportError as error:
                     if built_in is None:
-                        raise VerbNotLoaded(f"{cmd_name} is installed but cannot be loaded: {why}") from why
+                        raise VerbNotLoaded(f"{cmd_name} is installed but cannot be loaded: {error}") from error
         if built_in is None:
             return None
         module, _, name = built_in[0].partition(":")
-        return _command(getattr(import_module(module), name), cmd_name)
+        return _require_command(getattr(import_module(module), name), cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         lines = [(name, line) for name, (_, line) in VERBS.items()]
@@ -68,7 +72,11 @@ class LazyGroup(click.Group):
 
 
 def _offered() -> dict[str, EntryPoint]:
-    """What packages bring, by name: the first on the path has it; one whose code was deleted brings nothing."""
+    """Returns the verbs that installed packages offer, by name.
+
+    If two packages offer the same name, the first on the path has it. Entry points whose module no longer exists
+    are ignored.
+    """
     from importlib.metadata import entry_points
     from importlib.util import find_spec
 
@@ -84,7 +92,7 @@ def _origin(point: EntryPoint) -> str:
     return point.module.partition(".")[0]
 
 
-def _command(found: Any, name: str) -> click.Command:  # noqa: ANN401  (what an entry point names is anyone's)
-    if not isinstance(found, click.Command):
-        raise VerbNotLoaded(f"{name} is not a command.")
-    return found
+def _require_command(loaded: Any, name: str) -> click.Command:  # noqa: ANN401  (an entry point can name anything)
+    if not isinstance(loaded, click.Command):
+        raise VerbNotLoaded(f"{name} is installed but is not a click command.")
+    return loaded

@@ -1,4 +1,4 @@
-"""`proxx profiles`: the kinds of proxy there are, or one of them complete."""
+"""`proxx profiles`: lists the profiles, or prints one in full."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from proxx.console.output import out, out_json, table
 from proxx.console.settings import current_settings, json_option
-from proxx.console.wording import out, out_json, safe, table
+from proxx.console.wording import safe
 
 if TYPE_CHECKING:
     from proxx.contracts.canonical import Json
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 @click.argument("name", required=False)
 @json_option
 def profiles(name: str | None) -> int:
-    """List the kinds of proxy, or print the one called NAME (or in a TOML file) in full.
+    """List the profiles, or print the profile NAME in full. A profile holds the rules of one kind of proxy.
 
-    What is printed for a NAME is a complete profile file: keep it, change it, and give it to `create --profile`.
+    NAME is the name of a profile in the list, or a TOML file. What is printed is itself a profile file: save it,
+    change it, and give it to `create --profile`.
     """
     if name is not None:
         return _one(name)
@@ -32,13 +34,13 @@ def profiles(name: str | None) -> int:
 def _one(name: str) -> int:
     from proxx.contracts.profile import find_profile
 
-    profile = find_profile(name)  # first, so that what is printed is known to be whole
+    profile = find_profile(name)  # first, so that only a valid profile is printed
     if current_settings().json:
         out_json(_data(profile))
         return 0
-    own = "/" in name or name.endswith(".toml")
-    there = Path(name) if own else resources.files("proxx").joinpath(f"catalogue/{name}.toml")
-    for line in there.read_text("utf-8").splitlines():
+    is_file = "/" in name or name.endswith(".toml")
+    source = Path(name) if is_file else resources.files("proxx").joinpath(f"catalogue/{name}.toml")
+    for line in source.read_text("utf-8").splitlines():
         out(safe(line))
     return 0
 
@@ -46,13 +48,16 @@ def _one(name: str) -> int:
 def _all() -> int:
     from proxx.contracts.profile import catalogue, find_profile
 
-    found = [find_profile(name) for name in catalogue()]
+    known = [find_profile(name) for name in catalogue()]
     if current_settings().json:
-        out_json({"profiles": [_data(profile) for profile in found]})
+        out_json({"profiles": [_data(profile) for profile in known]})
         return 0
-    head = ("NAME", "FILE", "SIZE", "Mb/s at 1080p25", "TOOLCHAINS", "WHAT IT IS")
-    table(head, [_row(profile) for profile in found])
-    out("\nMb/s of the picture as measured, easiest to hardest. `proxx profiles NAME` prints one in full.")
+    head = ("NAME", "FILE", "SIZE", "Mb/s at 1080p25", "TOOLCHAINS", "DESCRIPTION")
+    table(head, [_row(profile) for profile in known])
+    out(
+        "\nMb/s: measured bit rate of the picture, from the easiest to the hardest. "
+        "`proxx profiles NAME` prints a profile in full."
+    )
     return 0
 
 
@@ -69,15 +74,18 @@ def _row(profile: ProfileSpec) -> tuple[str, ...]:
 
 
 def size_rule(rule: SizeRule) -> str:
-    """`same`, `1/2`, `fit 1920x1080`."""
+    """Returns the size of the proxy relative to its source: `same`, `1/2`, `fit 1920x1080`."""
     if rule.mode == "same":
         return "same"
     return f"1/{rule.n}" if rule.mode == "divide" else f"{rule.mode} {rule.width}x{rule.height}"
 
 
 def measured(rate: MeasuredRate) -> str:
-    """`10-94 Mb/s`; an encoder without a bound can go over what was measured, so that is said."""
-    # Two digits that say something: 0.04 and 10.3, not 0.0.
+    """Returns the measured range in Mb/s: `10.3-94.0`.
+
+    ", no bound" is appended if the encoder has no upper limit and can exceed what was measured.
+    """
+    # At least one significant digit: 0.04 and 10.3, not 0.0.
     low, high = (
         f"{kbps // 1000}.{kbps % 1000 // 100}" if kbps >= 1000 else f"0.{kbps // 10:02d}"
         for kbps in (rate.low_kbps, rate.high_kbps)

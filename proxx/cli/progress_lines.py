@@ -1,50 +1,40 @@
-"""A running job in plain lines, one when a clip starts and one when it ends; for logs, pipes and dumb terminals."""
+"""Progress of a job in plain lines, for logs, pipes and dumb terminals."""
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable
 from typing import TypeAlias
 
-from proxx.console.wording import duration, last_part, out, plural, safe, size
+from proxx.console.output import out
+from proxx.console.wording import duration, last_part, plural, safe, size
 from proxx.contracts.result import ClipResult
 from proxx.engine.steps import ClipEnded, ClipStarted, Step
 
 Watch: TypeAlias = Callable[[Step], None]
 
 
-def on_a_terminal() -> bool:
-    """Whether a person watches standard error on something that can move its cursor."""
-    try:
-        seen = sys.stderr is not None and sys.stderr.isatty()
-    except (OSError, ValueError):
-        return False
-    return seen and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
-
-
 class ProgressLines:
-    """Says start and end of each clip. Like every watcher it never raises: watching must not fail a job."""
+    """Prints a line when a clip starts and one when it ends. Never raises: watching must not fail a job."""
 
     def __init__(self) -> None:
-        self._clips = 0
-        self._since = time.monotonic_ns()
+        self._clip_count = 0
+        self._started = time.monotonic_ns()
 
     def __call__(self, step: Step) -> None:
         match step:
             case ClipStarted(index=index, clips=clips, source=source, frames=frames):
-                self._clips, self._since = clips, time.monotonic_ns()
+                self._clip_count, self._started = clips, time.monotonic_ns()
                 out(f"[{index + 1}/{clips}] {last_part(source)}: started, {plural(frames, 'frame')}")
             case ClipEnded(index=index, result=result):
-                took = duration((time.monotonic_ns() - self._since) // 1_000_000)
-                out(f"[{index + 1}/{self._clips}] {last_part(result.source)}: {ending(result)} in {took}")
+                took = duration((time.monotonic_ns() - self._started) // 1_000_000)
+                out(f"[{index + 1}/{self._clip_count}] {last_part(result.source)}: {ending(result)} in {took}")
             case _:
                 pass
 
 
 def ending(result: ClipResult) -> str:
-    """`COMPLETED, 75 frames, 1.2 MB, /proxies/A001.mov`, or how it failed."""
+    """Returns `COMPLETED, 75 frames, 1.2 MB, /proxies/A001.mov`, or the status and the failure's code."""
     if result.status == "COMPLETED":
         space = size(result.output_size)
         return f"COMPLETED, {plural(result.frames, 'frame')}, {space}, {safe(result.output)}"

@@ -1,4 +1,4 @@
-"""What verbs that encode clips again share: a folder for it, requests to stop, one bar a clip, the rows' words."""
+"""What the verbs that encode clips again share: the folder for it, a bar per clip, text and JSON of rows."""
 
 from __future__ import annotations
 
@@ -22,48 +22,51 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def second_encodes(work: Path | None) -> Path:
-    """A new folder. Raises WorkUnusable."""
+def make_reencode_folder(work: Path | None) -> Path:
+    """Creates a new folder for second encodes. Raises WorkUnusable."""
     from proxx.contracts.errors import WorkUnusable
 
     try:
         return Path(tempfile.mkdtemp(prefix="proxx-reproduce-", dir=work.absolute() if work else None))
-    except OSError as why:
+    except OSError as error:
         raise WorkUnusable(
-            message="No folder can be made for the second encodes.", detail=f"{why.filename}: {why.strerror}"
-        ) from why
+            message="No folder can be created for the second encodes.", detail=f"{error.filename}: {error.strerror}"
+        ) from error
 
 
 @contextmanager
-def the_yard(work: Path | None) -> Iterator[ReencodeSession]:
-    """Where clips are encoded again while requests to stop are heard. Its folder stays where something was kept."""
+def reencode_session(work: Path | None) -> Iterator[ReencodeSession]:
+    """Yields a session that encodes clips again and can be stopped by a signal.
+
+    Its folder is removed at the end unless a second encode was kept in it.
+    """
     from proxx.cli.stop_requests import stop_requests
     from proxx.contracts.event import this_worker
     from proxx.proof.compare import ReencodeSession
 
     places = places_from_options(store_from_options())
-    folder = second_encodes(work)
+    folder = make_reencode_folder(work)
     try:
-        with stop_requests() as asked:
-            yield ReencodeSession(folder=folder, worker=this_worker(), places=places, should_stop=asked)
+        with stop_requests() as stop:
+            yield ReencodeSession(folder=folder, worker=this_worker(), places=places, should_stop=stop)
     finally:
         with suppress(OSError):  # not empty
             folder.rmdir()
 
 
-def watched(work: Callable[[SampleItem, ReencodeSession], T], found: SampleItem, yard: ReencodeSession) -> T:
-    """Do `work` on one clip under a bar. It is gone before anything is printed."""
+def with_bar(work: Callable[[SampleItem, ReencodeSession], T], item: SampleItem, session: ReencodeSession) -> T:
+    """Calls `work` on one clip under a progress bar, which is removed before this returns."""
     from proxx.engine.steps import ClipProgress, ClipStage
     from proxx.proof.sample import SampledClip
 
-    if not isinstance(found, SampledClip):
-        return work(found, yard)
-    label = which(found)
-    frames = found.spec.clips[found.index].expect.output_frames
+    if not isinstance(item, SampledClip):
+        return work(item, session)
+    label = item_label(item)
+    frames = item.spec.clips[item.index].expect.output_frames
 
     with gauge() as show:
 
-        def tell(step: Step) -> None:
+        def on_step(step: Step) -> None:
             match step:
                 case ClipStage(stage=stage):
                     show(f"{label}: {stage}", 0, frames)
@@ -72,44 +75,45 @@ def watched(work: Callable[[SampleItem, ReencodeSession], T], found: SampleItem,
                 case _:
                     pass
 
-        show(f"{label}: look", 0, frames)
-        yard.watch = tell
-        return work(found, yard)
+        show(f"{label}: examine", 0, frames)
+        session.watch = on_step
+        return work(item, session)
 
 
-def which(found: SampleItem) -> str:
-    """`1ca667af0663 clip 3 A001C003.mov`, or the job alone."""
+def item_label(item: SampleItem) -> str:
+    """Returns `1ca667af0663 clip 3 A001C003.mov`, or `1ca667af0663 (whole job)` for a job that cannot be read."""
     from proxx.proof.sample import SampledClip
 
-    if not isinstance(found, SampledClip):
-        return f"{short_id(found.job_id)} (whole job)"
-    source = found.spec.clips[found.index].source.files[0].uri
-    return f"{short_id(found.spec.job_id)} clip {found.index + 1} {last_part(source)}"
+    if not isinstance(item, SampledClip):
+        return f"{short_id(item.job_id)} (whole job)"
+    source = item.spec.clips[item.index].source.files[0].uri
+    return f"{short_id(item.spec.job_id)} clip {item.index + 1} {last_part(source)}"
 
 
-def place_of(found: SampleItem) -> dict[str, Json]:
-    """Which clip a row of JSON is about, and by whom it was made; of a job that cannot be read only its id."""
+def item_json(item: SampleItem) -> dict[str, Json]:
+    """Returns the keys of a JSON row that identify the clip and who made it; only the id of an unreadable job."""
     from proxx.proof.sample import SampledClip
 
-    if not isinstance(found, SampledClip):
-        return {"job_id": found.job_id, "index": None}
-    clip = found.spec.clips[found.index]
+    if not isinstance(item, SampledClip):
+        return {"job_id": item.job_id, "index": None}
+    clip = item.spec.clips[item.index]
     return {
-        "job_id": found.spec.job_id,
-        "index": found.index,
+        "job_id": item.spec.job_id,
+        "index": item.index,
         "source": clip.source.files[0].uri,
         "output": clip.outputs[0].uri,
-        "made_by": found.made_by.to_json() if found.made_by else None,
-        "attempt": found.attempt,
-        "expected_sha256": found.expected,
+        "made_by": item.made_by.to_json() if item.made_by else None,
+        "attempt": item.attempt,
+        "expected_sha256": item.expected,
     }
 
 
-def problem_of(problem: Problem | None) -> Json:
+def problem_json(problem: Problem | None) -> Json:
     return {"code": problem.code, "message": problem.message} if problem else None
 
 
-def tally_of(tally: SampleTally) -> dict[str, Json]:
+def tally_json(tally: SampleTally) -> dict[str, Json]:
+    """Returns the counts of a sample as JSON."""
     return {
         "jobs": tally.jobs,
         "of_clips": tally.clips,
@@ -119,8 +123,8 @@ def tally_of(tally: SampleTally) -> dict[str, Json]:
     }
 
 
-def left_out(tally: SampleTally, host: str) -> list[str]:
-    """Which jobs no clip was chosen of, in words."""
+def skipped_jobs(tally: SampleTally, host: str) -> list[str]:
+    """Returns one phrase for each reason why jobs were left out of the sample."""
     from proxx.console.wording import plural, safe
 
     unfinished = ", ".join(f"{count} {state}" for state, count in sorted(tally.passed_over.items()))

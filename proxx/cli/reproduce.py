@@ -1,4 +1,4 @@
-"""`proxx reproduce`: encode again elsewhere and compare the bytes, of one job or of the fleet's."""
+"""`proxx reproduce`: encodes clips of one job, or of all finished jobs, again and compares the bytes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from proxx.cli.reencoding import problem_json
+from proxx.console.output import out, out_json
 from proxx.console.settings import (
     current_settings,
     json_option,
@@ -20,7 +22,7 @@ from proxx.console.settings import (
     store_from_options,
     store_option,
 )
-from proxx.console.wording import last_part, out, out_json, plural, safe, short_id
+from proxx.console.wording import last_part, plural, safe, short_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,50 +35,51 @@ if TYPE_CHECKING:
     from proxx.proof.reproduce import ReencodedClip
 
 
-OF_ALL = Fraction(5, 100)
-"""The share that is taken of a whole store where nobody says another."""
+DEFAULT_SHARE_OF_ALL = Fraction(5, 100)
+"""The share of the clips that --all encodes unless --sample is given."""
 
 
 def _share(_: click.Context, __: click.Parameter, value: str | None) -> Fraction | None:
-    """`5%`, `0.5%`: more than nothing, up to all."""
+    """Returns the value of --sample, such as `5%` or `0.5%`, as a fraction between 0 (excluded) and 1."""
     if value is None:
         return None
     match = re.fullmatch(r"(\d{1,3}(?:\.\d{1,6})?)\s*%", value, re.ASCII)
     share = Fraction(match[1]) / 100 if match else Fraction(0)
     if not 0 < share <= 1:
-        raise click.BadParameter(f"{value!r} is not a share such as 5%, more than 0% and up to 100%.")
+        raise click.BadParameter(f"{value!r} is not a percentage above 0% and up to 100%, such as 5%.")
     return share
 
 
 @click.command()
 @click.argument("spec", type=click.Path(path_type=Path), required=False)
-@click.option("--all", "everything", is_flag=True, help="Clips of every finished job of the store.")
+@click.option("--all", "everything", is_flag=True, help="Encode clips of every finished job in the store.")
 @since_option
 @click.option(
     "--sample",
     callback=_share,
     metavar="PERCENT",
-    help="Only this share of the clips, at least one: always the same ones, by their fingerprints. "
-    "Else all clips of SPEC, 5% with --all.",
+    help="Encode only this share of the clips, but at least one. Their fingerprints decide which, so it is always "
+    "the same ones. Default: all clips of SPEC, 5% with --all.",
 )
-@click.option("--elsewhere", is_flag=True, help="With --all: only clips made on another machine than this one.")
+@click.option("--elsewhere", is_flag=True, help="With --all: only clips that were made on another machine.")
 @click.option(
     "--with-profile",
     "profile",
     metavar="NAME|FILE",
-    help="Report what would change with these rules; with --all of jobs whose profile has the same name.",
+    help="Report what would change with this profile. With --all: only jobs whose profile has the same name.",
 )
 @click.option(
     "--with-toolchain",
     "toolchain",
     type=click.Choice(["static", "full"]),
-    help="Report what would change with this encoder build, as it is installed here.",
+    help="Report what would change with this encoder build, as installed on this machine.",
 )
 @click.option(
     "--work",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Where the second encodes go; else the system's place for temporary files. Kept where bytes differ.",
+    help="The folder for the second encodes; those with different bytes are kept. "
+    "Default: the system's temporary folder.",
 )
 @store_option
 @roots_option
@@ -91,47 +94,48 @@ def reproduce(
     toolchain: str | None,
     work: Path | None,
 ) -> int:
-    """Encode clips of SPEC again and compare them byte for byte with what the job recorded; or of all jobs.
+    """Encode clips of SPEC again, or with --all of all finished jobs, and compare the bytes with the job's record.
 
-    Where the store has no record of the job, they are compared with the published files. The job, its store and
-    its proxies are not touched.
+    If the store has no record of the job, the clips are compared with the published proxies. The job, its store
+    and its proxies are not changed.
 
-    With another profile or toolchain it is a report: each clip is decided and encoded anew, and what an edit
-    relinks by (frames, rate, timecode, reel, tracks, channels, samples, name) is compared. Nothing is published.
+    --with-profile and --with-toolchain report what they would change: each clip is decided and encoded again with
+    them, and everything that editing software relinks by (frames, rate, timecode, reel, audio tracks, channels,
+    samples, name) is compared. Nothing is published.
 
-    Exit status: 5 where something differs or would not relink, 6 where the rest cannot be judged on this machine.
+    Exit status: 5 if something differs or would not relink; 6 if something cannot be compared on this machine.
     """
     if (spec is None) != everything:
-        raise click.UsageError("Name a spec, or say --all; not both.")
+        raise click.UsageError("Give either SPEC or --all.")
     if spec is not None and (since or elsewhere):
-        raise click.UsageError("--since and --elsewhere belong to --all.")
-    share = sample or (OF_ALL if everything else Fraction(1))
+        raise click.UsageError("--since and --elsewhere can only be used with --all.")
+    share = sample or (DEFAULT_SHARE_OF_ALL if everything else Fraction(1))
     if profile or toolchain:
         from proxx.cli.reproduce_upgrade import upgrade_report
 
         return upgrade_report(spec, share, since, elsewhere, work, profile, toolchain)
     if spec is None:
-        from proxx.cli.reproduce_all import audit_all
+        from proxx.cli.reproduce_all import reproduce_all
 
-        return audit_all(share, since, elsewhere, work)
+        return reproduce_all(share, since, elsewhere, work)
     return _one_job(spec, share, work)
 
 
 def _one_job(spec: Path, sample: Fraction, work: Path | None) -> int:
-    from proxx.cli.reencoding import second_encodes
+    from proxx.cli.reencoding import make_reencode_folder
     from proxx.contracts.job import read_spec
     from proxx.proof.reproduce import reproduction_failure
 
     job = read_spec(read_spec_file(spec))
-    folder = second_encodes(work)
+    folder = make_reencode_folder(work)
     keep = False
     try:
-        again = _encode(job, sample, folder)
-        mismatch = reproduction_failure(again)
-        keep = mismatch is not None and any(one.path for one in again if one.problem)
-        for one in again:
-            if one.path is not None and one.problem is None:
-                one.path.unlink(missing_ok=True)
+        reencoded = _encode(job, sample, folder)
+        mismatch = reproduction_failure(reencoded)
+        keep = mismatch is not None and any(clip.path for clip in reencoded if clip.problem)
+        for clip in reencoded:
+            if clip.path is not None and clip.problem is None:
+                clip.path.unlink(missing_ok=True)
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
@@ -141,17 +145,17 @@ def _one_job(spec: Path, sample: Fraction, work: Path | None) -> int:
             from proxx.console.failures import failure_data
 
             data["error"] = failure_data(mismatch)
-        data["clips"] = [_data(one, job) for one in again]
+        data["clips"] = [_data(clip, job) for clip in reencoded]
         out_json(data)
         return mismatch.status if mismatch else 0
-    for one in again:
-        said = "same      " if one.problem is None else "DIFFERS   " if one.differs else "NOT JUDGED"
-        kept = f" (kept: {safe(one.path)})" if keep and one.path and one.problem else ""
-        out(f"{said}  {one.expected}  {last_part(job.clips[one.index].outputs[0].uri)}{kept}")
+    for clip in reencoded:
+        verdict = "same      " if clip.problem is None else "DIFFERS   " if clip.differs else "NOT JUDGED"
+        kept = f" (kept: {safe(clip.path)})" if keep and clip.path and clip.problem else ""
+        out(f"{verdict}  {clip.expected}  {last_part(job.clips[clip.index].outputs[0].uri)}{kept}")
     if mismatch is not None:
         raise mismatch
-    chosen = f"{len(again)} of {plural(len(job.clips), 'clip')}"
-    out(f"Reproduced: {chosen} of job {short_id(job.job_id)} encoded again, every byte the same.")
+    count = f"{len(reencoded)} of {plural(len(job.clips), 'clip')}"
+    out(f"Reproduced: {count} of job {short_id(job.job_id)} encoded again, every byte the same.")
     return 0
 
 
@@ -166,31 +170,32 @@ def _encode(job: JobSpec, sample: Fraction, folder: Path) -> tuple[ReencodedClip
     chosen = choose_clips(job.clips, sample)
     store = store_from_options()
     places = places_from_options(store)
-    known = records(store, job.job_id)
-    expected = expected_bytes(job, chosen, known, places)
+    recorded = records(store, job.job_id)
+    expected = expected_bytes(job, chosen, recorded, places)
     installed = require_toolchain(job.toolchain, job.profile.cpu_flags)
     if not current_settings().json:
         numbers = ", ".join(str(index + 1) for index in chosen[:20]) + (" ..." if len(chosen) > 20 else "")
-        of = f"{len(chosen)} of {plural(len(job.clips), 'clip')}"
-        out(f"Encoding {of} again, those whose fingerprints come first: {numbers}")
-    with stop_requests() as asked, _watch(job, chosen) as watch:
-        shop = EncodeSite(
+        count = f"{len(chosen)} of {plural(len(job.clips), 'clip')}"
+        out(f"Encoding {count} again, chosen by their fingerprints: {numbers}")
+    with stop_requests() as stop, _watch(job, chosen) as watch:
+        site = EncodeSite(
             installed=installed,
             folder=folder,
             worker=this_worker(),
             places=places,
-            should_stop=asked,
+            should_stop=stop,
             watch=watch,
         )
-        differ = recorded_differently(job, expected, known)
-        left = {index: sha256 for index, sha256 in expected.items() if index not in {one.index for one in differ}}
-        return tuple(sorted((*differ, *encode_again(job, left, shop)), key=lambda one: one.index))
+        differing = recorded_differently(job, expected, recorded)
+        settled = {clip.index for clip in differing}
+        rest = {index: sha256 for index, sha256 in expected.items() if index not in settled}
+        return tuple(sorted((*differing, *encode_again(job, rest, site)), key=lambda clip: clip.index))
 
 
 def _watch(job: JobSpec, chosen: tuple[int, ...]) -> AbstractContextManager[Watch]:
     from contextlib import contextmanager
 
-    from proxx.cli.progress_lines import on_a_terminal
+    from proxx.console.terminal import on_a_terminal
 
     @contextmanager
     def watch() -> Iterator[Watch]:
@@ -205,12 +210,12 @@ def _watch(job: JobSpec, chosen: tuple[int, ...]) -> AbstractContextManager[Watc
     return watch()
 
 
-def _data(one: ReencodedClip, job: JobSpec) -> dict[str, Json]:
+def _data(clip: ReencodedClip, job: JobSpec) -> dict[str, Json]:
     return {
-        "index": one.index,
-        "output": job.clips[one.index].outputs[0].uri,
-        "expected_sha256": one.expected,
-        "found_sha256": one.found,
-        "kept": str(one.path) if one.path and one.problem else None,
-        "problem": {"code": one.problem.code, "message": one.problem.message} if one.problem else None,
+        "index": clip.index,
+        "output": job.clips[clip.index].outputs[0].uri,
+        "expected_sha256": clip.expected,
+        "found_sha256": clip.found,
+        "kept": str(clip.path) if clip.path and clip.problem else None,
+        "problem": problem_json(clip.problem),
     }

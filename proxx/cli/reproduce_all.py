@@ -1,4 +1,4 @@
-"""`proxx reproduce --all`: the fleet's own audit, clips of every finished job encoded again and compared."""
+"""`proxx reproduce --all`: encodes a sample of the clips of all finished jobs again and compares the bytes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxx.cli.json_stream import Streamed
-from proxx.cli.reencoding import left_out, place_of, problem_of, tally_of, the_yard, watched, which
+from proxx.cli.reencoding import (
+    item_json,
+    item_label,
+    problem_json,
+    reencode_session,
+    skipped_jobs,
+    tally_json,
+    with_bar,
+)
+from proxx.console.output import out
 from proxx.console.settings import current_settings, store_from_options
-from proxx.console.wording import out, plural, safe
+from proxx.console.wording import plural, safe
 
 if TYPE_CHECKING:
     from datetime import date
@@ -21,7 +30,8 @@ if TYPE_CHECKING:
     from proxx.proof.sample import SampleTally
 
 
-def audit_all(share: Fraction, since: date | None, elsewhere: bool, work: Path | None) -> int:
+def reproduce_all(share: Fraction, since: date | None, elsewhere: bool, work: Path | None) -> int:
+    """Runs `reproduce --all` and returns its exit status. elsewhere: only clips that another host made."""
     from proxx.contracts.error_bases import ProxxError
     from proxx.proof.compare import Comparison, compare_clip
     from proxx.proof.sample import SampleScope, SampleTally, sample
@@ -29,81 +39,79 @@ def audit_all(share: Fraction, since: date | None, elsewhere: bool, work: Path |
     store = store_from_options()
     tally, counts = SampleTally(), Counter[Comparison]()
     failure: ProxxError | None = None
-    with the_yard(work) as yard:
-        host = yard.worker.host
-        wanted = SampleScope(share=share, since=since, not_made_on=host if elsewhere else None)
+    with reencode_session(work) as session:
+        host = session.worker.host
+        scope = SampleScope(share=share, since=since, not_made_on=host if elsewhere else None)
         stream = Streamed("clips", {"store": store.uri, "host": host}) if current_settings().json else None
         if stream is None:
-            made = f" that were made on another machine than this one ({safe(host)})" if elsewhere else ""
-            out(f"Encoding again {percent(share)} of the clips of all finished jobs{made}, by their fingerprints.")
+            only = f" Only clips made on another machine than this one ({safe(host)})." if elsewhere else ""
+            percent = f"{float(share * 100):g}%"
+            out(f"Encoding {percent} of the clips of all finished jobs again, chosen by their fingerprints.{only}")
         try:
-            for found in sample(store, wanted, tally, yard.should_stop):
-                judged = watched(compare_clip, found, yard)
-                counts[judged.verdict] += 1
+            for item in sample(store, scope, tally, session.should_stop):
+                compared = with_bar(compare_clip, item, session)
+                counts[compared.verdict] += 1
                 if stream is not None:
-                    stream.row(_data(judged))
+                    stream.row(_data(compared))
                 else:
-                    _say(judged)
-        except ProxxError as why:  # what was judged until then is told all the same
-            failure = why
-    failure = failure or _verdict(counts)
+                    _print_clip(compared)
+        except ProxxError as error:  # reported below, after the clips compared so far
+            failure = error
+    failure = failure or _failure(counts)
     if stream is not None:
         from proxx.console.failures import failure_data
 
-        said: dict[str, Json] = {"counts": {each.value: counts[each] for each in Comparison}, **tally_of(tally)}
-        said["reproduced"] = failure is None
-        stream.end({**said, "error": failure_data(failure)} if failure else said)
+        totals: dict[str, Json] = {"counts": {each.value: counts[each] for each in Comparison}, **tally_json(tally)}
+        totals["reproduced"] = failure is None
+        stream.end({**totals, "error": failure_data(failure)} if failure else totals)
         return failure.status if failure else 0
-    _sum_up(counts, tally, host)
+    _print_totals(counts, tally, host)
     if failure is not None:
         raise failure
     return 0
 
 
-def percent(share: Fraction) -> str:
-    return f"{float(share * 100):g}%"
-
-
-def _verdict(counts: Counter[Comparison]) -> ProxxError | None:
+def _failure(counts: Counter[Comparison]) -> ProxxError | None:
     from proxx.contracts.errors import ReproduceIncomplete, ReproduceMismatch
     from proxx.proof.compare import Comparison
 
-    differ, unjudged = counts[Comparison.DIFFERS], counts[Comparison.NOT_JUDGED]
-    if differ:
-        return ReproduceMismatch(message=f"{differ} of {plural(counts.total(), 'clip')} did not come out the same.")
-    if unjudged:
-        return ReproduceIncomplete(message=f"{unjudged} of {plural(counts.total(), 'clip')} cannot be judged here.")
+    different, not_judged = counts[Comparison.DIFFERS], counts[Comparison.NOT_JUDGED]
+    clips = plural(counts.total(), "clip")
+    if different:
+        return ReproduceMismatch(message=f"{different} of {clips} gave different bytes.")
+    if not_judged:
+        return ReproduceIncomplete(message=f"{not_judged} of {clips} cannot be compared on this machine.")
     return None
 
 
-def _say(judged: ComparedClip) -> None:
+def _print_clip(compared: ComparedClip) -> None:
     from proxx.proof.sample import SampledClip
 
-    made = judged.of.made_by if isinstance(judged.of, SampledClip) else None
-    by = f"  made by {safe(made)}" if made else ""
-    out(f"{judged.verdict:<10}  {which(judged.of)}{by}")
-    if judged.problem is not None:
-        kept = f" Kept: {safe(judged.kept)}" if judged.kept else ""
-        out(f"            {judged.problem.code}: {safe(judged.problem.message)}{kept}")
+    worker = compared.of.made_by if isinstance(compared.of, SampledClip) else None
+    made_by = f"  made by {safe(worker)}" if worker else ""
+    out(f"{compared.verdict:<10}  {item_label(compared.of)}{made_by}")
+    if compared.problem is not None:
+        kept = f" Kept: {safe(compared.kept)}" if compared.kept else ""
+        out(f"            {compared.problem.code}: {safe(compared.problem.message)}{kept}")
 
 
-def _sum_up(counts: Counter[Comparison], tally: SampleTally, host: str) -> None:
+def _print_totals(counts: Counter[Comparison], tally: SampleTally, host: str) -> None:
     from proxx.proof.compare import Comparison
 
-    of = f"{counts.total():,} of {plural(tally.clips, 'clip')} of {plural(tally.jobs, 'finished job')}"
+    clips = f"{counts.total():,} of {plural(tally.clips, 'clip')} of {plural(tally.jobs, 'finished job')}"
     out(
-        f"Encoded again: {of}. {counts[Comparison.SAME]:,} the same, {counts[Comparison.DIFFERS]:,} different, "
+        f"Encoded again: {clips}. {counts[Comparison.SAME]:,} the same, {counts[Comparison.DIFFERS]:,} different, "
         f"{counts[Comparison.NOT_JUDGED]:,} not judged."
     )
-    if told := left_out(tally, host):
-        out(f"Left out: {'; '.join(told)}.")
+    if skipped := skipped_jobs(tally, host):
+        out(f"Left out: {'; '.join(skipped)}.")
 
 
-def _data(judged: ComparedClip) -> dict[str, Json]:
+def _data(compared: ComparedClip) -> dict[str, Json]:
     return {
-        **place_of(judged.of),
-        "verdict": judged.verdict.value,
-        "found_sha256": judged.found,
-        "kept": str(judged.kept) if judged.kept else None,
-        "problem": problem_of(judged.problem),
+        **item_json(compared.of),
+        "verdict": compared.verdict.value,
+        "found_sha256": compared.found,
+        "kept": str(compared.kept) if compared.kept else None,
+        "problem": problem_json(compared.problem),
     }

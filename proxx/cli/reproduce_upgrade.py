@@ -1,4 +1,4 @@
-"""`proxx reproduce --with-profile`, `--with-toolchain`: what would change, and does relinking hold?"""
+"""`proxx reproduce --with-profile`, `--with-toolchain`: what would change, and would edits still relink?"""
 
 from __future__ import annotations
 
@@ -10,9 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from proxx.cli.json_stream import Streamed
-from proxx.cli.reencoding import left_out, place_of, problem_of, tally_of, the_yard, watched, which
+from proxx.cli.reencoding import (
+    item_json,
+    item_label,
+    problem_json,
+    reencode_session,
+    skipped_jobs,
+    tally_json,
+    with_bar,
+)
+from proxx.console.output import out, table
 from proxx.console.settings import current_settings, places_from_options, read_spec_file, store_from_options
-from proxx.console.wording import out, plural, safe, table
+from proxx.console.wording import plural, safe
 
 if TYPE_CHECKING:
     from datetime import date
@@ -25,28 +34,29 @@ if TYPE_CHECKING:
     from proxx.proof.upgrade import ClipPrediction, PredictedOutcome, UpgradeChange
 
 SHOWN: Final = 6
-"""Clips of each kind that are named on the screen; --json has all."""
+"""Clips of each outcome that are printed; --json lists all."""
 
-WIDEST: Final = 60
+EXAMPLE_WIDTH: Final = 60
 """Characters of an example in the table."""
 
 
 @dataclass(kw_only=True)
 class UpgradeTotals:
-    """What is kept of all clips: counts, one example of each difference, the first clips that would be others."""
+    """What is kept of all clips: counts, an example of each difference, the first clips of each outcome."""
 
     outlooks: Counter[PredictedOutcome] = field(default_factory=Counter)
     differing: Counter[str] = field(default_factory=Counter)
     examples: dict[str, Difference] = field(default_factory=dict)
-    named: dict[PredictedOutcome, list[str]] = field(default_factory=dict)
+    lines: dict[PredictedOutcome, list[str]] = field(default_factory=dict)
 
-    def add(self, one: ClipPrediction) -> None:
-        self.outlooks[one.outlook] += 1
-        for each in one.differences:
+    def add(self, prediction: ClipPrediction) -> None:
+        """Counts one clip."""
+        self.outlooks[prediction.outlook] += 1
+        for each in prediction.differences:
             self.differing[each.name] += 1
             self.examples.setdefault(each.name, each)
-        if len(named := self.named.setdefault(one.outlook, [])) < SHOWN:
-            named.append(f"{one.outlook:<16}  {which(one.of)}: {_why(one)}")
+        if len(lines := self.lines.setdefault(prediction.outlook, [])) < SHOWN:
+            lines.append(f"{prediction.outlook:<16}  {item_label(prediction.of)}: {_reason(prediction)}")
 
 
 def upgrade_report(
@@ -58,7 +68,10 @@ def upgrade_report(
     profile: str | None,
     toolchain: str | None,
 ) -> int:
-    """Of one job where `spec` names it, else of all finished ones (of that profile, where one is named)."""
+    """Prints the report on the job of `spec`, or on all finished jobs; returns the exit status.
+
+    With `profile`, only jobs whose profile has the same name are included.
+    """
     from proxx.contracts.error_bases import ProxxError
     from proxx.contracts.profile import find_profile
     from proxx.ffmpeg.toolchain import NAMES, find_toolchain
@@ -67,49 +80,49 @@ def upgrade_report(
 
     change = UpgradeChange(
         profile=find_profile(profile) if profile else None,
-        toolchain=find_toolchain(next(name for name in NAMES if name == toolchain)) if toolchain else None,
+        toolchain=find_toolchain(next(build for build in NAMES if build == toolchain)) if toolchain else None,
     )
-    tally, summary, failure = SampleTally(), UpgradeTotals(), None
-    with the_yard(work) as yard:
-        wanted = SampleScope(
+    tally, totals, failure = SampleTally(), UpgradeTotals(), None
+    with reencode_session(work) as session:
+        scope = SampleScope(
             share=share,
             since=since,
-            not_made_on=yard.worker.host if elsewhere else None,
+            not_made_on=session.worker.host if elsewhere else None,
             profile=change.profile.name if change.profile else None,
         )
-        clips = _of_all(wanted, tally, yard) if spec is None else _of_one(spec, share, tally)
+        items = _sample_all(scope, tally, session) if spec is None else _sample_job(spec, share, tally)
         stream = Streamed("clips", _head(change)) if current_settings().json else None
         if stream is None:
-            out(f"Deciding and encoding again with {_words(change)}. Nothing is published.")
+            out(f"Deciding and encoding again with {_change_text(change)}. Nothing is published.")
         try:
-            for found in clips:
-                foreseen = watched(lambda one, at: predict_clip(one, change, at), found, yard)
-                summary.add(foreseen)
+            for item in items:
+                prediction = with_bar(lambda sampled, where: predict_clip(sampled, change, where), item, session)
+                totals.add(prediction)
                 if stream is not None:
-                    stream.row(_data(foreseen))
-        except ProxxError as why:  # what was foreseen until then is told all the same
-            failure = why
-    failure = failure or _verdict(summary.outlooks)
+                    stream.row(_data(prediction))
+        except ProxxError as error:  # reported below, after the clips predicted so far
+            failure = error
+    failure = failure or _failure(totals.outlooks)
     if stream is not None:
         from proxx.console.failures import failure_data
 
-        said: dict[str, Json] = {"counts": {each.value: summary.outlooks[each] for each in PredictedOutcome}}
-        said |= {**tally_of(tally), "relinks": failure is None}
-        stream.end({**said, "error": failure_data(failure)} if failure else said)
+        data: dict[str, Json] = {"counts": {each.value: totals.outlooks[each] for each in PredictedOutcome}}
+        data |= {**tally_json(tally), "relinks": failure is None}
+        stream.end({**data, "error": failure_data(failure)} if failure else data)
         return failure.status if failure else 0
-    _say(summary, tally, yard.worker.host)
+    _print(totals, tally, session.worker.host)
     if failure is not None:
         raise failure
     return 0
 
 
-def _of_all(wanted: SampleScope, tally: SampleTally, yard: ReencodeSession) -> Iterator[SampleItem]:
+def _sample_all(scope: SampleScope, tally: SampleTally, session: ReencodeSession) -> Iterator[SampleItem]:
     from proxx.proof.sample import sample
 
-    return sample(store_from_options(), wanted, tally, yard.should_stop)
+    return sample(store_from_options(), scope, tally, session.should_stop)
 
 
-def _of_one(spec: Path, share: Fraction, tally: SampleTally) -> Iterator[SampleItem]:
+def _sample_job(spec: Path, share: Fraction, tally: SampleTally) -> Iterator[SampleItem]:
     from proxx.contracts.job import read_spec
     from proxx.proof.reproduce import choose_clips, expected_bytes
     from proxx.proof.sample import SampledClip
@@ -117,8 +130,8 @@ def _of_one(spec: Path, share: Fraction, tally: SampleTally) -> Iterator[SampleI
 
     job = read_spec(read_spec_file(spec))
     store = store_from_options()
-    known = records(store, job.job_id)
-    expected = expected_bytes(job, choose_clips(job.clips, share), known, places_from_options(store))
+    recorded = records(store, job.job_id)
+    expected = expected_bytes(job, choose_clips(job.clips, share), recorded, places_from_options(store))
     tally.jobs, tally.clips = 1, len(job.clips)
     return (
         SampledClip(
@@ -126,90 +139,89 @@ def _of_one(spec: Path, share: Fraction, tally: SampleTally) -> Iterator[SampleI
             index=index,
             expected=sha256,
             made_by=None,
-            attempt=known[index].attempt if index in known else None,
+            attempt=recorded[index].attempt if index in recorded else None,
         )
         for index, sha256 in expected.items()
     )
 
 
-def _verdict(outlooks: Counter[PredictedOutcome]) -> ProxxError | None:
+def _failure(outlooks: Counter[PredictedOutcome]) -> ProxxError | None:
     from proxx.contracts.errors import ReproduceIncomplete, WouldNotRelink
     from proxx.proof.upgrade import PredictedOutcome
 
-    broken, unjudged = (
-        outlooks[PredictedOutcome.BREAKS] + outlooks[PredictedOutcome.REFUSED],
-        outlooks[PredictedOutcome.NOT_JUDGED],
-    )
-    of = plural(outlooks.total(), "clip")
+    broken = outlooks[PredictedOutcome.BREAKS] + outlooks[PredictedOutcome.REFUSED]
+    not_judged = outlooks[PredictedOutcome.NOT_JUDGED]
+    clips = plural(outlooks.total(), "clip")
     if broken:
-        return WouldNotRelink(message=f"{broken} of {of} would not relink, or would not be made.")
-    if unjudged:
-        return ReproduceIncomplete(message=f"{unjudged} of {of} cannot be judged here.")
+        return WouldNotRelink(message=f"{broken} of {clips} would not relink, or would be refused.")
+    if not_judged:
+        return ReproduceIncomplete(message=f"{not_judged} of {clips} cannot be compared on this machine.")
     return None
 
 
-# --- in words --------------------------------------------------------------------------------------------
+# --- as text --------------------------------------------------------------------------------------------
 
 
-def _words(change: UpgradeChange) -> str:
+def _change_text(change: UpgradeChange) -> str:
     profile, toolchain = change.profile, change.toolchain
     parts = [
         *([f"profile {profile.name} version {profile.version}"] if profile else []),
-        *([f"toolchain {_build(change)}"] if toolchain else ["each job's own toolchain"]),
+        *([f"toolchain {_toolchain_text(change)}"] if toolchain else ["each job's own toolchain"]),
     ]
     return " and ".join(parts)
 
 
-def _build(change: UpgradeChange) -> str:
+def _toolchain_text(change: UpgradeChange) -> str:
     identity = change.toolchain.identity if change.toolchain else None
     return f"{identity.name} (ffmpeg {safe(identity.ffmpeg_version)})" if identity else ""
 
 
-def _why(one: ClipPrediction) -> str:
-    """Why there would be none, by what it would not be found, or what else of it would be another."""
-    if one.problem is not None:
-        return f"{one.problem.code}: {safe(one.problem.message)}"
-    broken = [each for each in one.differences if not each.relinks]
-    return "; ".join(f"{each.name} {_change(each)}" for each in broken or one.differences) or "other bytes"
+def _reason(prediction: ClipPrediction) -> str:
+    """Returns why there is no new proxy, else the differences that break relinking, else all differences."""
+    if prediction.problem is not None:
+        return f"{prediction.problem.code}: {safe(prediction.problem.message)}"
+    broken = [each for each in prediction.differences if not each.relinks]
+    shown = broken or prediction.differences
+    return "; ".join(f"{each.name} {_old_and_new(each)}" for each in shown) or "only the bytes differ"
 
 
-def _change(difference: Difference) -> str:
+def _old_and_new(difference: Difference) -> str:
     return f"{safe(difference.old)} -> {safe(difference.new)}"
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= WIDEST else f"{text[: WIDEST - 3]}..."
+    return text if len(text) <= EXAMPLE_WIDTH else f"{text[: EXAMPLE_WIDTH - 3]}..."
 
 
-def _say(summary: UpgradeTotals, tally: SampleTally, host: str) -> None:
+def _print(totals: UpgradeTotals, tally: SampleTally, host: str) -> None:
     from proxx.proof.upgrade import PredictedOutcome
 
     for outlook in reversed(PredictedOutcome):
-        if outlook != PredictedOutcome.SAME and (named := summary.named.get(outlook)):
-            for line in named:
+        if outlook != PredictedOutcome.SAME and (lines := totals.lines.get(outlook)):
+            for line in lines:
                 out(line)
-            if more := summary.outlooks[outlook] - len(named):
-                out(f"{'':<16}  ... and {more:,} more: --json lists all")
+            if more := totals.outlooks[outlook] - len(lines):
+                out(f"{'':<16}  ... and {more:,} more; --json lists all")
             out()
-    table(("WHAT WOULD BECOME", "CLIPS"), [(each, f"{summary.outlooks[each]:,}") for each in PredictedOutcome])
-    if summary.differing:
+    table(("OUTCOME", "CLIPS"), [(each, f"{totals.outlooks[each]:,}") for each in PredictedOutcome])
+    if totals.differing:
         out()
         rows = [
             (
                 name,
                 f"{count:,}",
-                "yes" if summary.examples[name].relinks else "NO",
-                _short(_change(summary.examples[name])),
+                "yes" if totals.examples[name].relinks else "NO",
+                _short(_old_and_new(totals.examples[name])),
             )
             for name, count in sorted(
-                summary.differing.items(), key=lambda item: (summary.examples[item[0]].relinks, item[0])
+                totals.differing.items(), key=lambda item: (totals.examples[item[0]].relinks, item[0])
             )
         ]
-        table(("WHAT DIFFERS", "CLIPS", "RELINKS", "FOR INSTANCE"), rows)
-    of = f"{summary.outlooks.total():,} of {plural(tally.clips, 'clip')} of {plural(tally.jobs, 'job')}"
-    out(f"\nLooked at: {of}.")
-    if told := left_out(tally, host):
-        out(f"Left out: {'; '.join(told)}.")
+        table(("DIFFERENCE", "CLIPS", "RELINKS", "EXAMPLE"), rows)
+    clips = f"{totals.outlooks.total():,} of {plural(tally.clips, 'clip')} of {plural(tally.jobs, 'job')}"
+    out(f"\nExamined: {clips}.")
+    if skipped := skipped_jobs(tally, host):
+        out(f"Left out: {'; '.join(skipped)}.")
 
 
 # --- as JSON ---------------------------------------------------------------------------------------------
@@ -225,14 +237,15 @@ def _head(change: UpgradeChange) -> dict[str, Json]:
     }
 
 
-def _data(one: ClipPrediction) -> dict[str, Json]:
+def _data(prediction: ClipPrediction) -> dict[str, Json]:
     return {
-        **place_of(one.of),
-        "outlook": one.outlook.value,
-        "new_output": one.output,
-        "found_sha256": one.found,
+        **item_json(prediction.of),
+        "outlook": prediction.outlook.value,
+        "new_output": prediction.output,
+        "found_sha256": prediction.found,
         "differences": [
-            {"name": each.name, "old": each.old, "new": each.new, "relinks": each.relinks} for each in one.differences
+            {"name": each.name, "old": each.old, "new": each.new, "relinks": each.relinks}
+            for each in prediction.differences
         ],
-        "problem": problem_of(one.problem),
+        "problem": problem_json(prediction.problem),
     }

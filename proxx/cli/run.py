@@ -1,4 +1,4 @@
-"""`proxx run`: one job, here and now, watched."""
+"""`proxx run`: makes the proxies of one job on this machine and shows its progress."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from proxx.cli.stop_requests import stop_requests
+from proxx.console.output import err, out, out_json
 from proxx.console.settings import (
     current_settings,
     json_option,
@@ -21,7 +22,7 @@ from proxx.console.settings import (
     store_from_options,
     store_option,
 )
-from proxx.console.wording import duration, err, last_part, out, out_json, plural, safe, short_id, size
+from proxx.console.wording import duration, last_part, plural, safe, short_id, size
 
 if TYPE_CHECKING:
     from proxx.cli.progress_lines import Watch
@@ -40,22 +41,22 @@ if TYPE_CHECKING:
     default=1,
     show_default=True,
     metavar="N",
-    help="Which try this is. One that has begun is never run again: ask for the next.",
+    help="The number of this attempt. An attempt that has started can never run again: use the next number.",
 )
 @click.option(
     "--work",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Where unfinished files are kept while they are made; else the system's place for temporary files.",
+    help="The folder for unfinished files. Default: the system's temporary folder.",
 )
 @store_option
 @roots_option
 @json_option
 def run(spec: Path, attempt: int, work: Path | None) -> int:
-    """Make the proxies of SPEC, clip after clip.
+    """Make the proxies of SPEC, one clip after another.
 
-    A clip that fails is reported and the others are made. Ctrl-C ends it cleanly: the clip in work is thrown away,
-    what is finished stays, and the next attempt makes the rest.
+    If a clip fails, the failure is reported and the other clips are still made. Ctrl-C stops the job cleanly: the
+    unfinished proxy is discarded, finished ones stay, and the next attempt makes the rest.
     """
     from proxx.contracts.errors import AttemptClosed
     from proxx.contracts.event import this_worker
@@ -63,36 +64,36 @@ def run(spec: Path, attempt: int, work: Path | None) -> int:
     from proxx.engine.execute import RunEnvironment, execute
 
     data = read_spec_file(spec)
-    about = JobOutline.of(read_spec(data))
+    outline = JobOutline.of(read_spec(data))
     store, places = store_from_options(make=True), places_from_options()
     try:
-        with stop_requests() as asked, watcher(about, attempt) as watch:
-            site = RunEnvironment(
+        with stop_requests() as stop, watcher(outline, attempt) as watch:
+            environment = RunEnvironment(
                 store=store,
                 worker=this_worker(),
                 run_id=str(uuid.uuid4()),
                 attempt=attempt,
                 places=places,
                 work=work.absolute() if work else None,
-                should_stop=asked,
+                should_stop=stop,
                 watch=watch,
             )
-            result = execute(data, site)
+            result = execute(data, environment)
     except AttemptClosed as closed:
-        say_closed(closed, store, about.job_id, spec)
+        print_closed(closed, store, outline.job_id, spec)
         raise
-    except OSError as bug:  # whatever the system refuses a job has a name of its own, so this needs its traceback
-        raise RuntimeError("the engine did not expect what the system said") from bug
+    except OSError as bug:  # the engine turns expected system errors into its own, so this one needs a traceback
+        raise RuntimeError("the engine did not expect this error of the operating system") from bug
     if current_settings().json:
         out_json(result.to_json())
     else:
-        summary(result, spec)
+        print_summary(result, spec)
     return status_of(result)
 
 
 @dataclass(frozen=True)
 class JobOutline:
-    """What is shown of a job while it runs. The engine reads the spec itself; a second one is not kept."""
+    """What is shown of a job while it runs. frames: of each proxy. The spec itself is not kept in memory twice."""
 
     job_id: str
     name: str
@@ -107,8 +108,9 @@ class JobOutline:
 
 @contextmanager
 def watcher(job: JobOutline, attempt: int) -> Iterator[Watch]:
-    """Bars where standard error is a terminal, else lines; with --json and no terminal, nothing."""
-    from proxx.cli.progress_lines import ProgressLines, on_a_terminal
+    """Yields a watcher that draws bars on a terminal, prints lines elsewhere, or with --json prints nothing."""
+    from proxx.cli.progress_lines import ProgressLines
+    from proxx.console.terminal import on_a_terminal
 
     frames = job.frames
     if on_a_terminal():
@@ -125,24 +127,24 @@ def watcher(job: JobOutline, attempt: int) -> Iterator[Watch]:
 
 
 def status_of(result: ExecutionResult) -> int:
-    """0, 1, or 6 where the machine or the store turned out to be the wrong one."""
+    """Returns 0 or 1, or 6 if the machine or the store is not the one the job needs."""
     from proxx.contracts.errors import StoreMismatch, ToolchainMismatch, ToolchainMissing
 
-    wrong_place = {error.code for error in (StoreMismatch, ToolchainMismatch, ToolchainMissing)}
-    if result.stopped is not None and result.stopped.code in wrong_place:
+    environment_codes = {error.code for error in (StoreMismatch, ToolchainMismatch, ToolchainMissing)}
+    if result.stopped is not None and result.stopped.code in environment_codes:
         return ToolchainMismatch.status
     return 0 if result.status == "COMPLETED" else 1
 
 
-def summary(result: ExecutionResult, spec: Path) -> None:
-    """What came of it: counts, then each failure with code, sentence and what to do."""
-    made = [clip for clip in result.clips if clip.status == "COMPLETED"]
-    frames = sum(clip.frames or 0 for clip in made)
-    space = size(sum(clip.output_size or 0 for clip in made))
+def print_summary(result: ExecutionResult, spec: Path) -> None:
+    """Prints the counts, then each failure with its code, message and remedy."""
+    completed = [clip for clip in result.clips if clip.status == "COMPLETED"]
+    frames = sum(clip.frames or 0 for clip in completed)
+    space = size(sum(clip.output_size or 0 for clip in completed))
     took = duration(result.envelope.elapsed_ms)
-    of = f"{len(made)} of {plural(len(result.clips), 'clip')}"
+    count = f"{len(completed)} of {plural(len(result.clips), 'clip')}"
     out(
-        f"\n{result.status}: {of}, {plural(frames, 'frame')}, {space} in {took}. "
+        f"\n{result.status}: {count}, {plural(frames, 'frame')}, {space} in {took}. "
         f"Job {short_id(result.job_id)}, attempt {result.attempt}."
     )
     if result.status == "COMPLETED":
@@ -150,17 +152,18 @@ def summary(result: ExecutionResult, spec: Path) -> None:
         return
     for clip in result.clips:
         if clip.status == "FAILED":
-            say_failure(clip, len(result.clips), result)
+            print_failure(clip, len(result.clips), result)
     if result.stopped is not None:
         out(f"  The job stopped: {result.stopped.code}: {safe(result.stopped.message)}")
         out(f"    {safe(result.stopped.remedy)}")
     rest = sum(clip.status == "NOT_RUN" for clip in result.clips)
     if rest:
-        out(f"  {plural(rest, 'clip')} not begun.")
-    out(f"  When that is mended: proxx run {safe(spec)} --attempt {result.attempt + 1}")
+        out(f"  {plural(rest, 'clip')} not started.")
+    out(f"  Next attempt: proxx run {safe(spec)} --attempt {result.attempt + 1}")
 
 
-def say_failure(clip: ClipResult, clips: int, result: ExecutionResult) -> None:
+def print_failure(clip: ClipResult, clips: int, result: ExecutionResult) -> None:
+    """Prints why one clip failed. The remedy is left out if it is that of the whole job, which follows."""
     failure = clip.failure
     if failure is None:
         return
@@ -169,22 +172,24 @@ def say_failure(clip: ClipResult, clips: int, result: ExecutionResult) -> None:
         out(f"    {safe(failure.remedy)}")
     for check in clip.checks:
         if not check.equal:
-            out(f"    {safe(check.name)}: {safe(check.expected)} expected, {safe(check.found)} found")
+            out(f"    {safe(check.name)}: expected {safe(check.expected)}, found {safe(check.found)}")
     if clip.log:
-        out(f"    ffmpeg's words: jobs/{result.job_id}/attempts/{result.attempt:04d}/{clip.log} in the store")
+        out(f"    ffmpeg log, in the store: jobs/{result.job_id}/attempts/{result.attempt:04d}/{clip.log}")
 
 
-def say_closed(closed: AttemptClosed, store: Store, job_id: str, spec: Path) -> None:
-    """What the attempt that was asked for again had come to, and which one is next; the refusal itself follows."""
+def print_closed(closed: AttemptClosed, store: Store, job_id: str, spec: Path) -> None:
+    """Prints how a closed attempt ended and which attempt is next. The caller reports the refusal itself."""
     if current_settings().json:
         return
     from proxx.contracts.error_bases import ProxxError
     from proxx.store.status import job_status
 
-    recorded: dict[str, Json] = dict(closed.result) if closed.result else {}  # type: ignore[arg-type]  # JSON it is
+    recorded: dict[str, Json] = dict(closed.result) if closed.result else {}  # type: ignore[arg-type]  # it is JSON
     ended = str(recorded["status"]) if "status" in recorded else "closed by an operator"
     try:
-        known = job_status(store, job_id).attempts
+        attempts = job_status(store, job_id).attempts
     except ProxxError:
-        return  # the refusal that follows says enough
-    err(f"This attempt has ended: {ended}. Next: proxx run {safe(spec)} --attempt {len(known) + 1}")
+        return  # the refusal is reported anyway
+    err(
+        f"This attempt has ended: {ended}. To run the job again: proxx run {safe(spec)} --attempt {len(attempts) + 1}"
+    )

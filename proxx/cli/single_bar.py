@@ -1,4 +1,4 @@
-"""One bar on a terminal for work that is counted in bytes or frames; nothing at all where nobody watches."""
+"""One progress bar for work counted in bytes or frames; nothing is drawn unless standard error is a terminal."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, TypeAlias
 
-from proxx.cli.progress_lines import on_a_terminal
+from proxx.console.terminal import on_a_terminal
 
 Gauge: TypeAlias = Callable[[str, int, int], None]
-"""Told (label, done, whole)."""
+"""Called with (label, done, total)."""
 
-_BETWEEN: Final = 80_000_000  # ns between two drawings: a gigabyte a second is a thousand reports
+_INTERVAL_NS: Final = 80_000_000  # between two drawings; reading 1 GB/s gives a thousand reports a second
 
 
 @contextmanager
 def gauge() -> Iterator[Gauge]:
-    """A bar on standard error. The label must be safe to print."""
+    """Yields a function that draws a bar on standard error. The label must be safe to print."""
     if not on_a_terminal():
         yield lambda _, __, ___: None
         return
@@ -31,14 +31,14 @@ def gauge() -> Iterator[Gauge]:
     task = bar.add_task("", label="")
     drawn = 0
 
-    def show(label: str, done: int, whole: int) -> None:
+    def show(label: str, done: int, total: int) -> None:
         nonlocal drawn
         now = time.monotonic_ns()
-        if now - drawn < _BETWEEN and done < whole:
+        if now - drawn < _INTERVAL_NS and done < total:
             return
         drawn = now
         with suppress(OSError, ValueError):  # the terminal was closed
-            bar.update(task, label=label, completed=done, total=whole)
+            bar.update(task, label=label, completed=done, total=total)
             bar.refresh()
 
     try:

@@ -1,4 +1,4 @@
-"""Where spec files go: made exclusively, whole, all of them or none; what stands there is never replaced."""
+"""Where spec files are written: all of them or none, and never over an existing file."""
 
 from __future__ import annotations
 
@@ -14,62 +14,71 @@ from proxx.contracts.errors import PreflightRefused
 from proxx.contracts.job import JobSpec, spec_bytes
 from proxx.files.durable import write_new_file
 
-_LONGEST: Final = 200  # bytes of a file name without its ending
+_EXISTS: Final = "this file already exists; a spec is never overwritten."
+_MAX_STEM_BYTES: Final = 200  # of a file name without its extension
+
+
+class SpecDestinationRefused(PreflightRefused):
+    """`--spec` names a place where no spec can be written."""
+
+    remedy = "Nothing was written."
 
 
 @dataclass(frozen=True)
 class SpecDestination:
-    """path: the spec file, or with `folder` the folder that gets one file a job."""
+    """The value of --spec. path: the spec file, or if `folder` is true the folder for one file per job."""
 
     path: Path
     folder: bool
 
     @classmethod
-    def of(cls, said: str, *, several: bool) -> Self:
-        """What `--spec` means. Raises PreflightRefused where nothing could be written there."""
-        path = Path(said)
-        folder = path.is_dir() or said.endswith("/") or several
+    def of(cls, option: str, *, several: bool) -> Self:
+        """Reads the value of `--spec`. Raises SpecDestinationRefused if no spec can be written there."""
+        path = Path(option)
+        folder = path.is_dir() or option.endswith("/") or several
         if not folder and os.path.lexists(path):
-            raise _refused(said, "there is a file already; specs are never replaced.", "Give another name.")
+            raise _refused(option, _EXISTS, "Choose another name.")
         if folder and os.path.lexists(path) and not path.is_dir():
-            raise _refused(said, "several jobs need a folder, and this is a file.", "Name a folder.")
-        above = path.absolute().parent
-        if not above.is_dir():
-            raise _refused(said, f"the folder {above} does not exist.", "Make it, or name another.")
+            raise _refused(option, "it is a file, and a folder is needed.", "Choose a folder.")
+        parent = path.absolute().parent
+        if not parent.is_dir():
+            raise _refused(option, f"the folder {parent} does not exist.", "Create it, or choose another.")
         return cls(path, folder)
 
     def write(self, jobs: Sequence[JobSpec]) -> tuple[Path, ...]:
-        """The files written, one a job in order. Raises PreflightRefused; then none is left."""
+        """Writes one file per job and returns their paths in order.
+
+        Raises SpecDestinationRefused if one cannot be written; the files already written are then removed.
+        """
         paths = tuple(self.path / f"{file_name(job.name)}.json" if self.folder else self.path for job in jobs)
-        made: list[Path] = []
+        written: list[Path] = []
         try:
             if self.folder:
                 self.path.mkdir(exist_ok=True)
             for path, job in zip(paths, jobs, strict=True):
                 write_new_file(path, spec_bytes(job))
-                made.append(path)
-        except BaseException as why:
-            for path in made:
+                written.append(path)
+        except BaseException as error:
+            for path in written:
                 with suppress(OSError):
                     path.unlink()
-            if isinstance(why, FileExistsError):
-                raise _refused(
-                    str(why.filename), "there is a file already; specs are never replaced.", "Give another --spec."
-                ) from why
-            if isinstance(why, OSError):
-                raise _refused(str(self.path), f"cannot be written: {why.strerror}.", "Name another place.") from why
+            if isinstance(error, FileExistsError):
+                raise _refused(str(error.filename), _EXISTS, "Choose another --spec.") from error
+            if isinstance(error, OSError):
+                message = f"cannot be written: {error.strerror}."
+                raise _refused(str(self.path), message, "Choose another place.") from error
             raise
         return paths
 
 
 def file_name(name: str) -> str:
-    """A job's name as a file's: no separator, nothing invisible, no leading dot or dash."""
+    """Returns a job's name as a file name: no separator, nothing unprintable, no leading dot, dash or space."""
     text = "".join(letter if letter.isprintable() and letter != "/" else "_" for letter in name)
     if text[:1] in (".", "-", " "):
         text = f"_{text[1:]}"
-    return text.encode()[:_LONGEST].decode(errors="ignore")
+    return text.encode()[:_MAX_STEM_BYTES].decode(errors="ignore")
 
 
-def _refused(path: str, message: str, remedy: str) -> PreflightRefused:
+def _refused(path: str, message: str, remedy: str) -> SpecDestinationRefused:
     problem = Problem(f"--spec {path}", PreflightRefused.code, message, remedy)
-    return PreflightRefused(message="The spec cannot be written there.", problems=(problem,))
+    return SpecDestinationRefused(message="The spec cannot be written there.", problems=(problem,))

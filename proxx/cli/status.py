@@ -1,4 +1,4 @@
-"""`proxx status`: what the store says of all jobs, or of one."""
+"""`proxx status`: the state of all jobs in the store, or of one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from proxx.console.output import facts, out, out_json, table
 from proxx.console.settings import (
     current_settings,
     json_option,
@@ -15,7 +16,7 @@ from proxx.console.settings import (
     store_from_options,
     store_option,
 )
-from proxx.console.wording import facts, out, out_json, plural, safe, short_id, table
+from proxx.console.wording import plural, safe, short_id
 
 if TYPE_CHECKING:
     from proxx.store.status import AttemptStatus, JobStatus
@@ -27,21 +28,21 @@ if TYPE_CHECKING:
 @store_option
 @json_option
 def status(job: str | None, since: date | None) -> int:
-    """Show all jobs of the store, or JOB: an id, the beginning of one, or a spec file.
+    """Show the state of all jobs in the store, or of JOB: a job id, the beginning of one, or a spec file.
 
-    HELD means that an attempt is open: its worker runs, or died. Nothing in the store can tell which, so it is
-    shown who it is and since when.
+    HELD means that an attempt is open: its worker is running or has died. The store cannot tell which, so status
+    shows which worker it is and since when.
     """
     from proxx.store.listing import list_jobs
     from proxx.store.status import job_status
 
     store = store_from_options()
     if job is not None:
-        found = job_status(store, resolve_job_id(job, store))
+        one = job_status(store, resolve_job_id(job, store))
         if current_settings().json:
-            out_json(found.to_json())
+            out_json(one.to_json())
         else:
-            _one(found)
+            _show_job(one)
         return 0
     jobs = tuple(list_jobs(store, since))
     if current_settings().json:
@@ -49,7 +50,7 @@ def status(job: str | None, since: date | None) -> int:
     elif not jobs:
         out(f"No jobs in {safe(store.uri)}" + (f" since {since}" if since else ""))
     else:
-        table(("JOB", "STATE", "ATTEMPT", "SINCE", "SAID"), [_row(each) for each in jobs])
+        table(("JOB", "STATE", "ATTEMPT", "SINCE", "DETAILS"), [_row(each) for each in jobs])
     return 0
 
 
@@ -61,11 +62,11 @@ def _row(job: JobStatus) -> tuple[str, ...]:
         job.state,
         str(latest.attempt) if latest else "-",
         moment(since),
-        _said(job, latest),
+        _details(job, latest),
     )
 
 
-def _said(job: JobStatus, latest: AttemptStatus | None) -> str:
+def _details(job: JobStatus, latest: AttemptStatus | None) -> str:
     if job.problems:
         return safe("; ".join(job.problems))
     if latest is None:
@@ -74,11 +75,11 @@ def _said(job: JobStatus, latest: AttemptStatus | None) -> str:
 
 
 def attempt_words(attempt: AttemptStatus) -> str:
-    """Who holds it, why it failed, or what the operator said."""
-    who = safe(attempt.worker) if attempt.worker else "somebody"
+    """Returns who holds the attempt, the code it failed with, or the operator's reason."""
+    worker = safe(attempt.worker) if attempt.worker else "an unknown worker"
     match attempt.state:
         case "HELD":
-            return f"by {who}"
+            return f"by {worker}"
         case "UNLOCKED" | "RETIRED":
             return safe(attempt.reason or "")
         case _:
@@ -86,26 +87,26 @@ def attempt_words(attempt: AttemptStatus) -> str:
 
 
 def moment(time: str) -> str:
-    """`2026-01-31 12:00:00Z` from the record's form: seconds are enough for people."""
+    """Returns a recorded time to the second, `2026-01-31 12:00:00Z`; `-` for an empty one."""
     return safe(time[:19].replace("T", " ") + "Z") if time else "-"
 
 
-def _one(job: JobStatus) -> None:
+def _show_job(job: JobStatus) -> None:
     latest = job.latest
-    said = {"job": job.job_id, "state": job.state.value}
+    fields = {"job": job.job_id, "state": job.state.value}
     if latest is not None and latest.state == "HELD":
-        said["state"] = f"HELD by {safe(latest.worker)} since {moment(latest.since)}, run {safe(latest.run_id)}"
-    said["registered"] = moment(job.registered_at or "") if job.registered else "no"
-    said["outputs"] = str(len(job.outputs))
-    facts(said)
+        fields["state"] = f"HELD by {safe(latest.worker)} since {moment(latest.since)}, run {safe(latest.run_id)}"
+    fields["registered"] = moment(job.registered_at or "") if job.registered else "no"
+    fields["outputs"] = str(len(job.outputs))
+    facts(fields)
     if job.attempts:
         out()
-        head = ("ATTEMPT", "STATE", "TAKEN", "ENDED", "EVENTS", "SAID")
+        head = ("ATTEMPT", "STATE", "STARTED", "ENDED", "EVENTS", "DETAILS")
         table(head, [_attempt_row(attempt) for attempt in job.attempts])
     for refused in job.refusals:
-        asked = f"attempt {refused.attempt}" if refused.attempt else "registration"
+        subject = f"attempt {refused.attempt}" if refused.attempt else "registration"
         detail = f" ({safe(refused.detail)})" if refused.detail else ""
-        out(f"\nrefused {moment(refused.envelope.time)}: {asked}: {refused.code}: {safe(refused.message)}{detail}")
+        out(f"\nrefused {moment(refused.envelope.time)}: {subject}: {refused.code}: {safe(refused.message)}{detail}")
     for problem in job.problems:
         out(f"\nproblem: {safe(problem)}")
     out(f"\n{next_step(job)}")
@@ -123,23 +124,24 @@ def _attempt_row(attempt: AttemptStatus) -> tuple[str, ...]:
 
 
 def next_step(job: JobStatus) -> str:
-    """What an operator can do about it."""
-    following = len(job.attempts) + 1
+    """Returns what an operator can do next, as one line."""
+    next_attempt = len(job.attempts) + 1
     match job.state:
         case "HELD":
             return (
-                "It is being run, or its worker died. In the second case, and only then: "
+                "Its worker is running or has died. If you have made sure that it has died: "
                 f"proxx unlock {short_id(job.job_id)} --reason TEXT --worker-is-dead"
             )
         case "REGISTERED":
-            return "Nobody has begun: proxx run SPEC"
+            return "Not started yet. To start it: proxx run SPEC"
         case "UNREGISTERED":
-            return "Its registration was not finished: proxx run SPEC does it, proxx retire gives up what it claimed."
+            return "Its registration is not finished. proxx run SPEC finishes it; proxx retire frees its outputs."
         case "COMPLETED":
-            return "proxx verify SPEC checks the files; proxx history tells how they came to be."
+            return "proxx verify SPEC checks the proxies; proxx history shows every event."
         case "FAILED" | "UNLOCKED":
-            return f"proxx history {short_id(job.job_id)} tells why; then: proxx run SPEC --attempt {following}"
+            retry = f"proxx run SPEC --attempt {next_attempt}"
+            return f"proxx history {short_id(job.job_id)} shows why. To try again: {retry}"
         case "RETIRED":
-            return "It is never run again."
+            return "It can never run again."
         case _:
-            return f"{plural(len(job.problems), 'problem')}: restore what is missing from a copy of the store."
+            return f"{plural(len(job.problems), 'problem')}: restore the missing objects from a backup of the store."

@@ -1,4 +1,4 @@
-"""Requests to stop as a flag: the engine looks at it, ends ffmpeg, records the end and gives the lock back."""
+"""Signals that ask a verb to stop, as a flag the engine reads: it ends ffmpeg, records that and releases the lock."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final
 
-ASKS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_HEARD: Final = b"\nproxx: stopping: ending ffmpeg and writing down how far it got ...\n"
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STOPPING: Final = b"\nproxx: stopping: ending ffmpeg and recording how far the job got ...\n"
 
 
 class StopRequest:
-    """Whether somebody asked. A second request changes nothing: ffmpeg is being ended already."""
+    """Whether a stop signal has arrived. Later signals change nothing: ffmpeg is already being ended."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -22,21 +22,21 @@ class StopRequest:
     def __call__(self) -> bool:
         return self.signal is not None
 
-    def hear(self, number: int, _: FrameType | None) -> None:
+    def receive(self, number: int, _: FrameType | None) -> None:
         if self.signal is None:
             self.signal = number
-            with suppress(OSError):  # the terminal may be what went away
-                os.write(2, _HEARD)  # not print: this runs in the middle of anything
+            with suppress(OSError):  # the terminal may have been closed
+                os.write(2, _STOPPING)  # not print: a signal handler can interrupt a print
 
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Hear SIGINT, SIGTERM and SIGHUP while the block runs. What was ignored (nohup, `&`) stays ignored."""
+    """Handles SIGINT, SIGTERM and SIGHUP in the block. A signal ignored before (nohup, `&`) stays ignored."""
     request = StopRequest()
     before = {}
-    for number in ASKS:
+    for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, request.hear)
+            before[number] = signal.signal(number, request.receive)
     try:
         yield request
     finally:

@@ -1,4 +1,4 @@
-"""`proxx verify`: are the published proxies still what the job made?"""
+"""`proxx verify`: checks that the published proxies are still what the job made."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from proxx.console.output import out, out_json
 from proxx.console.settings import (
     current_settings,
     json_option,
@@ -17,7 +18,7 @@ from proxx.console.settings import (
     store_from_options,
     store_option,
 )
-from proxx.console.wording import last_part, out, out_json, plural, safe, short_id
+from proxx.console.wording import last_part, plural, safe, short_id
 
 if TYPE_CHECKING:
     from proxx.contracts.canonical import Json
@@ -30,15 +31,16 @@ if TYPE_CHECKING:
     "--work",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Where proxies in object storage are copied to be decoded, one at a time; else the system's place.",
+    help="The folder for local copies of proxies in object storage, one at a time. "
+    "Default: the system's temporary folder.",
 )
 @store_option
 @roots_option
 @json_option
 def verify(spec: Path, work: Path | None) -> int:
-    """Check every published proxy of SPEC: it is there, its sha256 is the recorded one, and it decodes whole.
+    """Check every published proxy of SPEC: it exists, its sha256 is the recorded one, and it decodes to its end.
 
-    Nothing is changed. Every proxy is looked at, then all that is wrong is listed.
+    Nothing is changed. All proxies are checked before the problems are listed.
     """
     from proxx.cli.single_bar import gauge
     from proxx.cli.stop_requests import stop_requests
@@ -51,52 +53,54 @@ def verify(spec: Path, work: Path | None) -> int:
     store = store_from_options()
     places = places_from_options(store)
     job_status(store, job.job_id)  # raises JobUnknown
-    known = records(store, job.job_id)
+    recorded = records(store, job.job_id)
     installed = require_toolchain(job.toolchain, ())
     clips = len(job.clips)
-    with stop_requests() as asked, gauge() as show, _folder(work) as own:
+    with stop_requests() as stop, gauge() as show, _work_folder(work) as folder:
 
-        def tell(step: VerifyProgress) -> None:
+        def on_progress(step: VerifyProgress) -> None:
             name = last_part(job.clips[step.index].outputs[0].uri)
             show(f"[{step.index + 1}/{clips}] {name}: {step.stage}", step.done, step.size)
 
-        rechecked = verify_proxies(
-            job, known, installed, Path(own), places=places, should_stop=asked, on_progress=tell
+        verified = verify_proxies(
+            job, recorded, installed, Path(folder), places=places, should_stop=stop, on_progress=on_progress
         )
-    mismatch = verification_failure(rechecked)
+    mismatch = verification_failure(verified)
     if current_settings().json:
         data: dict[str, Json] = {"job_id": job.job_id, "verified": mismatch is None}
         if mismatch is not None:
             from proxx.console.failures import failure_data
 
             data["error"] = failure_data(mismatch)
-        data["clips"] = [_data(one) for one in rechecked]
+        data["clips"] = [_data(proxy) for proxy in verified]
         out_json(data)
         return mismatch.status if mismatch else 0
     if mismatch is not None:
         raise mismatch
-    for one in rechecked:
-        out(f"ok  {one.record.sha256 if one.record else ''}  {safe(one.output)}")
-    out(f"Verified: {plural(clips, 'proxy', 'proxies')} of job {short_id(job.job_id)}, bytes and decoding.")
+    for proxy in verified:
+        out(f"ok  {proxy.record.sha256 if proxy.record else ''}  {safe(proxy.output)}")
+    count = plural(clips, "proxy", "proxies")
+    out(f"Verified: {count} of job {short_id(job.job_id)}: the bytes are as recorded, and all of them decode.")
     return 0
 
 
-def _folder(work: Path | None) -> tempfile.TemporaryDirectory[str]:
-    """For copies and ffmpeg's words; gone afterwards. Raises WorkUnusable, DiskFull."""
+def _work_folder(work: Path | None) -> tempfile.TemporaryDirectory[str]:
+    """Creates a temporary folder for copies and ffmpeg logs. Raises WorkUnusable, DiskFull."""
     from proxx.files.workdir import unusable
 
     try:
         return tempfile.TemporaryDirectory(prefix="proxx-verify-", dir=work.absolute() if work else None)
-    except OSError as why:
-        raise unusable(why, "No folder can be made for the verification.") from why
+    except OSError as error:
+        raise unusable(error, "No folder can be created for the verification.") from error
 
 
-def _data(one: VerifiedProxy) -> dict[str, Json]:
+def _data(proxy: VerifiedProxy) -> dict[str, Json]:
+    record, problem = proxy.record, proxy.problem
     return {
-        "index": one.index,
-        "output": one.output,
-        "sha256": one.record.sha256 if one.record else None,
-        "attempt": one.record.attempt if one.record else None,
-        "frames": one.record.frames if one.record else None,
-        "problem": {"code": one.problem.code, "message": one.problem.message} if one.problem else None,
+        "index": proxy.index,
+        "output": proxy.output,
+        "sha256": record.sha256 if record else None,
+        "attempt": record.attempt if record else None,
+        "frames": record.frames if record else None,
+        "problem": {"code": problem.code, "message": problem.message} if problem else None,
     }

@@ -1,26 +1,27 @@
-"""A failure as the command shows it: code, sentence, every problem, what to do; or the same as JSON."""
+"""Failures as the command shows them: code, message, every problem and what to do; or the same as JSON."""
 
 from __future__ import annotations
 
 import traceback
 from typing import Final
 
-from proxx.console.wording import err, out_json, safe
-from proxx.contracts.canonical import Json
+from proxx.console.exit_status import ENVIRONMENT
+from proxx.console.output import err, out_json
+from proxx.console.wording import safe
+from proxx.contracts.canonical import Json, canonical_bytes, read_json
 from proxx.contracts.error_bases import Problem, ProxxError, WithProblems
 from proxx.contracts.errors import AttemptClosed, Locked, OutputClaimed
 
-ENVIRONMENT: Final = 6
-ISSUES: Final = "with this text and the output of `proxx doctor`"
+ATTACHMENTS: Final = "with this text and the output of `proxx doctor`"
 
 
 def report_failure(error: ProxxError, *, as_json: bool) -> int:
-    """Show a domain failure; the exit status it asks for."""
+    """Shows a domain failure and returns its exit status."""
     if as_json:
         out_json({"error": failure_data(error)})
         return error.status
-    where = f"clips[{error.clip}]: " if error.clip is not None else ""
-    err(f"proxx: {error.code}: {where}{safe(error.message)}")
+    clip = f"clips[{error.clip}]: " if error.clip is not None else ""
+    err(f"proxx: {error.code}: {clip}{safe(error.message)}")
     if error.detail:
         err(f"  ({safe(error.detail)})")
     if isinstance(error, WithProblems):
@@ -35,21 +36,22 @@ def report_failure(error: ProxxError, *, as_json: bool) -> int:
 
 
 def problem_line(problem: Problem) -> str:
-    said = f"{safe(problem.path)}: {problem.code}: {safe(problem.message)}"
-    return f"{said} {safe(problem.remedy)}" if problem.remedy else said
+    """Returns `path: CODE: message remedy`."""
+    line = f"{safe(problem.path)}: {problem.code}: {safe(problem.message)}"
+    return f"{line} {safe(problem.remedy)}" if problem.remedy else line
 
 
 def failure_data(error: ProxxError) -> dict[str, Json]:
-    """What programs get. Only keys that say something beside code, message and remedy."""
+    """Returns the failure as JSON: code, message and remedy, and every other field that is set."""
     data: dict[str, Json] = {"code": error.code, "message": error.message, "remedy": error.remedy}
-    named: dict[str, Json] = {
+    optional: dict[str, Json] = {
         "detail": error.detail,
         "clip": error.clip,
         "stage": error.stage,
         "exit": error.exit,
         "log": error.log,
     }
-    data |= {key: value for key, value in named.items() if value is not None}
+    data |= {key: value for key, value in optional.items() if value is not None}
     match error:
         case WithProblems(problems=problems):
             data["problems"] = [
@@ -60,34 +62,32 @@ def failure_data(error: ProxxError) -> dict[str, Json]:
         case Locked(run_id=run_id, since=since):
             data |= {"run_id": run_id, "since": since}
         case AttemptClosed(result=result, run_id=run_id):
-            data |= {"run_id": run_id, "result": _plain(result)}
+            data |= {"run_id": run_id, "result": _as_json(result)}
     return data
 
 
-def report_os_error(why: OSError, *, as_json: bool) -> int:
-    """Show what the system refused where no better name exists for it."""
-    where = f"{why.filename}: " if why.filename is not None else ""
-    said = f"{where}{why.strerror or why}"
+def report_os_error(error: OSError, *, as_json: bool) -> int:
+    """Shows an error of the operating system that has no error class in proxx; returns the exit status."""
+    file = f"{error.filename}: " if error.filename is not None else ""
+    message = f"{file}{error.strerror or error}"
     if as_json:
-        remedy = "Mend what the system complains of, then try again."
-        out_json({"error": {"code": "SYSTEM_ERROR", "message": said, "remedy": remedy}})
+        remedy = "Fix what the operating system reports, then try again."
+        out_json({"error": {"code": "SYSTEM_ERROR", "message": message, "remedy": remedy}})
     else:
-        err(f"proxx: {safe(said)}")
+        err(f"proxx: {safe(message)}")
     return ENVIRONMENT
 
 
-def report_bug(why: BaseException, *, as_json: bool) -> None:
-    """Show a bug whole: only here a traceback is printed."""
-    for text in traceback.format_exception(why):
-        for part in text.rstrip("\n").split("\n"):
-            err(safe(part))
-    err(f"proxx: this is a bug. Please report it {ISSUES}.")
+def report_bug(error: BaseException, *, as_json: bool) -> None:
+    """Shows a bug of proxx with its traceback; no other failure prints one."""
+    for chunk in traceback.format_exception(error):
+        for line in chunk.rstrip("\n").split("\n"):
+            err(safe(line))
+    err(f"proxx: this is a bug in proxx. Please report it {ATTACHMENTS}.")
     if as_json:
-        said = f"{type(why).__name__}: {why}"
-        out_json({"error": {"code": "BUG", "message": said, "remedy": f"Please report it {ISSUES}."}})
+        message = f"{type(error).__name__}: {error}"
+        out_json({"error": {"code": "BUG", "message": message, "remedy": f"Please report it {ATTACHMENTS}."}})
 
 
-def _plain(value: object) -> Json:
-    from proxx.contracts.canonical import canonical_bytes, read_json
-
-    return read_json(canonical_bytes(value)) if value is not None else None  # type: ignore[arg-type]  # JSON it is
+def _as_json(value: object) -> Json:
+    return read_json(canonical_bytes(value)) if value is not None else None  # type: ignore[arg-type]  # it is JSON

@@ -1,4 +1,4 @@
-"""What all verbs share: which store, JSON or words, and the spec file or job they are given."""
+"""The options that several verbs share, and what their values name: the store, the roots, a spec file, a job."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOTS_VARIABLE: Final = "PROXX_ROOTS"
 
 @dataclass
 class Settings:
-    """Said on the command line. store: None where it was not. roots: `name=target` each."""
+    """The values of the shared options. store: None if --store is not given. roots: `name=target` each."""
 
     store: str | None = None
     json: bool = False
@@ -31,6 +31,7 @@ class Settings:
 
 
 def current_settings() -> Settings:
+    """Returns the settings of the command line that is running."""
     return click.get_current_context().ensure_object(Settings)
 
 
@@ -45,14 +46,14 @@ def _keep_json(context: click.Context, _: click.Parameter, value: bool) -> None:
 
 
 def store_option(verb: F) -> F:
-    """`--store`, before or after the verb: the last one said holds."""
+    """Adds `--store`. It may be given before or after the verb; the last one wins."""
     return click.option(
         "--store",
         metavar="URL",
         expose_value=False,
         callback=_keep_store,
-        help="Where job files are: a folder, file:///folder or s3://bucket/prefix. "
-        f"Else ${STORE_VARIABLE}, else {DEFAULT_STORE}.",
+        help="The store, where job files are kept: a folder, file:///folder or s3://bucket/prefix. "
+        f"Default: ${STORE_VARIABLE}, or {DEFAULT_STORE} if that is not set.",
     )(verb)
 
 
@@ -62,7 +63,7 @@ def _keep_roots(context: click.Context, _: click.Parameter, value: tuple[str, ..
 
 
 def roots_option(verb: F) -> F:
-    """`--root`, as often as there are roots; with it the variable does not count."""
+    """Adds `--root`, which may be given several times. If it is given, PROXX_ROOTS is ignored."""
     return click.option(
         "--root",
         "roots",
@@ -70,111 +71,141 @@ def roots_option(verb: F) -> F:
         metavar="NAME=TARGET",
         expose_value=False,
         callback=_keep_roots,
-        help="What this machine calls a folder or s3://bucket/prefix, for places such as media:/A001/clip.mov. "
-        f"With roots, nothing outside them is read or written. Else ${ROOTS_VARIABLE}, with `;` between them.",
+        help="Give a folder or s3://bucket/prefix a name on this machine: with media=/mnt/media, "
+        "media:/A001/clip.mov is a file in it. May be given several times. With roots, media and proxies outside "
+        f"them are neither read nor written. Default: ${ROOTS_VARIABLE}, with `;` between roots.",
     )(verb)
 
 
 def places_from_options(store: Store | None = None) -> Places:
-    """This machine's roots, and its way to object storage. Raises RootsInvalid.
+    """Returns this machine's roots and its access to object storage. Raises RootsInvalid.
 
-    store: the one the verb works on; requests are sent again as often as its record allows.
+    store: the store of the verb. Its record sets how often a failed request is sent again.
     """
     from proxx.files.places import Places, require_apart
     from proxx.files.roots import make_roots, parse_roots
     from proxx.s3.transport import Transport
     from proxx.store.opening import store_identity
 
-    said = current_settings().roots
-    roots = make_roots(said) if said else parse_roots(os.environ.get(ROOTS_VARIABLE, ""))
+    options = current_settings().roots
+    roots = make_roots(options) if options else parse_roots(os.environ.get(ROOTS_VARIABLE, ""))
     require_apart(roots)
-    known = store_identity(store) if store is not None else None
-    return Places(roots=roots, wire=Transport(resends=known.resends) if known else Transport())
+    record = store_identity(store) if store is not None else None
+    return Places(roots=roots, wire=Transport(resends=record.resends) if record else Transport())
 
 
 def json_option(verb: F) -> F:
+    """Adds `--json`."""
     return click.option(
         "--json",
         is_flag=True,
-        is_eager=True,  # so that errors in other options know it
+        is_eager=True,  # parsed first, so that errors in other options are JSON as well
         expose_value=False,
         callback=_keep_json,
-        help="Answer in JSON on standard output, failures too.",
+        help="Print JSON on standard output, for failures too.",
     )(verb)
 
 
-def _day(_: click.Context, __: click.Parameter, value: datetime | None) -> date | None:
+def _as_day(_: click.Context, __: click.Parameter, value: datetime | None) -> date | None:
     return value.date() if value is not None else None
 
 
+def day_option(text: str) -> Callable[[F], F]:
+    """Adds `--since DAY` with this help text; the verb gets a date or None."""
+    return click.option("--since", type=click.DateTime(("%Y-%m-%d",)), callback=_as_day, metavar="DAY", help=text)
+
+
 def since_option(verb: F) -> F:
-    """`--since`: jobs that something happened to on the day or later; the parameter is a date or None."""
+    """Adds `--since DAY`: only jobs that were registered, started or ended on that day or later."""
+    return day_option(
+        "Only jobs that changed on DAY (UTC, such as 2026-01-31) or later. Faster than all jobs of a large store."
+    )(verb)
+
+
+def _reason(_: click.Context, __: click.Parameter, value: str) -> str:
+    if not value.strip():
+        raise click.BadParameter("it must not be empty: it stays in the job's history.")
+    return value
+
+
+def reason_option(verb: F) -> F:
+    """Adds the required `--reason`."""
     return click.option(
-        "--since",
-        type=click.DateTime(("%Y-%m-%d",)),
-        callback=_day,
-        metavar="DAY",
-        help="Leave out jobs that nothing happened to since DAY (2026-01-31, UTC): of many jobs that is quicker.",
+        "--reason",
+        metavar="TEXT",
+        required=True,
+        callback=_reason,
+        help="The reason; it is kept in the job's history.",
     )(verb)
 
 
 def store_from_options(*, make: bool = False) -> Store:
-    """The store meant. make: the verb will write, so the default's own folder may be made; no other ever is."""
+    """Returns the store named by --store, else by PROXX_STORE, else the default one.
+
+    make: the verb writes, so the parent folder of the default store is created if it does not exist. No other
+    folder is ever created. Raises StoreRefused, StoreUnavailable.
+    """
     from proxx.contracts.errors import StoreRefused, StoreUnavailable
     from proxx.store.opening import open_store
 
-    said = current_settings().store
-    if said is None:
-        said = os.environ.get(STORE_VARIABLE)
-    if said is not None:
-        return open_store(said)
+    location = current_settings().store
+    if location is None:
+        location = os.environ.get(STORE_VARIABLE)
+    if location is not None:
+        return open_store(location)
     try:
         default = Path(DEFAULT_STORE).expanduser()
-    except RuntimeError as why:
-        raise StoreRefused(message="This user has no home folder for a store: name one with --store.") from why
+    except RuntimeError as error:
+        raise StoreRefused(
+            message="The default store is in the home folder, and this user has none: name a store with --store."
+        ) from error
     if make:
         try:
             default.parent.mkdir(exist_ok=True)
-        except OSError as why:
+        except OSError as error:
             raise StoreUnavailable(
-                message="The folder of the default store cannot be made.", detail=f"{default.parent}: {why.strerror}"
-            ) from why
+                message="The folder of the default store cannot be created.",
+                detail=f"{default.parent}: {error.strerror}",
+            ) from error
     return open_store(str(default))
 
 
 def read_spec_file(path: Path) -> bytes:
-    """The bytes of a spec file. Raises SpecInvalid where they cannot be had."""
+    """Returns the bytes of a spec file. Raises SpecInvalid if it cannot be read."""
     from proxx.contracts.error_bases import Problem
     from proxx.contracts.errors import SpecInvalid
 
     try:
         return path.read_bytes()
-    except OSError as why:
-        problem = Problem(str(path), SpecInvalid.code, f"{why.strerror or why}.")
-        raise SpecInvalid(message="The spec file cannot be read.", problems=(problem,)) from why
+    except OSError as error:
+        problem = Problem(str(path), SpecInvalid.code, f"{error.strerror or error}.")
+        raise SpecInvalid(message="The spec file cannot be read.", problems=(problem,)) from error
 
 
-def resolve_job_id(said: str, store: Store) -> str:
-    """The id meant by a whole id, the beginning of one that no other job of the store shares, or a spec file."""
+def resolve_job_id(argument: str, store: Store) -> str:
+    """Returns the id of the job that a JOB argument names: an id, the beginning of one, or a spec file.
+
+    A whole id is returned without asking the store. Raises JobUnknown if nothing matches or several ids do.
+    """
     from proxx.contracts.errors import JobUnknown
     from proxx.contracts.job import read_spec
     from proxx.store.keys import JOBS
 
-    hexadecimal = bool(said) and set(said) <= set("0123456789abcdef")
-    if hexadecimal and len(said) == 64:
-        return said
-    if hexadecimal and len(said) < 64:
-        meant = [job_id for job_id in store.children(JOBS) if job_id.startswith(said)]
-        if len(meant) == 1:
-            return meant[0]
-        if meant:
+    hexadecimal = bool(argument) and set(argument) <= set("0123456789abcdef")
+    if hexadecimal and len(argument) == 64:
+        return argument
+    if hexadecimal and len(argument) < 64:
+        matches = [job_id for job_id in store.children(JOBS) if job_id.startswith(argument)]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
             raise JobUnknown(
-                message=f"{len(meant)} jobs of the store begin with {said}: say more of the id.",
-                detail=", ".join(job_id[: len(said) + 8] for job_id in meant[:5]),
+                message=f"The ids of {len(matches)} jobs in the store begin with {argument}: give more of the id.",
+                detail=", ".join(job_id[: len(argument) + 8] for job_id in matches[:5]),
             )
-    if Path(said).is_file():
-        return read_spec(read_spec_file(Path(said))).job_id
+    if Path(argument).is_file():
+        return read_spec(read_spec_file(Path(argument))).job_id
     raise JobUnknown(
-        message="This is neither a job of the store, nor the beginning of one's id, nor a spec file.",
-        detail=f"{said} in {store.uri}",
+        message="This is not a job id in the store, the beginning of one, or a spec file.",
+        detail=f"{argument} in {store.uri}",
     )

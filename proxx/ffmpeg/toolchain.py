@@ -122,8 +122,17 @@ def find_toolchain(name: Name, launcher: tuple[str, ...] = ()) -> InstalledToolc
     return installed
 
 
-def _what_is_here(name: Name, launcher: tuple[str, ...]) -> InstalledToolchain:
-    platform = this_platform()
+def toolchain_versions(name: Name) -> tuple[str, str]:
+    """Returns the versions that a toolchain's ffmpeg and ffprobe print. Unlike `find_toolchain` it hashes nothing.
+
+    Raises ToolchainMissing if a program is absent or does not run.
+    """
+    ffmpeg, ffprobe = _programs(name, this_platform())
+    return _version(ffmpeg, ()), _version(ffprobe, ())
+
+
+def _programs(name: Name, platform: str) -> tuple[Path, Path]:
+    """Returns the paths of ffmpeg and ffprobe. Raises ToolchainMissing."""
     suffix = _STATIC_SUFFIX.get(platform)
     if suffix is None:
         raise ToolchainMissing(
@@ -131,9 +140,13 @@ def _what_is_here(name: Name, launcher: tuple[str, ...]) -> InstalledToolchain:
         )
     ffprobe = _file(_STATIC_PACKAGE, f"ffprobe-{suffix}", name)
     if name == "static":
-        ffmpeg = _file(_STATIC_PACKAGE, f"ffmpeg-{suffix}", name)
-    else:
-        ffmpeg = _file(_FULL_PACKAGE, f"binaries/{_FULL_FILE[platform]}", name)
+        return _file(_STATIC_PACKAGE, f"ffmpeg-{suffix}", name), ffprobe
+    return _file(_FULL_PACKAGE, f"binaries/{_FULL_FILE[platform]}", name), ffprobe
+
+
+def _what_is_here(name: Name, launcher: tuple[str, ...]) -> InstalledToolchain:
+    platform = this_platform()
+    ffmpeg, ffprobe = _programs(name, platform)
     digests = _digest(ffmpeg), _digest(ffprobe)
     return InstalledToolchain(
         identity=Toolchain(

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from proxx.contracts.errors import Interrupted, SourceChanged, SourceMissing, SourceUnreadable
-from proxx.contracts.fingerprint import Digester
+from proxx.contracts.fingerprint import CHUNK, Digester
 from proxx.contracts.recipe import SourceFile
 from proxx.files.background import BackgroundWork, in_background
 from proxx.files.places import leads_out

@@ -1,4 +1,4 @@
-"""What the tests of commands share."""
+"""Fixtures of the command tests."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from botocore.loaders import JSONFileLoader
 
 
 @pytest.fixture(scope="session", autouse=True)
-def described_once() -> Iterator[None]:
-    """A command reads the libraries' long description of S3 once; the hundreds that run in this process too."""
+def service_descriptions_cached() -> Iterator[None]:
+    """Caches botocore's long description of S3, which each of the hundreds of commands here would read again."""
     loader, read = JSONFileLoader(), JSONFileLoader.load_file
 
     @cache
-    def described(path: str) -> object:
+    def load(path: str) -> object:
         return read(loader, path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JSONFileLoader, "load_file", lambda _, path: described(path))
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: load(path))
         yield

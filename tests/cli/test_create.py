@@ -1,4 +1,4 @@
-"""`proxx create`: what it prints, what it writes and never overwrites, how it refuses."""
+"""`proxx create`: what it prints and writes, what it never overwrites, what it refuses."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def card(tmp_path: Path) -> Path:
-    """Three clips, a sidecar, and nothing wrong."""
+    """A folder with three good clips and a sidecar."""
     folder = tmp_path / "card"
     folder.mkdir()
     for number in (1, 2, 10):
-        made = half_second(f"A{number}.mov", f"01:00:{number:02d}:00")
-        (folder / f"A{number}.mov").write_bytes(made.read_bytes())
+        clip = half_second(f"A{number}.mov", f"01:00:{number:02d}:00")
+        (folder / f"A{number}.mov").write_bytes(clip.read_bytes())
     (folder / "A1.xml").write_text("<x/>")
     return folder
 
 
 def create(capsys: Capture, card: Path, spec: Path | str, *args: object) -> Answer:
-    said = ("--profile", "prores_proxy", "--output", card.parent / "out", "--spec", spec)
-    return call(capsys, "create", card, *said, *args)
+    options = ("--profile", "prores_proxy", "--output", card.parent / "out", "--spec", spec)
+    return call(capsys, "create", card, *options, *args)
 
 
-def test_one_job(card: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_one_job_is_written(card: Path, tmp_path: Path, capsys: Capture) -> None:
     answer = create(capsys, card, tmp_path / "day1.json")
     assert (answer.status, answer.err) == (0, "")
     job = read_spec((tmp_path / "day1.json").read_bytes())
@@ -44,13 +44,13 @@ def test_one_job(card: Path, tmp_path: Path, capsys: Capture) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_json(card: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_json_has_every_job_and_list(card: Path, tmp_path: Path, capsys: Capture) -> None:
     data = create(capsys, card, tmp_path / "day1.json", "--json", "--name", "Tag 1").json
     job = read_spec((tmp_path / "day1.json").read_bytes())
     assert job.name == "Tag 1"
     assert (data["job_id"], data["clips"], data["spec"]) == (job.job_id, 3, str(tmp_path / "day1.json"))
     assert data["specs"] == [{"spec": data["spec"], "job_id": job.job_id, "clips": 3}]
-    assert [one["path"] for one in data["passed_over"]] == [str(card / "A1.xml")]
+    assert [ignored["path"] for ignored in data["passed_over"]] == [str(card / "A1.xml")]
     assert (data["left_out"], data["conformed"]) == ([], [])
     assert 0 < data["space"]["low"] < data["space"]["high"]
 
@@ -60,16 +60,16 @@ def test_the_same_work_is_the_same_job(card: Path, tmp_path: Path, capsys: Captu
     assert len(ids) == 1
 
 
-def test_several_jobs_into_a_folder(card: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_several_jobs_are_written_to_a_folder(card: Path, tmp_path: Path, capsys: Capture) -> None:
     data = create(capsys, card, tmp_path / "specs", "--clips-per-job", "2", "--json").json
     assert "job_id" not in data
-    assert [one["clips"] for one in data["specs"]] == [2, 1]
+    assert [each["clips"] for each in data["specs"]] == [2, 1]
     assert sorted(path.name for path in (tmp_path / "specs").iterdir()) == ["card-001.json", "card-002.json"]
-    for one in data["specs"]:
-        assert read_spec(Path(one["spec"]).read_bytes()).job_id == one["job_id"]
+    for each in data["specs"]:
+        assert read_spec(Path(each["spec"]).read_bytes()).job_id == each["job_id"]
 
 
-def test_a_folder_for_one_job(card: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_one_job_can_be_written_to_a_folder(card: Path, tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "specs").mkdir()
     assert create(capsys, card, tmp_path / "specs", "--name", "../a/b\n").status == 0
     assert [path.name for path in (tmp_path / "specs").iterdir()] == ["_._a_b_.json"]
@@ -77,19 +77,27 @@ def test_a_folder_for_one_job(card: Path, tmp_path: Path, capsys: Capture) -> No
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["card.json"]
 
 
+def test_the_next_command_is_printed(card: Path, tmp_path: Path, capsys: Capture) -> None:
+    job = create(capsys, card, tmp_path / "day1.json")
+    assert job.out.splitlines()[-1] == f"Next: proxx run {tmp_path}/day1.json"
+    jobs = create(capsys, card, tmp_path / "specs", "--clips-per-job", "2")
+    assert jobs.out.splitlines()[-1] == f"Next, for each spec: proxx run {tmp_path}/specs/card-001.json"
+
+
 def test_a_spec_is_never_overwritten(card: Path, tmp_path: Path, capsys: Capture) -> None:
     spec = tmp_path / "day1.json"
     spec.write_text("mine")
     answer = create(capsys, card, spec, "--json")
     assert (answer.status, answer.code) == (3, "PREFLIGHT_REFUSED")
-    assert "never replaced" in answer.json["error"]["problems"][0]["message"]
+    assert "never overwritten" in answer.json["error"]["problems"][0]["message"]
+    assert "--leave-out-refused" not in answer.json["error"]["remedy"]  # that would not help
     assert spec.read_text() == "mine"
     link = tmp_path / "link.json"
     link.symlink_to(tmp_path / "nowhere")
     assert create(capsys, card, link).status == 3
 
 
-def test_all_specs_or_none(card: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_all_specs_are_written_or_none(card: Path, tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "specs").mkdir()
     (tmp_path / "specs" / "card-002.json").write_text("mine")
     assert create(capsys, card, tmp_path / "specs", "--clips-per-job", "1").status == 3
@@ -97,14 +105,14 @@ def test_all_specs_or_none(card: Path, tmp_path: Path, capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize("spec", ["no/such/folder/x.json", "card/A1.xml/x.json"])
-def test_a_place_that_cannot_be_is_refused_before_any_reading(
+def test_an_impossible_spec_path_is_refused_before_any_source_is_read(
     spec: str, card: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxx.create.jobs.create_jobs", lambda *_, **__: pytest.fail("it was read"))
+    monkeypatch.setattr("proxx.create.jobs.create_jobs", lambda *_, **__: pytest.fail("a source was read"))
     assert create(capsys, card, tmp_path / spec).status == 3
 
 
-def test_all_problems_at_once_then_left_out(card: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_all_problems_are_reported_together_and_can_be_left_out(card: Path, tmp_path: Path, capsys: Capture) -> None:
     (card / "B1\x1b[31m.mov").write_bytes(b"no film at all")
     (card / "C1.r3d").write_bytes(b"RED2" * 100)
     spec = tmp_path / "day1.json"
@@ -131,32 +139,32 @@ def test_all_problems_at_once_then_left_out(card: Path, tmp_path: Path, capsys: 
         (["--template", "{profile}/same"], "PREFLIGHT_REFUSED"),
     ],
 )
-def test_refused_requests(args: list[str], code: str, card: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_wrong_options_are_refused(args: list[str], code: str, card: Path, tmp_path: Path, capsys: Capture) -> None:
     answer = create(capsys, card, tmp_path / "day1.json", *args, "--json")
     assert (answer.status, answer.code) == (3, code)
     assert answer.json["error"]["problems"]
 
 
-def test_a_profile_of_ones_own(card: Path, tmp_path: Path, capsys: Capture) -> None:
-    mine = tmp_path / "mine.toml"
-    mine.write_text(call(capsys, "profiles", "h264_quarter").out.replace('"h264_quarter"', '"mine"'))
-    assert create(capsys, card, tmp_path / "day1.json", "--profile", mine).status == 0
+def test_a_custom_profile_is_used(card: Path, tmp_path: Path, capsys: Capture) -> None:
+    custom = tmp_path / "mine.toml"
+    custom.write_text(call(capsys, "profiles", "h264_quarter").out.replace('"h264_quarter"', '"mine"'))
+    assert create(capsys, card, tmp_path / "day1.json", "--profile", custom).status == 0
     assert read_spec((tmp_path / "day1.json").read_bytes()).profile.name == "mine"
-    mine.write_text(mine.read_text() + "\n[nonsense]\nx = 1\n")
-    answer = create(capsys, card, tmp_path / "day2.json", "--profile", mine, "--json")
+    custom.write_text(custom.read_text() + "\n[nonsense]\nx = 1\n")
+    answer = create(capsys, card, tmp_path / "day2.json", "--profile", custom, "--json")
     assert (answer.status, answer.code) == (3, "PROFILE_INVALID")
     assert answer.json["error"]["problems"][0]["path"] == "nonsense"
 
 
-def test_it_warns_where_the_proxies_may_not_fit(
+def test_a_warning_if_the_proxies_may_not_fit(
     card: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("proxx.files.workdir.free_bytes", lambda _: 1000)
-    assert "WARNING: they may not fit" in create(capsys, card, tmp_path / "day1.json").out
+    assert "WARNING: the proxies may not fit" in create(capsys, card, tmp_path / "day1.json").out
 
 
 @pytest.mark.parametrize(
     ("name", "file"), [("day 1", "day 1"), ("-x", "_x"), (".x", "_x"), ("a/b", "a_b"), ("é" * 190, "é" * 100)]
 )
-def test_names_of_spec_files(name: str, file: str) -> None:
+def test_a_job_name_becomes_a_safe_file_name(name: str, file: str) -> None:
     assert file_name(name) == file

@@ -1,4 +1,4 @@
-"""Verbs that only read and decide: status, history, unlock, retire; which job and which store is meant."""
+"""`status`, `history`, `unlock`, `retire`; which job and which store their arguments name."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def store(ground: Ground) -> Store:
-    """The one that commands find in their environment, on each kind of ground."""
-    found = ground.store()
-    initialize_store(found)
-    return found
+    """The store that commands find in their environment: a folder or a bucket."""
+    created = ground.store()
+    initialize_store(created)
+    return created
 
 
 def put(store: Store, spec: JobSpec) -> str:
-    """Register the job; its id."""
+    """Registers the job and returns its id."""
     outputs = [output.uri for clip in spec.clips for output in clip.outputs]
     register(store, spec_bytes(spec), spec.job_id, outputs, stamp(worker(), "registrar"))
     return spec.job_id
@@ -49,13 +49,13 @@ def hold(store: Store, job_id: str, attempt: int = 1) -> None:
 
 def finish(store: Store, job_id: str, *clips: AnyClip) -> None:
     ledger = acquire(store, job_id, 1, worker(), "run-1")
-    for one in clips:
-        if isinstance(one, ClipCompleted):
-            ledger.append("clip.completed", {"clip": one.index, "sha256": one.output_sha256, "frames": one.frames})
+    for each in clips:
+        if isinstance(each, ClipCompleted):
+            ledger.append("clip.completed", {"clip": each.index, "sha256": each.output_sha256, "frames": each.frames})
     release(ledger, make_result(job_id, 1, clips, None, envelope()).to_json())
 
 
-def test_an_empty_store(store: Store, capsys: Capture) -> None:
+def test_an_empty_store_has_no_jobs(store: Store, capsys: Capture) -> None:
     answer = call(capsys, "status")
     assert (answer.status, answer.out) == (0, f"No jobs in {store.uri}\n")
     assert call(capsys, "status", "--json").json == {"store": store.uri, "jobs": []}
@@ -64,24 +64,24 @@ def test_an_empty_store(store: Store, capsys: Capture) -> None:
 @pytest.mark.clause("I6")
 def test_every_state_is_shown(store: Store, capsys: Capture) -> None:
     job_id = put(store, job())
-    said = []
-    said.append(call(capsys, "status").out)
+    shown = []
+    shown.append(call(capsys, "status").out)
     hold(store, job_id)
-    said.append(call(capsys, "status").out)
+    shown.append(call(capsys, "status").out)
     assert call(capsys, "unlock", job_id, "--reason", "power cut", "--worker-is-dead").status == 0
-    said.append(call(capsys, "status").out)
+    shown.append(call(capsys, "status").out)
     assert call(capsys, "retire", job_id, "--reason", "wrong card").status == 0
-    said.append(call(capsys, "status").out)
-    for state, text in zip(("REGISTERED", "HELD", "UNLOCKED", "RETIRED"), said, strict=True):
+    shown.append(call(capsys, "status").out)
+    for state, text in zip(("REGISTERED", "HELD", "UNLOCKED", "RETIRED"), shown, strict=True):
         assert job_id[:12] in text
         assert state in text
         assert "\x1b" not in text
-    assert "otto@edit7\\x1b[2J process 4711" in said[1]
-    assert "power cut" in said[2]
-    assert "wrong card" in said[3]
+    assert "otto@edit7\\x1b[2J process 4711" in shown[1]
+    assert "power cut" in shown[2]
+    assert "wrong card" in shown[3]
 
 
-def test_one_job_in_full(store: Store, capsys: Capture) -> None:
+def test_one_job_is_shown_in_full(store: Store, capsys: Capture) -> None:
     job_id = put(store, job(2))
     finish(store, job_id, completed(0), failed(1))
     record_refusal(store, job_id, FormatMismatch(message=HOSTILE), stamp(worker(), "run-2"), 2)
@@ -95,16 +95,16 @@ def test_one_job_in_full(store: Store, capsys: Capture) -> None:
     assert (data["job_id"], data["state"], data["attempts"][0]["code"]) == (job_id, "FAILED", "FRAMES_MISMATCH")
 
 
-def test_held_names_who_since_when_and_the_way_out(store: Store, capsys: Capture) -> None:
+def test_a_held_job_shows_its_worker_since_when_and_how_to_unlock_it(store: Store, capsys: Capture) -> None:
     job_id = put(store, job())
     hold(store, job_id)
-    said = call(capsys, "status", job_id, "--store", store.uri).out
-    assert "HELD by otto@edit7\\x1b[2J process 4711 since 20" in said
-    assert "--worker-is-dead" in said
+    shown = call(capsys, "status", job_id, "--store", store.uri).out
+    assert "HELD by otto@edit7\\x1b[2J process 4711 since 20" in shown
+    assert "--worker-is-dead" in shown
 
 
 @pytest.mark.clause("V5")
-def test_history_tells_every_event(store: Store, capsys: Capture) -> None:
+def test_history_shows_every_event(store: Store, capsys: Capture) -> None:
     job_id = put(store, job(2))
     hold(store, job_id)
     call(capsys, "unlock", job_id, "--reason", HOSTILE, "--worker-is-dead", "--store", store.uri)
@@ -114,7 +114,7 @@ def test_history_tells_every_event(store: Store, capsys: Capture) -> None:
         "lock.acquired",
         "clip.started      clip 1 \\x1b[31mA\\n001",
         "unlocked",
-        "\\x1b[31mA\\n001 (said by",
+        "\\x1b[31mA\\n001 (by",
     ):
         assert words in answer.out
     assert "\x1b" not in answer.out
@@ -124,15 +124,15 @@ def test_history_tells_every_event(store: Store, capsys: Capture) -> None:
     assert "attempt 2 is open" in call(capsys, "history", job_id, "--store", store.uri).out
 
 
-def test_a_finished_attempt_in_history(store: Store, capsys: Capture) -> None:
+def test_history_shows_how_an_attempt_ended(store: Store, capsys: Capture) -> None:
     job_id = put(store, job(2))
     finish(store, job_id, completed(0), failed(1))
-    said = call(capsys, "history", job_id, "--store", store.uri).out
-    assert "clip 1: 25 frames" in said
-    assert "FAILED: 1 of 2 clips" in said
+    shown = call(capsys, "history", job_id, "--store", store.uri).out
+    assert "clip 1: 25 frames" in shown
+    assert "FAILED: 1 of 2 clips" in shown
 
 
-def test_unlock_needs_to_be_told_that_the_worker_is_dead(store: Store, capsys: Capture) -> None:
+def test_unlock_needs_a_reason_and_confirmation(store: Store, capsys: Capture) -> None:
     job_id = put(store, job())
     hold(store, job_id)
     answer = call(capsys, "unlock", job_id, "--reason", "x", "--store", store.uri)
@@ -143,7 +143,7 @@ def test_unlock_needs_to_be_told_that_the_worker_is_dead(store: Store, capsys: C
     assert call(capsys, "unlock", job_id, "--reason", " ", "--worker-is-dead", "--store", store.uri).status == 2
 
 
-def test_what_cannot_be_unlocked_or_retired_is_4(store: Store, capsys: Capture) -> None:
+def test_a_job_that_cannot_be_unlocked_or_retired_is_exit_status_4(store: Store, capsys: Capture) -> None:
     job_id = put(store, job())
     dead = ("--reason", "x", "--worker-is-dead", "--store", store.uri, "--json")
     assert call(capsys, "unlock", job_id, *dead).code == "NOT_LOCKED"
@@ -158,11 +158,11 @@ def test_what_cannot_be_unlocked_or_retired_is_4(store: Store, capsys: Capture) 
     assert (again.status, again.code) == (4, "JOB_RETIRED")
 
 
-# --- which job, which store ------------------------------------------------------------------------------
+# --- which job and which store ------------------------------------------------------------------------------
 
 
 def named(name: str) -> JobSpec:
-    """A job of its own, with outputs of its own."""
+    """A job of this name, with outputs that no other job has."""
     return seal(
         JobContent(
             schema_="proxx.job/1",
@@ -175,12 +175,12 @@ def named(name: str) -> JobSpec:
     )
 
 
-def test_a_job_by_the_beginning_of_its_id_or_its_spec(store: Store, tmp_path: Path, capsys: Capture) -> None:
-    specs = [named(f"n{number}") for number in range(17)]  # two of them begin alike
+def test_a_job_is_named_by_its_id_its_beginning_or_its_spec(store: Store, tmp_path: Path, capsys: Capture) -> None:
+    specs = [named(f"n{number}") for number in range(17)]  # more than 16, so two ids share their first digit
     ids = sorted(put(store, spec) for spec in specs)
-    twin = next(one for one, other in pairwise(ids) if one[0] == other[0])
-    for said in (twin, twin[:12]):
-        assert call(capsys, "status", said, "--json", "--store", store.uri).json["job_id"] == twin
+    twin = next(first for first, second in pairwise(ids) if first[0] == second[0])
+    for argument in (twin, twin[:12]):
+        assert call(capsys, "status", argument, "--json", "--store", store.uri).json["job_id"] == twin
     unclear = call(capsys, "status", twin[0], "--json", "--store", store.uri)
     assert (unclear.status, unclear.code) == (3, "JOB_UNKNOWN")
     assert "begin with" in unclear.json["error"]["message"]
@@ -190,22 +190,22 @@ def test_a_job_by_the_beginning_of_its_id_or_its_spec(store: Store, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("ground", "said"),
+    ("ground", "argument"),
     [
-        *(("file", said) for said in ("0" * 64, "zz", "", "/nowhere/x.json", "../../etc", "\x1b[2J")),
-        *((kind, "0" * 64) for kind in ("moto", "rgw")),  # the only one for which the store is asked
+        *(("file", argument) for argument in ("0" * 64, "zz", "", "/nowhere/x.json", "../../etc", "\x1b[2J")),
+        *((kind, "0" * 64) for kind in ("moto", "rgw")),  # the only argument for which the store is read
     ],
     indirect=["ground"],
 )
-def test_a_job_that_is_not_there_is_3(said: str, store: Store, capsys: Capture) -> None:
+def test_an_unknown_job_is_exit_status_3(argument: str, store: Store, capsys: Capture) -> None:
     put(store, job())
-    answer = call(capsys, "history", said, "--store", store.uri)
+    answer = call(capsys, "history", argument, "--store", store.uri)
     assert answer.status == 3
     assert "JOB_UNKNOWN" in answer.err
     assert "\x1b" not in answer.err
 
 
-def test_which_store(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_which_store_is_used(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("PROXX_STORE", raising=False)
 
@@ -213,7 +213,7 @@ def test_which_store(tmp_path: Path, capsys: Capture, monkeypatch: pytest.Monkey
         return str(call(capsys, *args, "--json").json["store"])
 
     assert uri("status") == (tmp_path / ".proxx/store").as_uri()
-    assert list(tmp_path.iterdir()) == []  # a reader makes nothing
+    assert list(tmp_path.iterdir()) == []  # reading creates no folder
     monkeypatch.setenv("PROXX_STORE", str(tmp_path / "variable"))
     assert uri("status") == (tmp_path / "variable").as_uri()
     assert uri("--store", tmp_path / "before", "status") == (tmp_path / "before").as_uri()
@@ -221,4 +221,4 @@ def test_which_store(tmp_path: Path, capsys: Capture, monkeypatch: pytest.Monkey
         uri("--store", tmp_path / "before", "status", "--store", tmp_path / "after") == (tmp_path / "after").as_uri()
     )
     monkeypatch.setenv("PROXX_STORE", "")
-    assert call(capsys, "status").status == 6  # set to nothing is a mistake, not a wish for the default
+    assert call(capsys, "status").status == 6  # an empty variable is a mistake and does not mean the default

@@ -1,4 +1,4 @@
-"""`profiles`, `doctor`, `verify`, `reproduce`, `demo`: what they print and how they end."""
+"""`profiles`, `doctor`, `verify`, `reproduce` and `demo`: output and exit statuses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.jobs import write_spec
 Capture = pytest.CaptureFixture[str]
 
 
-def test_profiles(capsys: Capture) -> None:
+def test_profiles_are_listed(capsys: Capture) -> None:
     answer = call(capsys, "profiles")
     assert answer.status == 0
     lines = answer.out.splitlines()
@@ -30,45 +30,48 @@ def test_profiles(capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize("name", catalogue())
-def test_a_profile_is_printed_whole(name: str, capsys: Capture) -> None:
+def test_a_profile_is_printed_in_full(name: str, capsys: Capture) -> None:
     assert tomllib.loads(call(capsys, "profiles", name).out)["name"] == name
 
 
-def test_an_unknown_profile_is_3_and_names_the_known(capsys: Capture) -> None:
+def test_an_unknown_profile_is_exit_status_3_and_the_known_ones_are_named(capsys: Capture) -> None:
     answer = call(capsys, "profiles", "prores")
     assert answer.status == 3
     assert "prores_proxy" in answer.err
 
 
-@pytest.mark.parametrize("well", [True, False])
-def test_doctor(well: bool, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    findings = (Finding("python", True, "Python."), Finding("toolchain \x1b", well, "Here.", "" if well else "Do."))
+@pytest.mark.parametrize("healthy", [True, False])
+def test_doctor_prints_its_findings(healthy: bool, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    findings = (
+        Finding("python", True, "Python."),
+        Finding("toolchain \x1b", healthy, "Here.", "" if healthy else "Do."),
+    )
     monkeypatch.setattr("proxx.doctor.machine.examine_machine", lambda *_, **__: findings)
     answer = call(capsys, "doctor")
-    assert answer.status == (0 if well else 6)
-    assert ("BAD  toolchain \\x1b: Here.\n     -> Do." in answer.out) is not well
+    assert answer.status == (0 if healthy else 6)
+    assert ("BAD  toolchain \\x1b: Here.\n     -> Do." in answer.out) is not healthy
     data = call(capsys, "doctor", "--json").json
-    assert data["healthy"] is well
+    assert data["healthy"] is healthy
     assert data["findings"][0] == {"area": "python", "ok": True, "sentence": "Python.", "remedy": ""}
 
 
-def made(ground: Ground, capsys: Capture) -> tuple[JobSpec, Path]:
-    """A completed job of three clips."""
+def completed_job(ground: Ground, capsys: Capture) -> tuple[JobSpec, Path]:
+    """Returns a completed job of three clips and its spec file."""
     job = ground.job("prores_proxy", 3)
     spec = write_spec(job, ground.root / "job.json")
     assert call(capsys, "run", spec).status == 0
     return job, spec
 
 
-def read(ground: Ground, place: str) -> bytes:
+def bytes_at(ground: Ground, place: str) -> bytes:
     data = ground.get(place)
     assert data is not None, f"nothing is at {place}"
     return data
 
 
 @pytest.mark.parametrize("ground", ["file", "rgw"], indirect=True)
-def test_verify(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
-    job, spec = made(ground, capsys)
+def test_verify_finds_missing_and_changed_proxies(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
+    job, spec = completed_job(ground, capsys)
     work = tmp_path / "work"
     assert call(capsys, "verify", spec, "--work", work, "--json").code == "WORK_UNUSABLE"
     work.mkdir()
@@ -78,7 +81,7 @@ def test_verify(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
     assert list(work.iterdir()) == []
     ground.delete(job.clips[0].outputs[0].uri)
     changed = job.clips[2].outputs[0].uri
-    ground.put(changed, read(ground, changed)[:-1])
+    ground.put(changed, bytes_at(ground, changed)[:-1])
     answer = call(capsys, "verify", spec)
     assert answer.status == 5
     assert "VERIFY_MISMATCH: 2 of 3 proxies" in answer.err
@@ -90,15 +93,15 @@ def test_verify(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
     assert problems == ["PROXY_MISSING", None, "PROXY_CHANGED"]
 
 
-def test_verify_of_a_job_nobody_knows_is_3(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
+def test_verify_of_an_unknown_job_is_exit_status_3(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
     spec = write_spec(ground.job("prores_proxy"), tmp_path / "job.json")
     answer = call(capsys, "--store", ground.target("another"), "verify", spec, "--json")
     assert (answer.status, answer.code) == (3, "JOB_UNKNOWN")
 
 
 @pytest.mark.parametrize("ground", ["file", "rgw"], indirect=True)
-def test_reproduce(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
-    job, spec = made(ground, capsys)
+def test_reproduce_compares_bytes_and_keeps_different_ones(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
+    job, spec = completed_job(ground, capsys)
     another = ("--store", ground.target("another"))
     work = tmp_path / "work"
     work.mkdir()
@@ -108,9 +111,9 @@ def test_reproduce(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
     assert list(work.iterdir()) == []
     sampled = call(capsys, *another, "reproduce", spec, "--sample", "34%", "--json").json
     assert (sampled["reproduced"], sampled["of_clips"], len(sampled["clips"])) == (True, 3, 2)
-    # Without the job's record, a published file that was changed is what differs, and the second encode is kept.
+    # Without the job's record the published files are compared: the changed one differs, its second encode is kept.
     changed = job.clips[1].outputs[0].uri
-    right = read(ground, changed)
+    right = bytes_at(ground, changed)
     ground.put(changed, right + b"x")
     answer = call(capsys, *another, "reproduce", spec, "--work", work)
     assert answer.status == 5
@@ -118,7 +121,7 @@ def test_reproduce(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
     (kept,) = work.rglob("*.mov")
     assert kept.read_bytes() == right
     assert str(kept) in answer.out
-    # Where a source is away nothing differs: it cannot be judged here.
+    # A missing source is not a difference: the clip cannot be compared on this machine.
     ground.delete(job.clips[0].source.files[0].uri)
     gone = call(capsys, "reproduce", spec, "--sample", "100%")
     assert (gone.status, "REPRODUCE_INCOMPLETE: 1 of 3" in gone.err) == (6, True)
@@ -126,34 +129,34 @@ def test_reproduce(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize("share", ["0%", "101%", "5", "five", "-1%", "1e1%", "٥%"])
-def test_a_sample_is_a_share(share: str, tmp_path: Path, capsys: Capture) -> None:
+def test_a_sample_must_be_a_percentage(share: str, tmp_path: Path, capsys: Capture) -> None:
     assert call(capsys, "reproduce", tmp_path / "x.json", f"--sample={share}").status == 2
 
 
-def test_reproduce_without_anything_to_compare_is_3(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
+def test_reproduce_of_an_unknown_job_is_exit_status_3(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
     spec = write_spec(ground.job("prores_proxy"), tmp_path / "job.json")
     answer = call(capsys, "--store", ground.target("another"), "reproduce", spec, "--json")
     assert (answer.status, answer.code) == (3, "JOB_UNKNOWN")
     assert call(capsys, "reproduce", spec, "--work", tmp_path / "none", "--json").code == "WORK_UNUSABLE"
 
 
-def test_demo_from_an_empty_folder(tmp_path: Path) -> None:
+def test_demo_runs_every_command_in_an_empty_folder(tmp_path: Path) -> None:
     answer = proxx("demo", cwd=tmp_path, code=ALONE)
     assert (answer.status, answer.err) == (0, "")
     for verb in ("create", "run", "verify", "reproduce", "status", "history"):
         assert any(line.startswith("$ proxx ") and f" {verb}" in line for line in answer.out.splitlines())
-    assert "all 3 clips" not in answer.out  # that is the bar's
+    assert "all 3 clips" not in answer.out  # that is the label of the bar
     assert sorted(path.name for path in (tmp_path / "proxx-demo/proxies").rglob("*.mov")) == [
         "A001C001.mov",
         "B001C001.mov",
         "IMG_0001.mov",
     ]
-    shown = _commands(answer)
-    assert proxx(*shown[-1], cwd=tmp_path).status == 0  # what is printed works as it stands
+    shown = _shown_commands(answer)
+    assert proxx(*shown[-1], cwd=tmp_path).status == 0  # a printed command can be pasted
     again = proxx("demo", cwd=tmp_path, code=ALONE)
     assert again.status == 2
     assert "not touched" in again.err
 
 
-def _commands(answer: Answer) -> list[list[str]]:
+def _shown_commands(answer: Answer) -> list[list[str]]:
     return [line.removeprefix("$ proxx ").split() for line in answer.out.splitlines() if line.startswith("$ proxx ")]

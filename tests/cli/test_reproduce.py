@@ -1,4 +1,4 @@
-"""`proxx reproduce --all`, `--with-profile`, `--with-toolchain`: what they print, how they end, what they leave."""
+"""`proxx reproduce --all`, `--with-profile`, `--with-toolchain`: output, exit statuses, files left behind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HERE = Worker(host=socket.gethostname(), pid=1, user="editor")
 
 
 @dataclass(frozen=True)
-class Made:
+class Fleet:
     """Three finished jobs in `root/store`: of two clips made here, one made by another host, one forged."""
 
     root: Path
@@ -40,12 +40,12 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """One for all tests here, which only read it."""
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    """Shared by all tests of this module, which only read it."""
     root = tmp_path_factory.mktemp("fleet")
     real, kept = FileStore(folder(root / "real")), FileStore(folder(root / "store"))
     initialize_store(real)
-    made = Made(
+    made = Fleet(
         root,
         finish(real, root / "first", 2, worker=HERE),
         finish(real, root / "second", 1, worker=THERE),
@@ -58,8 +58,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 @pytest.fixture
-def untouched(fleet: Made) -> Iterator[None]:
-    """Nothing of the fleet is written."""
+def unchanged(fleet: Fleet) -> Iterator[None]:
+    """Checks that the test changes no file of the fleet."""
     before = files(fleet.root)
     yield
     assert files(fleet.root) == before
@@ -74,24 +74,24 @@ def files(tmp_path: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
-def by_clip(answer: Answer) -> dict[tuple[str, int], str]:
+def verdicts(answer: Answer) -> dict[tuple[str, int], str]:
     return {(row["job_id"], row["index"]): row.get("verdict") or row["outlook"] for row in answer.json["clips"]}
 
 
 def rules(path: Path, old: str, new: str) -> Path:
-    """A file with the next version of `prores_proxy` and one rule of it changed."""
+    """Writes the next version of the profile `prores_proxy`, with one rule changed, to a file."""
     text = (Path(__file__).parents[2] / "proxx/catalogue/prores_proxy.toml").read_text("utf-8")
     assert old in text
     path.write_text(text.replace(old, new).replace("version = 1\n", "version = 2\n"), "utf-8")
     return path
 
 
-# --- the fleet's audit -----------------------------------------------------------------------------------
+# --- --all: the bytes of all finished jobs ---------------------------------------------------------------
 
 
 @pytest.mark.clause("V1")
-def test_all_finds_the_one_that_differs_and_touches_nothing(
-    fleet: Made, untouched: None, tmp_path: Path, capsys: Capture
+def test_all_finds_the_clip_that_differs_and_changes_nothing(
+    fleet: Fleet, unchanged: None, tmp_path: Path, capsys: Capture
 ) -> None:
     first, second, third, place = fleet.first, fleet.second, fleet.third, fleet.place
     work = folder(tmp_path / "work")
@@ -106,37 +106,37 @@ def test_all_finds_the_one_that_differs_and_touches_nothing(
     assert str(kept) in answer.out
     assert list(files(tmp_path)) == [kept]
 
-    told = call(capsys, *place, "reproduce", "--all", "--sample", "100%", "--work", work, "--json")
-    assert (told.status, told.err, told.json["reproduced"], told.code) == (5, "", False, "REPRODUCE_MISMATCH")
-    assert told.json["counts"] == {"SAME": 3, "DIFFERS": 1, "NOT JUDGED": 0}
-    assert by_clip(told) == {
+    report = call(capsys, *place, "reproduce", "--all", "--sample", "100%", "--work", work, "--json")
+    assert (report.status, report.err, report.json["reproduced"], report.code) == (5, "", False, "REPRODUCE_MISMATCH")
+    assert report.json["counts"] == {"SAME": 3, "DIFFERS": 1, "NOT JUDGED": 0}
+    assert verdicts(report) == {
         (first.job_id, 0): "SAME",
         (first.job_id, 1): "SAME",
         (second.job_id, 0): "SAME",
         (third.job_id, 0): "DIFFERS",
     }
-    (row,) = (row for row in told.json["clips"] if row["job_id"] == second.job_id)
+    (row,) = (row for row in report.json["clips"] if row["job_id"] == second.job_id)
     assert row["made_by"]["host"] == "there"
     assert row["found_sha256"] == row["expected_sha256"]
 
 
-def test_elsewhere_and_a_sample_that_is_never_empty(
-    fleet: Made, untouched: None, tmp_path: Path, capsys: Capture
+def test_elsewhere_skips_jobs_of_this_host_and_a_sample_is_never_empty(
+    fleet: Fleet, unchanged: None, tmp_path: Path, capsys: Capture
 ) -> None:
     second, work = fleet.second, folder(tmp_path / "work")
-    asked = (*fleet.place, "reproduce", "--all", "--elsewhere", "--work", work)
-    answer = call(capsys, *asked, "--sample", "0.0001%")
+    args = (*fleet.place, "reproduce", "--all", "--elsewhere", "--work", work)
+    answer = call(capsys, *args, "--sample", "0.0001%")
     assert (answer.status, answer.err) == (0, "")
     assert f"another machine than this one ({HERE.host})" in answer.out
     assert f"Left out: 2 jobs made on this machine ({HERE.host})." in answer.out
-    told = call(capsys, *asked, "--json")
-    assert by_clip(told) == {(second.job_id, 0): "SAME"}
-    assert (told.json["jobs"], told.json["of_clips"], told.json["jobs_made_here"]) == (1, 1, 2)
-    assert told.json["reproduced"] is True
+    report = call(capsys, *args, "--json")
+    assert verdicts(report) == {(second.job_id, 0): "SAME"}
+    assert (report.json["jobs"], report.json["of_clips"], report.json["jobs_made_here"]) == (1, 1, 2)
+    assert report.json["reproduced"] is True
     assert list(work.iterdir()) == []
 
 
-def test_what_cannot_be_judged_here_is_counted_and_is_6(tmp_path: Path, capsys: Capture) -> None:
+def test_clips_that_cannot_be_compared_are_counted_and_are_exit_status_6(tmp_path: Path, capsys: Capture) -> None:
     source = tmp_path / "clip.mov"
     source.write_bytes(half_second("clip.mov").read_bytes())
     store = FileStore(folder(tmp_path / "store"))
@@ -152,12 +152,12 @@ def test_what_cannot_be_judged_here_is_counted_and_is_6(tmp_path: Path, capsys: 
     assert "1 the same, 0 different, 2 not judged." in answer.out
 
 
-def test_a_store_without_finished_jobs(tmp_path: Path, capsys: Capture) -> None:
+def test_a_store_without_finished_jobs_is_no_failure(tmp_path: Path, capsys: Capture) -> None:
     store = ("--store", folder(tmp_path / "store"))
     answer = call(capsys, *store, "reproduce", "--all")
     assert (answer.status, answer.out.splitlines()[-1][:40]) == (0, "Encoded again: 0 of 0 clips of 0 finishe")
-    told = call(capsys, *store, "reproduce", "--all", "--json")
-    assert (told.status, told.json["clips"], told.json["jobs"]) == (0, [], 0)
+    report = call(capsys, *store, "reproduce", "--all", "--json")
+    assert (report.status, report.json["clips"], report.json["jobs"]) == (0, [], 0)
 
 
 @pytest.mark.parametrize(
@@ -170,91 +170,92 @@ def test_a_store_without_finished_jobs(tmp_path: Path, capsys: Capture) -> None:
         ("--all", "--with-toolchain", "other"),
     ],
 )
-def test_usage(words: tuple[str, ...], capsys: Capture) -> None:
+def test_options_that_do_not_go_together_are_exit_status_2(words: tuple[str, ...], capsys: Capture) -> None:
     assert call(capsys, "reproduce", *words).status == 2
 
 
 @pytest.mark.parametrize("change", [(), ("--with-toolchain", "static")], ids=["audit", "report"])
 def test_ctrl_c_ends_it_cleanly(change: tuple[str, ...], tmp_path: Path) -> None:
-    """ffmpeg ends, no folder is left, and what was judged until then is told as JSON."""
+    """ffmpeg ends, no folder is left, and the clips compared so far are printed as JSON."""
     long = make("long.mov", *picture("1280x720", "25", "20"), "-c:v", "mpeg4", "-g", "1", "-threads", "1")
     store, work = FileStore(folder(tmp_path / "store")), folder(tmp_path / "work")
     run(store, create((long,), tmp_path / "out", "prores_proxy"))
-    asked = ("--store", tmp_path / "store", "reproduce", "--all", "--sample", "100%", "--work", work, "--json")
-    process = start(*asked, *change)
+    args = ("--store", tmp_path / "store", "reproduce", "--all", "--sample", "100%", "--work", work, "--json")
+    process = start(*args, *change)
     try:
         while not list(work.rglob("00000.mov")):
             assert process.poll() is None, process.communicate()
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == 1
-    told = json.loads(said)
-    assert told["error"]["code"] == "INTERRUPTED"
-    assert told["clips"] == []
+    report = json.loads(output)
+    assert report["error"]["code"] == "INTERRUPTED"
+    assert report["clips"] == []
     assert list(work.iterdir()) == []
 
 
 # --- what would change -----------------------------------------------------------------------------------
 
 
-def test_a_profile_that_relinks_is_0(fleet: Made, untouched: None, tmp_path: Path, capsys: Capture) -> None:
+def test_a_profile_that_relinks_is_exit_status_0(
+    fleet: Fleet, unchanged: None, tmp_path: Path, capsys: Capture
+) -> None:
     first, second, work = fleet.first, fleet.second, folder(tmp_path / "work")
     smaller = rules(tmp_path / "v2.toml", 'fields = "keep"', 'fields = "deinterlace"')
     smaller.write_text(smaller.read_text("utf-8").replace('mode = "same"', 'mode = "divide"\nn = 2'), "utf-8")
-    asked = (*fleet.place, "reproduce", "--all", "--sample", "100%", "--with-profile", smaller, "--work", work)
-    answer = call(capsys, *asked)
+    args = (*fleet.place, "reproduce", "--all", "--sample", "100%", "--with-profile", smaller, "--work", work)
+    answer = call(capsys, *args)
     assert (answer.status, answer.err) == (0, "")
-    said = [line.split() for line in answer.out.splitlines()]
-    assert ["CHANGES,", "RELINKS", "3"] in said
-    assert ["size", "3", "yes", "320x240", "->", "160x120"] in said
+    rows = [line.split() for line in answer.out.splitlines()]
+    assert ["CHANGES,", "RELINKS", "3"] in rows
+    assert ["size", "3", "yes", "320x240", "->", "160x120"] in rows
     assert "Left out: 1 job of other profiles." in answer.out
-    told = call(capsys, *asked, "--json")
-    assert (told.status, told.json["relinks"], told.json["profile"]["version"]) == (0, True, 2)
-    assert by_clip(told) == {
+    report = call(capsys, *args, "--json")
+    assert (report.status, report.json["relinks"], report.json["profile"]["version"]) == (0, True, 2)
+    assert verdicts(report) == {
         (first.job_id, 0): "CHANGES, RELINKS",
         (first.job_id, 1): "CHANGES, RELINKS",
         (second.job_id, 0): "CHANGES, RELINKS",
     }
-    assert told.json["clips"][0]["differences"] == [
+    assert report.json["clips"][0]["differences"] == [
         {"name": "size", "old": "320x240", "new": "160x120", "relinks": True}
     ]
     assert list(files(tmp_path)) == [smaller]
 
 
-def test_a_profile_that_does_not_relink_is_5_and_names_what(tmp_path: Path, capsys: Capture) -> None:
+def test_a_profile_that_does_not_relink_is_exit_status_5(tmp_path: Path, capsys: Capture) -> None:
     job = create((half_second("clip.mov"), half_second("other.mov")), tmp_path / "out", "prores_proxy")
     store, spec = FileStore(folder(tmp_path / "store")), tmp_path / "job.json"
     run(store, job)
     spec.write_bytes(spec_bytes(job))
-    asked = ("--store", tmp_path / "store", "reproduce", spec, "--sample", "50%", "--with-profile")
+    args = ("--store", tmp_path / "store", "reproduce", spec, "--sample", "50%", "--with-profile")
     mono = rules(tmp_path / "mono.toml", 'mode = "tracks"', 'mode = "mono"')
-    answer = call(capsys, *asked, mono)
+    answer = call(capsys, *args, mono)
     assert answer.status == 5
     assert "WOULD_NOT_RELINK: 1 of 1 clip" in answer.err
     assert "audio.tracks 1 -> 2" in answer.out
-    assert "Looked at: 1 of 2 clips of 1 job." in answer.out
+    assert "Examined: 1 of 2 clips of 1 job." in answer.out
     never = rules(tmp_path / "never.toml", "rates = []", 'rates = ["24"]')
-    told = call(capsys, *asked, never, "--json")
-    assert (told.status, told.code, told.json["relinks"]) == (5, "WOULD_NOT_RELINK", False)
-    (row,) = told.json["clips"]
+    report = call(capsys, *args, never, "--json")
+    assert (report.status, report.code, report.json["relinks"]) == (5, "WOULD_NOT_RELINK", False)
+    (row,) = report.json["clips"]
     assert (row["outlook"], row["problem"]["code"]) == ("WOULD BE REFUSED", "SOURCE_UNSUPPORTED")
 
 
-def test_another_toolchain_relinks(fleet: Made, untouched: None, tmp_path: Path, capsys: Capture) -> None:
+def test_another_toolchain_relinks(fleet: Fleet, unchanged: None, tmp_path: Path, capsys: Capture) -> None:
     place = fleet.place
-    told = call(capsys, *place, "reproduce", "--all", "--sample", "100%", "--with-toolchain", "full", "--json")
-    assert (told.status, told.json["relinks"], told.json["toolchain"]["name"]) == (0, True, "full")
-    assert len(told.json["clips"]) == 4
-    assert by_clip(told)[fleet.third.job_id, 0] == "CHANGES, RELINKS"
-    assert all(row["differences"] == [] for row in told.json["clips"])
+    report = call(capsys, *place, "reproduce", "--all", "--sample", "100%", "--with-toolchain", "full", "--json")
+    assert (report.status, report.json["relinks"], report.json["toolchain"]["name"]) == (0, True, "full")
+    assert len(report.json["clips"]) == 4
+    assert verdicts(report)[fleet.third.job_id, 0] == "CHANGES, RELINKS"
+    assert all(row["differences"] == [] for row in report.json["clips"])
     one = call(capsys, *place, "reproduce", tmp_path / "none.json", "--with-toolchain", "full", "--json")
     assert (one.status, one.code) == (3, "SPEC_INVALID")
 
 
-def test_many_clips_are_one_screen(tmp_path: Path, capsys: Capture) -> None:
-    """However many would change, a few are named and the rest counted."""
+def test_a_few_clips_are_named_and_the_rest_counted(tmp_path: Path, capsys: Capture) -> None:
     sources = tuple(
         make(f"c{number}.mov", *picture("64x64", seconds="0.08"), *sound(), "-c:v", "mpeg4", "-threads", "1")
         for number in range(8)
@@ -266,14 +267,14 @@ def test_many_clips_are_one_screen(tmp_path: Path, capsys: Capture) -> None:
     silent = rules(tmp_path / "v2.toml", 'mode = "tracks"', 'mode = "none"')
     answer = call(capsys, "--store", tmp_path / "store", "reproduce", spec, "--with-profile", silent)
     assert answer.status == 5
-    assert answer.out.count("WOULD NOT RELINK  ") == 6 + 1  # the table's
-    assert "... and 2 more: --json lists all" in answer.out
+    assert answer.out.count("WOULD NOT RELINK  ") == 6 + 1  # and once in the table
+    assert "... and 2 more; --json lists all" in answer.out
 
 
 # --- in object storage -----------------------------------------------------------------------------------
 
 
-def test_store_sources_and_proxies_in_object_storage(
+def test_store_sources_and_proxies_can_be_in_object_storage(
     bucket: Bucket, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in bucket.endpoint.environment.items():
@@ -285,10 +286,10 @@ def test_store_sources_and_proxies_in_object_storage(
     assert call(capsys, *place, "run", spec).status == 0
     before = bucket.contents()
     audit = call(capsys, *place, "reproduce", "--all", "--work", work, "--json")
-    assert (audit.status, list(by_clip(audit).values())) == (0, ["SAME"])
+    assert (audit.status, list(verdicts(audit).values())) == (0, ["SAME"])
     mono = rules(tmp_path / "mono.toml", 'mode = "tracks"', 'mode = "mono"')
     report = call(capsys, *place, "reproduce", "--all", "--work", work, "--with-profile", mono, "--json")
-    assert (report.status, list(by_clip(report).values())) == (5, ["WOULD NOT RELINK"])
+    assert (report.status, list(verdicts(report).values())) == (5, ["WOULD NOT RELINK"])
     assert report.json["clips"][0]["new_output"] == f"{bucket.url}/proxies/clip.mov"
     assert bucket.contents() == before
     bucket.delete("card/clip.mov")

@@ -1,4 +1,4 @@
-"""`proxx run` as people use it: lines, JSON, exit statuses, several at once, stopped in the middle."""
+"""`proxx run`: lines, JSON, exit statuses, several runs at once, runs that are stopped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STRANGE_KEYS = ("\x1b[31mred.mov", "a\nb.mov", "\u202etxt.mov")
 
 
 def long_job(ground: Ground) -> JobSpec:
-    """One short clip, then one that takes long enough to be caught at it."""
+    """A job of a short clip, then one that takes long enough to be interrupted."""
     encoded = ("-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-pix_fmt", "yuv420p")
     long = make("long.mov", *picture("1280x720", seconds="4"), *encoded)
     names = []
@@ -35,8 +35,8 @@ def long_job(ground: Ground) -> JobSpec:
     return create(tuple(names), "proxies:/", "prores_proxy", name="long", places=ground.places())
 
 
-def moved(job: JobSpec, folder: str) -> JobSpec:
-    """The same work with outputs in a folder: another job that must give the same bytes."""
+def with_outputs_in(job: JobSpec, folder: str) -> JobSpec:
+    """Returns the same work with its outputs in a folder: another job, which must give the same bytes."""
     clips = []
     for clip in job.clips:
         (made,) = clip.outputs
@@ -53,7 +53,7 @@ def digests(folder: Path) -> dict[str, str]:
 # --- what is printed -------------------------------------------------------------------------------------
 
 
-def test_plain_lines_and_the_summary(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
+def test_plain_lines_and_a_summary_are_printed(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
     spec = write_spec(ground.job("prores_proxy", 2), tmp_path / "job.json")
     answer = call(capsys, "run", spec)
     assert (answer.status, answer.err) == (0, "")
@@ -64,7 +64,7 @@ def test_plain_lines_and_the_summary(ground: Ground, tmp_path: Path, capsys: Cap
     assert "COMPLETED: 2 of 2 clips, 24 frames, " in answer.out
 
 
-def test_json_is_the_result_alone(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
+def test_json_prints_only_the_result(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
     job = ground.job("prores_proxy")
     spec = write_spec(job, tmp_path / "job.json")
     answer = call(capsys, "run", spec, "--json", "--store", ground.target("store"))
@@ -78,7 +78,7 @@ def test_json_is_the_result_alone(ground: Ground, tmp_path: Path, capsys: Captur
     assert {"index", "status", "source", "frames", "failure"} <= set(clip)
 
 
-def test_an_attempt_that_has_ended_is_4_and_names_the_next(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
+def test_an_ended_attempt_is_refused_and_the_next_one_named(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
     spec = write_spec(ground.job("prores_proxy"), tmp_path / "job.json")
     assert call(capsys, "run", spec).status == 0
     again = call(capsys, "run", spec)
@@ -90,7 +90,9 @@ def test_an_attempt_that_has_ended_is_4_and_names_the_next(ground: Ground, tmp_p
     assert call(capsys, "run", spec, "--attempt", "7", "--json").code == "ATTEMPT_OUT_OF_ORDER"
 
 
-def test_a_failed_clip_is_1_with_code_sentence_and_remedy(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
+def test_a_failed_clip_is_reported_with_code_message_and_remedy(
+    ground: Ground, tmp_path: Path, capsys: Capture
+) -> None:
     job = ground.job("prores_proxy", 2)
     spec = write_spec(job, tmp_path / "job.json")
     in_the_way = job.clips[0].outputs[0].uri
@@ -104,7 +106,7 @@ def test_a_failed_clip_is_1_with_code_sentence_and_remedy(ground: Ground, tmp_pa
     assert ground.get(in_the_way) == b"somebody's"
 
 
-def test_outputs_of_another_job_are_4(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
+def test_outputs_of_another_job_are_exit_status_4(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
     one = write_spec(ground.job("prores_proxy", name="one"), tmp_path / "1.json")
     other = write_spec(ground.job("prores_proxy", name="other"), tmp_path / "2.json")
     assert call(capsys, "run", one).status == 0
@@ -113,7 +115,7 @@ def test_outputs_of_another_job_are_4(ground: Ground, tmp_path: Path, capsys: Ca
     assert answer.json["error"]["output"].endswith("clip0.mov")
 
 
-def test_an_edited_spec_is_3(tmp_path: Path, capsys: Capture) -> None:
+def test_an_edited_spec_is_exit_status_3(tmp_path: Path, capsys: Capture) -> None:
     spec = write_spec(make_job(tmp_path / "out", "prores_proxy"), tmp_path / "job.json")
     spec.write_bytes(spec.read_bytes().replace(b'"name": "test"', b'"name": "tost"'))
     answer = call(capsys, "run", spec, "--json", "--store", tmp_path / "store")
@@ -121,7 +123,7 @@ def test_an_edited_spec_is_3(tmp_path: Path, capsys: Capture) -> None:
     assert [problem["path"] for problem in answer.json["error"]["problems"]] == ["name"]
 
 
-def test_another_toolchain_is_6(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
+def test_another_toolchain_is_exit_status_6(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
     job = ground.job("prores_proxy")
     other = job.toolchain.model_copy(update={"ffmpeg_sha256": "sha256:" + "0" * 64})
     plain = job.model_copy(update={"toolchain": other}).model_dump(exclude={"job_id", "seals"})
@@ -131,7 +133,7 @@ def test_another_toolchain_is_6(ground: Ground, tmp_path: Path, capsys: Capture)
     assert ground.untouched()
 
 
-def test_a_toolchain_that_changes_on_the_way_is_6(
+def test_a_toolchain_that_changes_during_the_job_is_exit_status_6(
     ground: Ground, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from proxx.contracts.errors import ToolchainMismatch
@@ -146,7 +148,7 @@ def test_a_toolchain_that_changes_on_the_way_is_6(
     assert "The job stopped: TOOLCHAIN_MISMATCH" in answer.out
 
 
-def test_a_bug_of_the_engine_is_70_and_recorded(
+def test_a_bug_of_the_engine_is_exit_status_70_and_recorded(
     ground: Ground, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
@@ -169,25 +171,28 @@ def test_a_bug_of_the_engine_is_70_and_recorded(
     ],
     indirect=["ground"],
 )
-def test_hostile_names_are_made_and_printed_safely(
+def test_hostile_file_names_are_encoded_and_printed_safely(
     ground: Ground, names: tuple[str, ...], tmp_path: Path, capsys: Capture
 ) -> None:
-    """In a bucket all in one job: there a command takes longer than a clip. moto takes no line break."""
+    """In a bucket all names are in one job, because a command takes longer there than a clip.
+
+    moto refuses line breaks in keys.
+    """
     for name in names:
         ground.put(f"media:/card/{name}", half_second("plain.mov").read_bytes())
     spec = tmp_path / "job.json"
-    said = [
+    answers = [
         call(capsys, "create", "media:/card", "--profile", "h264_quarter", "--output", "proxies:/", "--spec", spec)
     ]
-    said += [call(capsys, verb, spec) for verb in ("run", "verify", "history", "status")]
-    assert [answer.status for answer in said] == [0] * 5
+    answers += [call(capsys, verb, spec) for verb in ("run", "verify", "history", "status")]
+    assert [answer.status for answer in answers] == [0] * 5
     assert ground.names(hidden=True) == sorted(names)
-    for answer in said:
+    for answer in answers:
         assert all(line.isprintable() for line in (answer.out + answer.err).split("\n"))
     assert call(capsys, "verify", spec, "--json").out.isascii()
 
 
-def test_a_reader_that_goes_away_does_not_stop_the_job(tmp_path: Path) -> None:
+def test_a_closed_pipe_does_not_stop_the_job(tmp_path: Path) -> None:
     spec = write_spec(make_job(tmp_path / "out", "prores_proxy", 2), tmp_path / "job.json")
     process = start("--store", tmp_path / "store", "run", spec)
     assert process.stdout and process.stderr
@@ -202,8 +207,8 @@ def test_a_reader_that_goes_away_does_not_stop_the_job(tmp_path: Path) -> None:
 
 @pytest.mark.clause("P3", "T2", "P5", lead=True)
 @pytest.mark.parametrize(("ground", "many"), [("file", 8), ("rgw", 3)], indirect=["ground"])
-def test_eight_on_one_job_one_runs(ground: Ground, many: int, tmp_path: Path) -> None:
-    """Eight `proxx run` of one job at once: one makes it, seven are told by whom it is held or that it ended."""
+def test_of_eight_runs_of_one_job_one_makes_it(ground: Ground, many: int, tmp_path: Path) -> None:
+    """Eight `proxx run` of one job at once: one makes it; seven are refused, it is held by another or has ended."""
     spec = write_spec(ground.job("prores_proxy", 2), tmp_path / "job.json")
     racers = [start("run", spec, "--json", env=environment(**ground.environment)) for _ in range(many)]
     answers = []
@@ -221,8 +226,8 @@ def test_eight_on_one_job_one_runs(ground: Ground, many: int, tmp_path: Path) ->
 
 
 def freeze_encoder(process: subprocess.Popen[str], clip: int) -> psutil.Process:
-    """The ffmpeg below `process` that encodes the clip, caught and stopped in the middle of it."""
-    made = f"/{clip:05d}."  # what it writes: the source has its own name only where it is on disk
+    """Suspends and returns the ffmpeg process that encodes the clip for `process`, in mid-encode."""
+    made = f"/{clip:05d}."  # the file it writes; its source is named in argv only if that is on disk
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         for child in psutil.Process(process.pid).children(recursive=True):
@@ -232,11 +237,11 @@ def freeze_encoder(process: subprocess.Popen[str], clip: int) -> psutil.Process:
                     return child
             except psutil.Error:
                 continue
-    raise AssertionError("no encoder was seen")
+    raise AssertionError("no encoder process appeared")
 
 
-def left_running(folder: Path) -> list[str]:
-    """Command lines of processes that name something in `folder`."""
+def processes_naming(folder: Path) -> list[str]:
+    """Returns the command lines of other processes that contain the path of `folder`."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         line = " ".join(process.info["cmdline"] or ())
@@ -252,11 +257,11 @@ def left_running(folder: Path) -> list[str]:
         ("file", (signal.SIGTERM,)),
         ("file", (signal.SIGINT, signal.SIGINT)),
         ("file", (signal.SIGHUP,)),
-        ("rgw", (signal.SIGTERM,)),  # what the signal is called makes no difference there
+        ("rgw", (signal.SIGTERM,)),  # one signal is enough here: the storage does not depend on which
     ],
     indirect=["ground"],
 )
-def test_stopped_in_the_middle(
+def test_a_signal_in_mid_encode_stops_the_job_cleanly(
     ground: Ground, how: tuple[signal.Signals, ...], tmp_path: Path, capsys: Capture
 ) -> None:
     job = long_job(ground)
@@ -267,14 +272,14 @@ def test_stopped_in_the_middle(
     for number in how:
         process.send_signal(number)
     assert process.stderr is not None
-    said = process.stderr.readline() + process.stderr.readline()
-    assert "stopping" in said  # heard before the encoder could end by itself
+    message = process.stderr.readline() + process.stderr.readline()
+    assert "stopping" in message  # received before the encoder could end by itself
     encoder.resume()
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "The job stopped: INTERRUPTED" in out
     assert "Traceback" not in err
-    assert left_running(work) == []
+    assert processes_naming(work) == []
     assert list(work.iterdir()) == []
     assert ground.names(hidden=True) == ["short.mov"]
     assert ground.uploads() == []
@@ -285,19 +290,19 @@ def test_stopped_in_the_middle(
     assert second.status == 0
     made = ground.outputs()
     assert list(made) == ["long.mov", "short.mov"]
-    elsewhere = write_spec(moved(job, "elsewhere"), tmp_path / "elsewhere.json")
+    elsewhere = write_spec(with_outputs_in(job, "elsewhere"), tmp_path / "elsewhere.json")
     assert call(capsys, "--store", ground.target("another"), "run", elsewhere).status == 0
     assert ground.outputs() == {**made, **{f"elsewhere/{name}": digest for name, digest in made.items()}}
 
 
 def test_nohup_is_respected(tmp_path: Path) -> None:
-    """A signal that was ignored when the command was started stays so."""
+    """A signal that is ignored when the command starts stays ignored."""
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + (
         "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
         "from proxx.cli.stop_requests import stop_requests\n"
-        "with stop_requests() as asked:\n"
-        "    signal.raise_signal(signal.SIGHUP); assert not asked()\n"
-        "    signal.raise_signal(signal.SIGTERM); assert asked()\n"
+        "with stop_requests() as stop:\n"
+        "    signal.raise_signal(signal.SIGHUP); assert not stop()\n"
+        "    signal.raise_signal(signal.SIGTERM); assert stop()\n"
         "assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL\n"
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment(), check=False, capture_output=True)
@@ -306,9 +311,9 @@ def test_nohup_is_respected(tmp_path: Path) -> None:
 
 @pytest.mark.clause("V2")
 @pytest.mark.clause("N2", lead=True)
-@pytest.mark.parametrize("ground", ["file"], indirect=True)  # of a bucket tests/faults/test_kill.py tells the same
+@pytest.mark.parametrize("ground", ["file"], indirect=True)  # tests/faults/test_kill.py shows the same for a bucket
 def test_a_killed_worker_is_held_until_an_operator_decides(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
-    """A killed worker's job stays HELD, refused to all who ask, until a person unlocks it."""
+    """A killed worker's job stays HELD and every run of it is refused until a person unlocks it."""
     spec, work = write_spec(long_job(ground), tmp_path / "job.json"), tmp_path / "work"
     work.mkdir()
     process = start("run", spec, "--work", work, env=environment(**ground.environment))
@@ -316,9 +321,9 @@ def test_a_killed_worker_is_held_until_an_operator_decides(ground: Ground, tmp_p
     process.kill()
     process.communicate(timeout=30)
     deadline = time.monotonic() + 10
-    while left_running(work) and time.monotonic() < deadline:
+    while processes_naming(work) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert left_running(work) == []
+    assert processes_naming(work) == []
     assert f"process {process.pid} since" in call(capsys, "status", spec).out
     assert call(capsys, "run", spec, "--json").code == "LOCKED"
     assert call(capsys, "run", spec, "--attempt", "2", "--json").code == "ATTEMPT_OUT_OF_ORDER"
@@ -327,8 +332,8 @@ def test_a_killed_worker_is_held_until_an_operator_decides(ground: Ground, tmp_p
     assert ground.names(hidden=True) == ["long.mov", "short.mov"]
 
 
-def test_bars_on_a_terminal(tmp_path: Path) -> None:
-    """The job's total and the clip's bar on the terminal, the answer on standard output."""
+def test_bars_are_drawn_on_a_terminal(tmp_path: Path) -> None:
+    """The bars go to the terminal, the summary to standard output."""
     import pty
 
     spec = write_spec(make_job(tmp_path / "out", "prores_proxy", 2), tmp_path / "job.json")
@@ -341,7 +346,7 @@ def test_bars_on_a_terminal(tmp_path: Path) -> None:
     while True:
         try:
             data = os.read(master, 65536)
-        except OSError:  # how Linux says that nobody holds the other end
+        except OSError:  # Linux raises this when the other end is closed
             break
         if not data:
             break

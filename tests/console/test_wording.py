@@ -1,4 +1,4 @@
-"""What is printed: hostile names made harmless, sizes and times as people say them."""
+"""Values as text: hostile names made harmless, sizes, durations, counts."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from proxx.console.wording import duration, last_part, plural, safe, size, thous
 
 
 @given(st.text())
-def test_nothing_printed_can_act(text: str) -> None:
+def test_safe_text_is_printable(text: str) -> None:
     shown = safe(text)
     assert shown.isprintable()
     shown.encode()
 
 
 @given(st.text().filter(str.isprintable))
-def test_plain_text_is_left_alone(text: str) -> None:
+def test_printable_text_is_unchanged(text: str) -> None:
     assert safe(text) == text
 
 
@@ -33,13 +33,13 @@ def test_plain_text_is_left_alone(text: str) -> None:
         ("Ä 中.mov", "Ä 中.mov"),
     ],
 )
-def test_hostile_names(name: str, shown: str) -> None:
+def test_hostile_names_are_escaped(name: str, shown: str) -> None:
     assert safe(name) == shown
     assert last_part(f"/media/{name}") == shown.rpartition("/")[2]
 
 
 @pytest.mark.parametrize(
-    ("count", "said"),
+    ("count", "text"),
     [
         (0, "0 bytes"),
         (1, "1 byte"),
@@ -51,11 +51,11 @@ def test_hostile_names(name: str, shown: str) -> None:
         (4 * 10**15, "4,000 TB"),
     ],
 )
-def test_sizes(count: int, said: str) -> None:
-    assert size(count) == said
+def test_sizes_in_powers_of_1000(count: int, text: str) -> None:
+    assert size(count) == text
 
 
-def test_durations_and_counts() -> None:
+def test_durations_counts_and_thousandths() -> None:
     assert [duration(ms) for ms in (0, 2_450, 59_999, 187_000, 3_765_000)] == [
         "0.0 s",
         "2.4 s",

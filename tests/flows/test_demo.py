@@ -19,7 +19,7 @@ from typing import Any, Final
 import psutil
 import pytest
 
-from tests.cli.command import hear
+from tests.cli.command import reset_signals
 from tests.flows.pool import ROOT, until
 
 CODE: Final = "from proxx.cli.main import main; main()"
@@ -64,7 +64,7 @@ def started(place: Path, argv: list[str]) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=hear,
+        preexec_fn=reset_signals,
     )
     try:
         yield process

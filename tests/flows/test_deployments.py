@@ -17,7 +17,8 @@ import pytest
 import yaml
 from proxx_flows.audit.finding import JobVerdict
 
-from proxx.cli.main import enter, proxx
+from proxx.cli.main import proxx
+from proxx.console.running import run_command_line
 from proxx.store.file import FileStore
 from proxx.store.opening import initialize_store
 from tests.flows import runbook
@@ -100,7 +101,7 @@ def test_by_hand(pool: Pool, tmp_path: Path) -> None:
     initialize_store(FileStore(share / "store"))
     spec = str(share / "A003.json")
     create = ["create", str(tmp_path / "media" / "A003"), "--profile", "prores_proxy_half", "--output"]
-    assert enter([*create, str(share / "proxies"), "--spec", spec]) == 0
+    assert run_command_line(proxx, [*create, str(share / "proxies"), "--spec", spec]) == 0
     pool.staff(2)
     setting = f"export PATH={BIN}:$PATH PREFECT_API_URL={pool.server.url}\n"
     runs = []

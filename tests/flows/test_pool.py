@@ -13,7 +13,8 @@ from typing import Final
 
 import pytest
 
-from proxx.cli.main import enter
+from proxx.cli.main import proxx
+from proxx.console.running import run_command_line
 from proxx.contracts.canonical import Json
 from proxx.contracts.job import JobSpec
 from proxx.store.attempts import Closed, read_attempts
@@ -90,7 +91,7 @@ def by_command(folder: Path, jobs: list[JobSpec]) -> tuple[list[Made], dict[str,
     store = FileStore(place / "store")
     for number, _ in enumerate(jobs):
         spec = folder / "specs" / f"{number:03d}.json"
-        assert enter(["run", str(spec), "--store", store.uri]) == (1 if number in MUST_FAIL else 0)
+        assert run_command_line(proxx, ["run", str(spec), "--store", store.uri]) == (1 if number in MUST_FAIL else 0)
     made = digests(folder / "proxies")
     (folder / "proxies").rename(place / "proxies")
     foreign = Path(jobs[3].clips[0].outputs[0].uri)

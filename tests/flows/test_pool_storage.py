@@ -17,7 +17,8 @@ import psutil
 import pytest
 from proxx_flows.audit.finding import JobVerdict
 
-from proxx.cli.main import enter
+from proxx.cli.main import proxx
+from proxx.console.running import run_command_line
 from proxx.contracts.job import JobSpec
 from proxx.store.file import FileStore
 from proxx.store.status import State, job_history, job_status
@@ -83,7 +84,7 @@ def by_command(ground: Ground, folder: Path, jobs: list[JobSpec]) -> tuple[list[
     store = FileStore(folder / "alone")
     ground.replace("proxies/003/0.mov", b"somebody else's")
     for number, _ in enumerate(jobs):
-        status = enter(["run", str(folder / f"{number:03d}.json"), "--store", store.uri])
+        status = run_command_line(proxx, ["run", str(folder / f"{number:03d}.json"), "--store", store.uri])
         assert status == (1 if number in MUST_FAIL else 0)
     made = ground.digests("proxies")
     ground.clear("proxies")

@@ -223,7 +223,7 @@ def test_the_fleets_timeline(fleet: Fleet) -> None:
         assert f"{entry['job_id'][:12]} {entry['attempt']} " in row
         assert entry["type"] in row
         assert f"{worker['user']}@{worker['host']} process {worker['pid']}" in row
-    assert f"{fleet.id('killed')[:12]} attempt 1 is open: its worker runs, or died" in said.out
+    assert f"{fleet.id('killed')[:12]} attempt 1 is open: its worker is running or has died" in said.out
 
 
 # --- without real jobs ------------------------------------------------------------------------------------

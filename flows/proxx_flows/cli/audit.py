@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from proxx.console.output import out
 from proxx.console.settings import current_settings, json_option, since_option, store_option
-from proxx.console.wording import out, plural, safe, short_id
+from proxx.console.wording import plural, safe, short_id
 from proxx.store.status import State
 from proxx_flows.cli.prefect_logging import prefect_quiet
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from proxx.console.output import err, out
+from proxx.console.running import run_another_verb
 from proxx.console.settings import current_settings
-from proxx.console.wording import err, out, plural, safe
+from proxx.console.wording import plural, safe
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -149,10 +151,8 @@ def show_pages(folder: Path) -> int:
 
 
 def show(words: str, args: list[str]) -> int:
-    from proxx.cli.main import enter
-
     out(f"\n{words}\n$ proxx {safe(shlex.join(args))}\n")
-    return enter(args)
+    return run_another_verb(args)
 
 
 def ended(status: int) -> int:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final, Protocol
 
-from proxx.cli.progress_lines import on_a_terminal
-from proxx.console.wording import duration, err, out, safe
+from proxx.console.output import err, out
+from proxx.console.terminal import on_a_terminal
+from proxx.console.wording import duration, safe
 
 _BETWEEN: Final = 50_000_000  # ns between two drawings
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from proxx.console.output import out, out_json, table
 from proxx.console.settings import current_settings, json_option, store_option
-from proxx.console.wording import out, out_json, plural, safe, short_id, table
+from proxx.console.wording import plural, safe, short_id
 from proxx_flows.cli.prefect_logging import prefect_quiet
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from proxx.console.failures import failure_data
-from proxx.console.wording import err, out, out_json, plural, safe, short_id
+from proxx.console.output import err, out, out_json
+from proxx.console.wording import plural, safe, short_id
 from proxx.contracts.canonical import Json
 from proxx.contracts.error_bases import ProxxError
 from proxx.contracts.error_codes import ERROR_CLASSES

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 
 import click
 
-from proxx.console.wording import err, out, safe
+from proxx.console.output import err, out
+from proxx.console.wording import safe
 from proxx.contracts.error_bases import ProxxError
 from proxx.doctor import machine as doctor
 from proxx.doctor import storage as doctor_storage

@@ -20,7 +20,8 @@ import anyio
 import click
 import httpx
 
-from proxx.console.wording import err, safe
+from proxx.console.output import err
+from proxx.console.wording import safe
 from proxx.contracts.error_bases import Refusal
 from proxx.doctor.machine import healthy
 from proxx.ffmpeg.toolchain import Name
