@@ -172,7 +172,7 @@ def _say(created: Created, written: tuple[Path, ...], free: int | None) -> None:
 def _notes(created: Created, clips: int) -> list[str]:
     """One line for each thing said, with the clips it was said of: a card's clips are mostly alike."""
     of: dict[str, list[str]] = {}
-    for one in created.said:
+    for one in created.notices:
         of.setdefault(one.text, []).append(last_part(one.path))
     return [
         f"{safe(text)}: " + (f"all {clips} clips" if len(names) == clips > 1 else _names(names))
@@ -207,6 +207,6 @@ def _data(created: Created, written: tuple[Path, ...], free: int | None) -> dict
         {"path": one.path, "code": one.code, "message": one.message, "remedy": one.remedy} for one in created.left_out
     ]
     data["conformed"] = list(created.conformed)
-    data["notes"] = [{"path": one.path, "text": one.text} for one in created.said]
+    data["notes"] = [{"path": one.path, "text": one.text} for one in created.notices]
     data["space"] = {"low": created.space.low, "high": created.space.high, "free": free}
     return data
