@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import traceback
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from os import stat_result
 from pathlib import Path
 from typing import Final
 
+from proxx.contracts.error_bases import ProxxError
 from proxx.contracts.errors import SourceChanged, SourceMissing, SourceUnreadable, SourceUnsupported
 from proxx.contracts.fingerprint import digest_stream
 from proxx.decide.clip import SourceFacts
@@ -25,7 +29,51 @@ _RGB: Final = frozenset({"exr", "png", "apng"})
 
 _DECODE_SECONDS: Final = 86_400  # decoding a whole long clip on a slow machine takes less than a day
 
+_MACHINE_ERRORS: Final = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC, errno.EDQUOT}
+)
+"""Errors of the operating system that concern the whole machine or process, whichever file is examined."""
 
+
+class UnexpectedFileError(SourceUnreadable):
+    """A source raised an error that no check expects: its structure is damaged or unknown."""
+
+    remedy = "Copy it again from the card. If the copy is whole, report this message and use --leave-out-refused."
+
+
+@contextmanager
+def refuse_on_unexpected_error() -> Iterator[None]:
+    """Raises UnexpectedFileError in place of any error in the block that says nothing about other files.
+
+    So one damaged file does not stop the examination of a whole card. Expected failures (ProxxError), lack of memory
+    and errors of the whole machine are raised unchanged.
+    """
+    try:
+        yield
+    except (ProxxError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _MACHINE_ERRORS:
+            raise
+        raise _unexpected(error) from error
+
+
+def _unexpected(error: Exception) -> UnexpectedFileError:
+    """detail: the error's own text and the line that raised it, for a report."""
+    kind = type(error).__qualname__
+    if type(error).__module__ != "builtins":
+        kind = f"{type(error).__module__}.{kind}"
+    cause = "its structure is damaged or unknown"
+    if isinstance(error, OSError) and error.strerror:
+        cause = error.strerror
+    frames = traceback.extract_tb(error.__traceback__)
+    line = f", raised at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return UnexpectedFileError(
+        message=f"The file could not be read: {cause} ({kind}).", stage="examine", detail=f"{error}{line}"
+    )
+
+
+@refuse_on_unexpected_error()
 def examine_source(
     path: Path,
     ffprobe: Path,

@@ -15,7 +15,7 @@ from proxx.contracts.job import JobContent, JobSpec, LeftOut, seal
 from proxx.contracts.naming import normalized_name
 from proxx.contracts.uri import without_secrets
 from proxx.create.discover import Candidate, Discovery, PassedOver, discover
-from proxx.create.examine import examine_source
+from proxx.create.examine import examine_source, refuse_on_unexpected_error
 from proxx.create.local_copy import local_file
 from proxx.create.refusals import refusal_message, refusal_problem
 from proxx.create.request import (
@@ -164,12 +164,20 @@ def _examine_all(
 ) -> tuple[list[_Accepted], list[_Refused]]:
     accepted: list[_Accepted] = []
     refused: list[_Refused] = []
+    callback_errors: list[Exception] = []
     for index, candidate in enumerate(candidates):
 
         def report(done: int, size: int, index: int = index, given: str = candidate.given) -> None:
-            on_progress(ExamineProgress(index=index, count=len(candidates), path=given, done=done, size=size))
+            step = ExamineProgress(index=index, count=len(candidates), path=given, done=done, size=size)
+            try:
+                on_progress(step)
+            except Exception as error:
+                callback_errors.append(error)
+                raise
 
         source = _examine(request, folder, candidate, index, ffprobe, decoders, report)
+        if callback_errors:
+            raise callback_errors[0]  # the caller's error, not the file's
         if isinstance(source, _Refused):
             refused.append(source)
         else:
@@ -195,7 +203,8 @@ def _examine(
             facts = examine_source(
                 path, ffprobe, decoders, uri=uri, accept_damage=damage, sound=sound, on_read=report
             )
-        decided = decide_clip(request.profile, facts, output, decoders, damage)
+        with refuse_on_unexpected_error():
+            decided = decide_clip(request.profile, facts, output, decoders, damage)
     except ClipFailure as failure:
         return _Refused(candidate=candidate, failure=failure)
     if isinstance(decided, ClipFailure):

@@ -14,6 +14,7 @@ from proxx.contracts.errors import (
     SourceUnsupported,
     TimecodeMismatch,
 )
+from proxx.create.examine import UnexpectedFileError
 
 _REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -36,4 +37,7 @@ def refusal_message(failure: ClipFailure) -> str:
 
 def refusal_problem(given: str, failure: ClipFailure) -> Problem:
     """Returns the problem that reports a refused source. given: the source's path as the user wrote it."""
-    return Problem(given, failure.code, refusal_message(failure), _REMEDIES.get(failure.code, failure.remedy))
+    message = refusal_message(failure)
+    if isinstance(failure, UnexpectedFileError):
+        message = f"{message} Detail: {failure.detail}."
+    return Problem(given, failure.code, message, _REMEDIES.get(failure.code, failure.remedy))
