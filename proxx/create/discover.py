@@ -180,7 +180,7 @@ class _Walk:
         self._add_files(files, lambda name: str(Path(given) / name), lambda name: (root / name, OnDisk(root / name)))
 
     def _add_objects(self, spot: InBucket, given: str) -> None:
-        """Adds the object of that key, or if there is none all objects below it, as of a folder."""
+        """Adds the object of that key, or if it does not exist all objects below it, as of a folder."""
         bucket = self.places.bucket(spot)
         prefix = spot.prefix
         spot = InBucket(spot.bucket, prefix.rstrip("/"))  # the key of a root's target ends in a slash

@@ -55,7 +55,7 @@ def proxy_folder_reason(name: str, parent: str) -> str | None:
 
 
 def existing_proxy_reason(name: str, stems: set[str]) -> str | None:
-    """Returns why `A001_Proxy.mov` beside its original `A001.*` is skipped, else None. Premiere names proxies so.
+    """Returns why `A001_Proxy.mov` beside its original `A001.*` is skipped, else None. Premiere uses such names.
 
     stems: the `stem_key` of every file in the listing.
     """
