@@ -141,7 +141,7 @@ def _look(request: CreateRequest, toolchain: ToolchainField) -> Created:
 
     installed = find_toolchain(toolchain)
     created = create_jobs(request, ffprobe=installed.ffprobe, decoders=decoders(installed.ffmpeg), on_progress=tell)
-    for one in created.said:
+    for one in created.notices:
         logger.info("%s: %s", safe(one.path), safe(one.text))
     for problem in created.left_out:
         logger.warning("left out: %s", safe(problem))

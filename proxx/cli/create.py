@@ -186,7 +186,7 @@ def _print(created: Created, written: tuple[Path, ...], free: int | None) -> Non
 def _notes(created: Created, clips: int) -> list[str]:
     """Returns one line per note with the clips it applies to, since most clips of a card get the same notes."""
     clips_by_note: dict[str, list[str]] = {}
-    for notice in created.said:
+    for notice in created.notices:
         clips_by_note.setdefault(notice.text, []).append(last_part(notice.path))
     return [
         f"{safe(text)}: " + (f"all {clips} clips" if len(names) == clips > 1 else _names(names))
@@ -221,6 +221,6 @@ def _data(created: Created, written: tuple[Path, ...], free: int | None) -> dict
         {"path": p.path, "code": p.code, "message": p.message, "remedy": p.remedy} for p in created.left_out
     ]
     data["conformed"] = list(created.conformed)
-    data["notes"] = [{"path": notice.path, "text": notice.text} for notice in created.said]
+    data["notes"] = [{"path": notice.path, "text": notice.text} for notice in created.notices]
     data["space"] = {"low": created.space.low, "high": created.space.high, "free": free}
     return data

@@ -1,12 +1,12 @@
-"""Which files a card holds: a sorted list of candidates, and each file passed over with the reason.
+"""Lists the files of a card: sorted candidates, and every file or folder that was skipped with the reason.
 
-What stands in a folder is judged by name only (`medianames`), so that looking at a card of thousands of files
-reads none of them; whether a candidate is what its name says is for the probe. A file named by itself is always a
-candidate.
+Files in a folder are judged by their names only (`filenames`), so a card of thousands of files is listed without
+reading any of them; the probe decides later whether a candidate is what its name says. A file that is given as a
+source itself is always a candidate.
 
-The order is natural and the same everywhere: by the parts of the path, numbers by value, letters without case,
-and by the exact characters where that leaves a tie. No locale takes part. Symbolic links found in a folder are
-never followed: the walk cannot leave its folder, and no file is found twice.
+The order is natural and the same on every machine: by the parts of the path, numbers by value, letters without
+case, and by the exact characters if that leaves a tie. No locale takes part. Symbolic links found in a folder are
+never followed: the walk cannot leave its folder, and no file is listed twice.
 """
 
 from __future__ import annotations
@@ -25,23 +25,25 @@ from proxx.contracts.error_bases import Problem
 from proxx.contracts.errors import PlaceUnreachable, SourceMissing, SourceUnreadable, SourceUnsupported
 from proxx.contracts.naming import uri_problem
 from proxx.contracts.uri import InvalidFileUri, file_path, is_file_uri, without_secrets
-from proxx.create.filenames import own_proxy, proxy_folder, stem_key, why_not
+from proxx.create.filenames import existing_proxy_reason, proxy_folder_reason, skip_reason, stem_key
 from proxx.files.places import Places
 from proxx.files.roots import InBucket, OnDisk, OutOfReach, Spot, in_bucket
 
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _HIDDEN: Final = "hidden"
-_LINK: Final = "a symbolic link; name its target to use it"
+_LINK: Final = "a symbolic link; to use its target, give the target as a source"
+_OUTPUT: Final = "the output folder"
 _SYSTEM: Final = frozenset({"$recycle.bin", "system volume information", "lost+found"})
 _natural: Final = natsort_keygen(alg=ns.INT | ns.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One file to look at. path: absolute, symbolic links kept; of an object `/bucket/key`, for its name only.
+    """One file to examine.
 
-    given: what to call it to the user. folder: its folder below the source folder it was found in, `/` between the
-    parts; `` for a named file. spot: where it is.
+    path: absolute, symbolic links kept; for an object `/bucket/key`, which serves only for its name. given: its path
+    as the user wrote it, for messages. folder: its folder below the source it was found in, `/` between the parts,
+    or `` for a file that is a source itself. spot: where the file is.
     """
 
     path: Path
@@ -52,7 +54,7 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class PassedOver:
-    """A file or folder that is not a candidate, and why."""
+    """A file or folder that is not a candidate, and the reason."""
 
     path: str
     reason: str
@@ -60,7 +62,7 @@ class PassedOver:
 
 @dataclass(frozen=True, kw_only=True)
 class Discovery:
-    """What the sources given hold. problems: what could not be looked at, all of it."""
+    """The contents of all sources. problems: every source, file or folder that could not be listed."""
 
     candidates: tuple[Candidate, ...]
     passed_over: tuple[PassedOver, ...]
@@ -68,217 +70,226 @@ class Discovery:
 
 
 def discover(sources: Sequence[Path | str], keep_out: Spot | None = None, places: Places | None = None) -> Discovery:
-    """Look through files, folders and prefixes in the order given, each folder in natural order.
+    """Lists files, folders and prefixes in the order given, the files of each folder in natural order.
 
-    keep_out: the output folder, passed over where it stands inside a source folder. A file that several sources
-    name is taken once, where it comes first. Raises WireFault where object storage cannot be listed.
+    keep_out: the output folder, which is skipped if it is inside a source folder. A file that is in several sources
+    is listed once, where it comes first. Raises StorageFault if object storage cannot be listed.
     """
-    state = _Walk(keep_out=keep_out, places=places or Places())
+    walk = _Walk(keep_out=keep_out, places=places or Places())
     for source in sources:
-        state.look_at(str(source))
-    return state.found()
+        walk.add_source(str(source))
+    return walk.discovery()
 
 
 def locate_argument(text: str, places: Places) -> Spot:
-    """The place that a person means: a path, `file:///path`, `s3://bucket/key`, or a name below a root.
+    """Returns the place that an option means: a path, `file:///path`, `s3://bucket/key`, or a name below a root.
 
-    Raises OutOfReach, also where roots are set and it is below none: there nothing is even looked at.
+    Raises OutOfReach if the text names no place of this machine, or if roots are set and the place is below none of
+    them. The place itself is not accessed.
     """
-    spot = _spot(text, places)
+    spot = _parse_argument(text, places)
     places.roots.name(spot)
     return spot
 
 
-def _spot(text: str, places: Places) -> Spot:
+def _parse_argument(text: str, places: Places) -> Spot:
     if text.startswith("s3://") or places.roots.is_below_a_root(text):
-        whole = text.rstrip("/")
-        bare = whole.count("/") < 3 if whole.startswith("s3://") else whole.endswith(":")
-        if not bare and (fault := uri_problem(whole)):
+        trimmed = text.rstrip("/")
+        is_root = trimmed.count("/") < 3 if trimmed.startswith("s3://") else trimmed.endswith(":")
+        if not is_root and (fault := uri_problem(trimmed)):
             raise OutOfReach(fault)
-        return in_bucket(whole) if whole.startswith("s3://") else places.spot(whole)
+        return in_bucket(trimmed) if trimmed.startswith("s3://") else places.spot(trimmed)
     if is_file_uri(text):
         try:
             return OnDisk(absolute_path(Path(file_path(text))))
-        except InvalidFileUri as why:
-            raise OutOfReach(str(why)) from why
-    if _URL.match(text):  # as a path it would stand below the folder one happens to be in
-        raise OutOfReach(f"{without_secrets(text)!r} is of a kind that is not supported, only paths and s3:// are")
+        except InvalidFileUri as error:
+            raise OutOfReach(str(error)) from error
+    if _URL.match(text):  # taken as a path it would be relative to the current folder
+        raise OutOfReach(f"{without_secrets(text)!r} is not supported: only paths, file:/// and s3:// are")
     return OnDisk(absolute_path(Path(text)))
 
 
 def absolute_path(path: Path) -> Path:
-    """The absolute form of a path, symbolic links kept. What stands before a `..` is resolved, as the system does."""
-    whole = Path.cwd() / path
-    parts = whole.parts
+    """Returns the absolute path with symbolic links kept, except that the part before a `..` is resolved.
+
+    That is the file the operating system opens: it follows a link before it goes up.
+    """
+    absolute = Path.cwd() / path
+    parts = absolute.parts
     if ".." not in parts:
-        return whole
+        return absolute
     last = len(parts) - 1 - parts[::-1].index("..")
     return Path(os.path.realpath(Path(*parts[: last + 1]))).joinpath(*parts[last + 1 :])
 
 
 def natural_key(relative: str) -> tuple[object, ...]:
-    """What paths are sorted by: see the module's first lines."""
+    """Returns the sort key of a relative path, for the order described in the module's docstring."""
     return (tuple(_natural(part) for part in relative.split("/")), relative)
 
 
 @dataclass(kw_only=True)
 class _Walk:
+    """Collects candidates, skipped files and problems over all sources."""
+
     keep_out: Spot | None
     places: Places
 
     def __post_init__(self) -> None:
-        out = self.keep_out
-        self.no_folder = out.path.stat() if isinstance(out, OnDisk) and out.path.is_dir() else None
+        output = self.keep_out
+        self.output_stat = output.path.stat() if isinstance(output, OnDisk) and output.path.is_dir() else None
         self.candidates: list[Candidate] = []
-        self.passed: list[PassedOver] = []
+        self.passed_over: list[PassedOver] = []
         self.problems: list[Problem] = []
         self.seen: set[Spot] = set()
 
-    def found(self) -> Discovery:
+    def discovery(self) -> Discovery:
         return Discovery(
-            candidates=tuple(self.candidates), passed_over=tuple(self.passed), problems=tuple(self.problems)
+            candidates=tuple(self.candidates), passed_over=tuple(self.passed_over), problems=tuple(self.problems)
         )
 
-    def look_at(self, given: str) -> None:
-        if self._unnameable(given):
+    def add_source(self, given: str) -> None:
+        if self._refuse_undecodable(given):
             return
         try:
             spot = locate_argument(given, self.places)
-        except OutOfReach as why:
-            self._problem(given, PlaceUnreachable.code, f"{why}.", "Name a place of this machine.")
+        except OutOfReach as error:
+            self._problem(given, PlaceUnreachable.code, f"{error}.", "Give a file or folder of this machine.")
             return
         if isinstance(spot, InBucket):
-            self._objects(spot, given)
+            self._add_objects(spot, given)
         else:
-            self._on_disk(spot.path, given)
+            self._add_path(spot.path, given)
 
-    def _on_disk(self, path: Path, given: str) -> None:
+    def _add_path(self, path: Path, given: str) -> None:
         try:
-            mode = path.stat().st_mode  # a named link is followed: it was named
+            mode = path.stat().st_mode  # follows a link, which the user gave on purpose
         except FileNotFoundError:
-            self._problem(given, SourceMissing.code, "there is no such file or folder.", "Check the path.")
-        except OSError as why:
-            self._problem(given, SourceUnreadable.code, f"cannot be looked at: {why.strerror}.", "Check its rights.")
+            self._problem(given, SourceMissing.code, "There is no such file or folder.", "Check the path.")
+        except OSError as error:
+            self._unreadable(given, f"It cannot be accessed: {error.strerror}.", "Check its permissions.")
         else:
             if stat.S_ISDIR(mode):
-                self._folder(path, given)
+                self._add_folder(path, given)
             elif stat.S_ISREG(mode):
-                self._take(Candidate(path=path, given=given, folder="", spot=OnDisk(path)))
+                self._add(Candidate(path=path, given=given, folder="", spot=OnDisk(path)))
             else:
-                self._problem(given, SourceUnreadable.code, "is not a regular file.", "Name a file or a folder.")
+                self._unreadable(given, "It is not a regular file.", "Give a file or a folder.")
 
-    def _folder(self, root: Path, given: str) -> None:
+    def _add_folder(self, root: Path, given: str) -> None:
         files = sorted(self._files(root, given, ""), key=natural_key)
-        self._choose(files, lambda name: str(Path(given) / name), lambda name: (root / name, OnDisk(root / name)))
+        self._add_files(files, lambda name: str(Path(given) / name), lambda name: (root / name, OnDisk(root / name)))
 
-    def _objects(self, spot: InBucket, given: str) -> None:
-        """An object of that key, or else those below it as below a folder."""
+    def _add_objects(self, spot: InBucket, given: str) -> None:
+        """Adds the object of that key, or if it does not exist all objects below it, as of a folder."""
         bucket = self.places.bucket(spot)
         prefix = spot.prefix
-        spot = InBucket(spot.bucket, prefix.rstrip("/"))  # of a root itself it ends in a slash
-        if spot.key and bucket.touch(spot.key):  # a HEAD that is refused does not say why
-            self._take(Candidate(path=Path("/", spot.bucket, spot.key), given=given, folder="", spot=spot))
+        spot = InBucket(spot.bucket, prefix.rstrip("/"))  # the key of a root's target ends in a slash
+        if spot.key and bucket.touch(spot.key):  # a GET, because a refused HEAD does not give the reason
+            self._add(Candidate(path=Path("/", spot.bucket, spot.key), given=given, folder="", spot=spot))
             return
-        keys = [one.key for objects, _ in bucket.pages(prefix) for one in objects if not one.key.endswith("/")]
+        keys = [entry.key for page, _ in bucket.pages(prefix) for entry in page if not entry.key.endswith("/")]
         if not keys:
-            self._problem(given, SourceMissing.code, "there is no such object and nothing below it.", "Check it.")
-        names = [key[len(prefix) :] for key in keys if self._open(spot, key[len(prefix) :], given)]
+            message = "There is no object of this name, and none below it."
+            self._problem(given, SourceMissing.code, message, "Check the bucket and the key.")
+        names = [name for name in (key[len(prefix) :] for key in keys) if self._accept_key(spot, name, given)]
         base = given.rstrip("/")
-        self._choose(
+        self._add_files(
             sorted(names, key=natural_key),
             lambda name: f"{base}/{name}",
             lambda name: (Path("/", spot.bucket, prefix + name), InBucket(spot.bucket, prefix + name)),
         )
 
-    def _is_output(self, spot: InBucket, walked: InBucket) -> bool:
-        """Only where the output folder stands inside what is walked: it may be the same, or above it."""
-        out = self.keep_out
-        if not isinstance(out, InBucket) or out.bucket != walked.bucket or out.prefix == walked.prefix:
+    def _is_output(self, spot: InBucket, source: InBucket) -> bool:
+        """Whether an object is in the output folder, if that is inside the source and not the same or above it."""
+        output = self.keep_out
+        if not isinstance(output, InBucket) or output.bucket != source.bucket or output.prefix == source.prefix:
             return False
-        return out.prefix.startswith(walked.prefix) and spot.key.startswith(out.prefix)
+        return output.prefix.startswith(source.prefix) and spot.key.startswith(output.prefix)
 
-    def _open(self, walked: InBucket, name: str, given: str) -> bool:
-        """Whether a key below what is walked is looked at by its name; why not is recorded."""
-        spot, reason = InBucket(walked.bucket, f"{walked.prefix}{name}"), None
-        if self._is_output(spot, walked):
-            reason = "the output folder"
+    def _accept_key(self, source: InBucket, name: str, given: str) -> bool:
+        """Whether an object below a source can be a candidate by its folders; records the reason if not."""
+        spot, reason = InBucket(source.bucket, f"{source.prefix}{name}"), None
+        if self._is_output(spot, source):
+            reason = _OUTPUT
         parts = name.split("/")
         if any(part.startswith(".") for part in parts):
             reason = _HIDDEN
-        for place, part in enumerate(parts[:-1]):
-            reason = reason or proxy_folder(part, "/".join(parts[:place]))
+        for depth, part in enumerate(parts[:-1]):
+            reason = reason or proxy_folder_reason(part, "/".join(parts[:depth]))
         if uri_problem(f"s3://{spot.bucket}/{spot.key}"):
             reason = "its key has an empty part, `.` or `..`"
         if reason:
-            self.passed.append(PassedOver(path=_printable(f"{given.rstrip('/')}/{name}"), reason=reason))
+            self.passed_over.append(PassedOver(path=_printable(f"{given.rstrip('/')}/{name}"), reason=reason))
         return reason is None
 
-    def _choose(
-        self, names: Sequence[str], said_of: Callable[[str], str], place_of: Callable[[str], tuple[Path, Spot]]
+    def _add_files(
+        self, names: Sequence[str], given_of: Callable[[str], str], place_of: Callable[[str], tuple[Path, Spot]]
     ) -> None:
-        """Of the sorted names in one folder, those that may be clips."""
+        """Adds the files of one source, given by their sorted relative names, that may be clips."""
         stems = {stem_key(name) for name in names}
         for name in names:
             folder, _, last = name.rpartition("/")
-            reason = why_not(last) or own_proxy(name, stems)
+            reason = skip_reason(last) or existing_proxy_reason(name, stems)
             if reason:
-                self.passed.append(PassedOver(path=said_of(name), reason=reason))
+                self.passed_over.append(PassedOver(path=given_of(name), reason=reason))
             else:
                 path, spot = place_of(name)
-                self._take(Candidate(path=path, given=said_of(name), folder=folder, spot=spot))
+                self._add(Candidate(path=path, given=given_of(name), folder=folder, spot=spot))
 
     def _files(self, root: Path, given: str, below: str) -> Iterator[str]:
-        """The regular files under a folder by their relative names; everything else is recorded on the way."""
+        """Yields the relative names of the regular files under a folder; records everything else."""
         try:
             with os.scandir(root / below) as entries:
                 listing = sorted(entries, key=lambda entry: natural_key(entry.name))
-        except OSError as why:
-            said = str(Path(given) / below)
-            self._problem(said, SourceUnreadable.code, f"cannot be listed: {why.strerror}.", "Check its rights.")
+        except OSError as error:
+            message = f"The folder cannot be listed: {error.strerror}."
+            self._unreadable(str(Path(given) / below), message, "Check its permissions.")
             return
         for entry in listing:
             name = f"{below}/{entry.name}" if below else entry.name
-            said = str(Path(given) / name)
-            reason = self._closed(entry, below)
+            shown = str(Path(given) / name)
+            reason = self._entry_reason(entry, below)
             if reason:
-                self.passed.append(PassedOver(path=_printable(said), reason=reason))
-            elif self._unnameable(said):
+                self.passed_over.append(PassedOver(path=_printable(shown), reason=reason))
+            elif self._refuse_undecodable(shown):
                 continue
             elif entry.is_dir(follow_symlinks=False):
                 yield from self._files(root, given, name)
             else:
                 yield name
 
-    def _closed(self, entry: os.DirEntry[str], below: str) -> str | None:
-        """Why an entry is not even looked into, or None."""
+    def _entry_reason(self, entry: os.DirEntry[str], below: str) -> str | None:
+        """Returns why a folder entry is skipped by its kind, or None if it is a file or folder to look into."""
         name = entry.name
         if name.startswith("."):
             return _HIDDEN
         if entry.is_symlink():
             return _LINK
         if entry.is_dir(follow_symlinks=False):
-            if self.no_folder is not None and os.path.samestat(entry.stat(), self.no_folder):
-                return "the output folder"
+            if self.output_stat is not None and os.path.samestat(entry.stat(), self.output_stat):
+                return _OUTPUT
             if name.casefold() in _SYSTEM:
                 return "a folder of the operating system"
-            return proxy_folder(name, below)
+            return proxy_folder_reason(name, below)
         return None if entry.is_file(follow_symlinks=False) else "not a regular file"
 
-    def _take(self, candidate: Candidate) -> None:
+    def _add(self, candidate: Candidate) -> None:
         if candidate.spot not in self.seen:
             self.seen.add(candidate.spot)
             self.candidates.append(candidate)
 
-    def _unnameable(self, said: str) -> bool:
-        """A name that is no UTF-8 has no place in a spec, which is JSON: refused, in words that can be printed."""
+    def _refuse_undecodable(self, given: str) -> bool:
+        """Whether a name is not UTF-8, which a spec cannot hold because it is JSON; records the problem if so."""
         try:
-            said.encode()
+            given.encode()
         except UnicodeEncodeError:
-            self._problem(
-                _printable(said), SourceUnsupported.code, "its name is not UTF-8.", "Rename the file or folder."
-            )
+            message = "The name is not valid UTF-8, so no spec can hold it."
+            self._problem(_printable(given), SourceUnsupported.code, message, "Rename the file or folder.")
             return True
         return False
+
+    def _unreadable(self, path: str, message: str, remedy: str) -> None:
+        self._problem(path, SourceUnreadable.code, message, remedy)
 
     def _problem(self, path: str, code: str, message: str, remedy: str) -> None:
         self.problems.append(Problem(without_secrets(path), code, message, remedy))

@@ -1,4 +1,4 @@
-"""What a file's name says of it: a moving picture to look at, or what else it is. Pure."""
+"""What a file's name says about it: a clip to examine, or the reason to skip it. Pure."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ MEDIA: Final = frozenset(
     {"mov", "qt", "mp4", "m4v", "3gp", "3g2", "mxf", "mts", "m2ts", "m2t", "ts", "mkv", "webm", "insv", "360",
      "avi", "wmv", "mpg", "mpeg", "m2v", "dv", "vob"}
 )  # fmt: skip
-"""Names of moving pictures, those included that the probe will refuse by name: none may be lost without a word."""
+"""Endings of movie files, also of formats that the probe refuses: such a file is refused and not silently skipped."""
 
 CAMERA_RAW: Final = frozenset({"r3d", "braw", "crm", "nev", "arx", "cine"})
-"""Camera raw of one file a clip: candidates, so that each is refused by name and not passed over."""
+"""Endings of camera raw with one file per clip: candidates, so that each is refused with a message of its own."""
 
 _REASONS: Final[dict[str, frozenset[str]]] = {
-    "frames of a picture sequence or stills; this version makes proxies of single files": frozenset(
+    "a still or a frame of an image sequence; this version makes proxies of single movie files": frozenset(
         {"dng", "dpx", "exr", "tif", "tiff", "ari", "jpg", "jpeg", "png", "heic", "arw", "cr2", "cr3", "nef", "gpr",
          "insp", "raf", "bmp", "gif", "tga", "j2c", "jp2"}
     ),
     "sound without a picture": frozenset({"wav", "bwf", "aif", "aiff", "mp3", "m4a", "aac", "flac", "ac3"}),
-    "a small copy the camera made": frozenset({"lrv", "lrf", "glv"}),
+    "a low-resolution copy made by the camera": frozenset({"lrv", "lrf", "glv"}),
     "a sidecar": frozenset(
         {"xml", "xmp", "rmd", "thm", "mhl", "md5", "sha1", "xxh", "xxhash", "txt", "log", "pdf", "csv", "json", "ale",
          "edl", "fcpxml", "otio", "aaf", "cube", "3dl", "look", "aml", "cpi", "mpl", "bdm", "bim", "bin", "dat",
@@ -31,26 +31,34 @@ _REASONS: Final[dict[str, frozenset[str]]] = {
 _PROXY_FOLDERS: Final = frozenset({"proxy", "proxies"})
 
 
-def why_not(name: str) -> str | None:
+def skip_reason(name: str) -> str | None:
+    """Returns why a file of this name is not a candidate, or None if it is one."""
     ending = name.rpartition(".")[2].casefold() if "." in name else ""
     if ending in MEDIA or ending in CAMERA_RAW:
         return None
     for reason, endings in _REASONS.items():
         if ending in endings:
             return reason
-    return "not the name of a media file; name the file itself to try it"
+    return "not the name of a media file; to use it, give the file itself as a source"
 
 
-def proxy_folder(name: str, below: str) -> str | None:
-    """Cameras' and editors' own proxies: `Proxy` (Premiere, Resolve, Panasonic), Sony's `SUB` beside `CLIP`."""
-    folded, parent = name.casefold(), below.rpartition("/")[2].casefold()
-    if folded in _PROXY_FOLDERS or (folded == "sub" and parent in ("m4root", "xdroot")):
-        return "a folder of existing proxies; name it itself to use it"
+def proxy_folder_reason(name: str, parent: str) -> str | None:
+    """Returns why a folder is skipped if it holds proxies of a camera or an editing program, else None.
+
+    These are `Proxy` (Premiere, Resolve, Panasonic) and Sony's `SUB` beside `CLIP`. parent: the path of the folder
+    that contains it, `/` between the parts.
+    """
+    folded, folded_parent = name.casefold(), parent.rpartition("/")[2].casefold()
+    if folded in _PROXY_FOLDERS or (folded == "sub" and folded_parent in ("m4root", "xdroot")):
+        return "a folder of existing proxies; to use it, give the folder itself as a source"
     return None
 
 
-def own_proxy(name: str, stems: set[str]) -> str | None:
-    """`A001_Proxy.mov` beside its original `A001.*`: what Premiere names a proxy."""
+def existing_proxy_reason(name: str, stems: set[str]) -> str | None:
+    """Returns why `A001_Proxy.mov` beside its original `A001.*` is skipped, else None. Premiere uses such names.
+
+    stems: the `stem_key` of every file in the listing.
+    """
     stem = stem_key(name)
     if stem.endswith("_proxy") and stem.removesuffix("_proxy") in stems:
         return "an existing proxy of a file beside it"
@@ -58,5 +66,6 @@ def own_proxy(name: str, stems: set[str]) -> str | None:
 
 
 def stem_key(name: str) -> str:
+    """Returns the path without its ending, folded for comparison without case."""
     folder, slash, last = name.rpartition("/")
     return f"{folder}{slash}{last.rpartition('.')[0]}".casefold()

@@ -1,6 +1,6 @@
-"""The story of creation: find the clips, look at each, decide, refuse everything wrong at once, write the jobs.
+"""Creates jobs: finds the clips, examines each, decides, refuses everything that is wrong at once, seals the specs.
 
-A source is looked at once: probed, hashed to its end, its packets counted. Nothing is written.
+A source is examined once: probed, hashed to its end, its packets counted. Nothing is written.
 """
 
 from __future__ import annotations
@@ -15,9 +15,18 @@ from proxx.contracts.job import JobContent, JobSpec, LeftOut, seal
 from proxx.contracts.naming import normalized_name
 from proxx.contracts.uri import without_secrets
 from proxx.create.discover import Candidate, Discovery, PassedOver, discover
-from proxx.create.examine import examine_source
+from proxx.create.examine import examine_source, refuse_on_unexpected_error
 from proxx.create.local_copy import local_file
-from proxx.create.request import CreateRequest, base_name, called, is_called, named, output_of, require_sensible
+from proxx.create.refusals import refusal_message, refusal_problem
+from proxx.create.request import (
+    CreateRequest,
+    base_name,
+    matches_name,
+    output_uri,
+    require_valid_request,
+    source_uri,
+    source_uri_or_path,
+)
 from proxx.decide.clip import ClipDecision, decide_clip
 from proxx.decide.notes import NoteKind
 from proxx.decide.space import NOTHING, SpaceEstimate, estimate_space
@@ -27,7 +36,7 @@ from proxx.s3.faults import StorageFault
 
 @dataclass(frozen=True, kw_only=True)
 class ExamineProgress:
-    """Progress: `done` of `size` bytes read of a clip, from 0, of `count`."""
+    """Progress: `done` of `size` bytes read of candidate `index`, counted from 0, of `count`."""
 
     index: int
     count: int
@@ -38,7 +47,7 @@ class ExamineProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class Notice:
-    """Something a person should know about one source: what was assumed, applied, conformed or left out."""
+    """A note about one source: what was assumed, applied, conformed or left out."""
 
     path: str
     kind: NoteKind
@@ -47,19 +56,22 @@ class Notice:
 
 @dataclass(frozen=True, kw_only=True)
 class Created:
-    """passed_over: not candidates. left_out: refused files the jobs do without. conformed: clips by path."""
+    """The jobs of one creation. passed_over: files that are not candidates. left_out: refused files, if left out.
+
+    conformed: paths of the clips with a variable frame rate. space: of all proxies.
+    """
 
     jobs: tuple[JobSpec, ...]
     passed_over: tuple[PassedOver, ...]
     left_out: tuple[Problem, ...]
     conformed: tuple[str, ...]
-    said: tuple[Notice, ...]
+    notices: tuple[Notice, ...]
     space: SpaceEstimate
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Made:
-    """A candidate that became a clip. uri: its place in the spec."""
+class _Accepted:
+    """A candidate that became a clip. uri: its name in the spec."""
 
     candidate: Candidate
     uri: str
@@ -70,6 +82,18 @@ class _Made:
         return self.decided.clip.outputs[0].uri
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Refused:
+    """A candidate that cannot become a clip."""
+
+    candidate: Candidate
+    failure: ClipFailure
+
+    @property
+    def problem(self) -> Problem:
+        return refusal_problem(self.candidate.given, self.failure)
+
+
 def create_jobs(
     request: CreateRequest,
     *,
@@ -77,142 +101,169 @@ def create_jobs(
     decoders: frozenset[str],
     on_progress: Callable[[ExamineProgress], None] = lambda _: None,
 ) -> Created:
-    """The jobs asked for. Raises PreflightRefused with every problem, one a file, before anything is written."""
-    folder = require_sensible(request)
+    """Returns the jobs for a request.
+
+    decoders: codecs that the toolchain's ffmpeg decodes. Raises PreflightRefused with every problem, one per file,
+    StorageRefused if the sources cannot be listed, DiskFull if a copy of a source does not fit.
+    """
+    folder = require_valid_request(request)
     try:
-        found = discover(request.sources, request.places.spot(folder), request.places)
+        discovery = discover(request.sources, request.places.spot(folder), request.places)
     except StorageFault as fault:
         raise StorageRefused(
             message="The sources cannot be listed.", problems=(storage_problem(fault.place, fault),)
         ) from fault
-    _require_candidates(request, found)
-    made, refused = _look_at_all(request, folder, found.candidates, ffprobe, decoders, on_progress)
-    problems = [*found.problems, *_clashes(request, made)]
-    left_out = [LeftOut(source=called(request, c), code=p.code, message=p.message) for c, p in refused]
+    _require_candidates(request, discovery)
+    accepted, refused = _examine_all(request, folder, discovery.candidates, ffprobe, decoders, on_progress)
+    refusals = tuple(source.problem for source in refused)
+    problems = [*discovery.problems, *_output_clashes(request, accepted)]
     if not request.leave_out_refused:
-        problems += [storage_problem for _, storage_problem in refused]
-    if problems or not made:
+        problems += refusals
+    if problems or not accepted:
         raise PreflightRefused(
-            message="No job was made." if made else "There is nothing to make a job of.",
-            problems=tuple(problems) or tuple(storage_problem for _, storage_problem in refused),
+            message="No job was made." if accepted else "No job was made: none of the files can be used.",
+            problems=tuple(problems) or refusals,
         )
-    jobs = _jobs(request, made, left_out)
     return Created(
-        jobs=jobs,
-        passed_over=found.passed_over,
-        left_out=tuple(storage_problem for _, storage_problem in refused),
-        conformed=tuple(one.candidate.given for one in made if one.decided.conformed),
-        said=tuple(
-            Notice(path=one.candidate.given, kind=note.kind, text=note.text)
-            for one in made
-            for note in one.decided.notes
+        jobs=_seal_jobs(request, accepted, refused),
+        passed_over=discovery.passed_over,
+        left_out=refusals,
+        conformed=tuple(source.candidate.given for source in accepted if source.decided.conformed),
+        notices=tuple(
+            Notice(path=source.candidate.given, kind=note.kind, text=note.text)
+            for source in accepted
+            for note in source.decided.notes
         ),
-        space=sum((estimate_space(request.profile, one.decided.clip) for one in made), NOTHING),
+        space=sum((estimate_space(request.profile, source.decided.clip) for source in accepted), NOTHING),
     )
 
 
-# --- before any file is looked at ------------------------------------------------------------------------
+# --- before any file is examined -------------------------------------------------------------------------
 
 
-def _require_candidates(request: CreateRequest, found: Discovery) -> None:
-    problems = list(found.problems)
+def _require_candidates(request: CreateRequest, discovery: Discovery) -> None:
+    problems = []
     for name in request.accept_damage:
-        if not any(is_called(candidate, name) for candidate in found.candidates):
-            problems.append(
-                Problem(
-                    "--accept-damage",
-                    PreflightRefused.code,
-                    f"{without_secrets(name)!r} is none of the clips.",
-                    "Check the name.",
-                )
-            )
-    if not found.candidates:
-        listed = f"; {len(found.passed_over)} files were passed over" if found.passed_over else ""
-        problems.append(Problem("SOURCE", PreflightRefused.code, f"no media file was found{listed}."))
-    if len(problems) > len(found.problems):
-        raise PreflightRefused(message="No job was made.", problems=tuple(problems))
+        if not any(matches_name(candidate, name) for candidate in discovery.candidates):
+            message = f"No source is called {without_secrets(name)!r}."
+            remedy = "Give the clip's file name or path."
+            problems.append(Problem("--accept-damage", PreflightRefused.code, message, remedy))
+    if not discovery.candidates:
+        listed = f"; {len(discovery.passed_over)} files were passed over" if discovery.passed_over else ""
+        problems.append(Problem("SOURCE", PreflightRefused.code, f"No media file was found{listed}."))
+    if problems:
+        raise PreflightRefused(message="No job was made.", problems=(*discovery.problems, *problems))
 
 
 # --- each file -------------------------------------------------------------------------------------------
 
 
-def _look_at_all(
+def _examine_all(
     request: CreateRequest,
     folder: str,
     candidates: Sequence[Candidate],
     ffprobe: Path,
     decoders: frozenset[str],
     on_progress: Callable[[ExamineProgress], None],
-) -> tuple[list[_Made], list[tuple[Candidate, Problem]]]:
-    made: list[_Made] = []
-    refused: list[tuple[Candidate, Problem]] = []
+) -> tuple[list[_Accepted], list[_Refused]]:
+    accepted: list[_Accepted] = []
+    refused: list[_Refused] = []
+    callback_errors: list[Exception] = []
     for index, candidate in enumerate(candidates):
 
         def report(done: int, size: int, index: int = index, given: str = candidate.given) -> None:
-            on_progress(ExamineProgress(index=index, count=len(candidates), path=given, done=done, size=size))
+            step = ExamineProgress(index=index, count=len(candidates), path=given, done=done, size=size)
+            try:
+                on_progress(step)
+            except Exception as error:
+                callback_errors.append(error)
+                raise
 
-        accepted = any(is_called(candidate, name) for name in request.accept_damage)
-        try:
-            output = output_of(request, folder, candidate, index)
-            uri = named(request, candidate)
-            sound = request.profile.audio.mode != "none"
-            with local_file(candidate, request.places, request.work, report) as path:
-                facts = examine_source(
-                    path, ffprobe, decoders, uri=uri, accept_damage=accepted, sound=sound, on_read=report
-                )
-            decided = decide_clip(request.profile, facts, output, decoders, accepted)
-        except ClipFailure as why:
-            decided = why
-        if isinstance(decided, ClipFailure):
-            refused.append((candidate, _problem(candidate, decided)))
+        source = _examine(request, folder, candidate, index, ffprobe, decoders, report)
+        if callback_errors:
+            raise callback_errors[0]  # the caller's error, not the file's
+        if isinstance(source, _Refused):
+            refused.append(source)
         else:
-            made.append(_Made(candidate=candidate, uri=uri, decided=decided))
-    return made, refused
+            accepted.append(source)
+    return accepted, refused
 
 
-def _problem(candidate: Candidate, failure: ClipFailure) -> Problem:
-    message = failure.message[:1].upper() + failure.message[1:].rstrip(".") + "."
-    return Problem(candidate.given, failure.code, message, failure.remedy)
+def _examine(
+    request: CreateRequest,
+    folder: str,
+    candidate: Candidate,
+    index: int,
+    ffprobe: Path,
+    decoders: frozenset[str],
+    report: Callable[[int, int], None],
+) -> _Accepted | _Refused:
+    damage = any(matches_name(candidate, name) for name in request.accept_damage)
+    sound = request.profile.audio.mode != "none"
+    try:
+        output = output_uri(request, folder, candidate, index)
+        uri = source_uri(request, candidate)
+        with local_file(candidate, request.places, request.work, report) as path:
+            facts = examine_source(
+                path, ffprobe, decoders, uri=uri, accept_damage=damage, sound=sound, on_read=report
+            )
+        with refuse_on_unexpected_error():
+            decided = decide_clip(request.profile, facts, output, decoders, damage)
+    except ClipFailure as failure:
+        return _Refused(candidate=candidate, failure=failure)
+    if isinstance(decided, ClipFailure):
+        return _Refused(candidate=candidate, failure=decided)
+    return _Accepted(candidate=candidate, uri=uri, decided=decided)
 
 
 # --- all of them together --------------------------------------------------------------------------------
 
 
-def _clashes(request: CreateRequest, made: Sequence[_Made]) -> list[Problem]:
-    """Outputs that would be one file, across all jobs of this creation, or would replace a source."""
+def _output_clashes(request: CreateRequest, accepted: Sequence[_Accepted]) -> list[Problem]:
+    """Returns a problem for each output that is another's, across all jobs, or would replace a source."""
     problems = []
-    sources = {normalized_name(one.uri): one.candidate.given for one in made}
-    taken: dict[str, _Made] = {}
-    for one in made:
-        key = normalized_name(one.output)
+    sources = {normalized_name(source.uri): source.candidate.given for source in accepted}
+    owners: dict[str, _Accepted] = {}
+    for source in accepted:
+        key, given = normalized_name(source.output), source.candidate.given
         if key in sources:
-            message = f"its proxy would replace the source {sources[key]}."
-            problems.append(Problem(one.candidate.given, OutputClaimed.code, message, "Choose another --output."))
-        elif key in taken:
-            other = taken[key].candidate
-            message = f"its proxy and that of {other.given} would both be {one.output}."
-            remedy = _way_apart(request.template, one.candidate, other)
-            problems.append(Problem(one.candidate.given, OutputClaimed.code, message, remedy))
+            message = f"Its proxy would replace the source {sources[key]}."
+            problems.append(Problem(given, OutputClaimed.code, message, "Choose another --output."))
+        elif key in owners:
+            owner = owners[key].candidate
+            message = f"Its proxy and that of {owner.given} would both be {source.output}."
+            remedy = _distinguishing_template(request.template, source.candidate, owner)
+            problems.append(Problem(given, OutputClaimed.code, message, remedy))
         else:
-            taken[key] = one
+            owners[key] = source
     return problems
 
 
-def _way_apart(template: str, one: Candidate, other: Candidate) -> str:
-    """The token that tells two sources apart."""
-    if one.folder != other.folder and "{source_dir}" not in template:
-        apart = "{source_dir}/{source_name}"
-    elif one.path.suffix != other.path.suffix and "{source_ext}" not in template:
-        apart = "{source_dir}/{source_name}_{source_ext}"
+def _distinguishing_template(template: str, candidate: Candidate, other: Candidate) -> str:
+    """Returns the advice to use a template whose tokens differ between two sources."""
+    if candidate.folder != other.folder and "{source_dir}" not in template:
+        better = "{source_dir}/{source_name}"
+    elif candidate.path.suffix != other.path.suffix and "{source_ext}" not in template:
+        better = "{source_dir}/{source_name}_{source_ext}"
     else:
-        apart = "{source_dir}/{source_name}_{index}"
-    return f"Use --template '{apart}', or make them in two calls with two --output folders."
+        better = "{source_dir}/{source_name}_{index}"
+    return f"Use --template '{better}', or create two jobs with two --output folders."
 
 
-def _jobs(request: CreateRequest, made: Sequence[_Made], left_out: Sequence[LeftOut]) -> tuple[JobSpec, ...]:
-    """One job, or one for every so many clips in order. Files left out are recorded in the first."""
-    step = request.clips_per_job or len(made)
-    parts = [made[start : start + step] for start in range(0, len(made), step)]
+def _seal_jobs(
+    request: CreateRequest, accepted: Sequence[_Accepted], refused: Sequence[_Refused]
+) -> tuple[JobSpec, ...]:
+    """Returns one job, or one for every `clips_per_job` clips in order. The first records the files left out."""
+    left_out = tuple(
+        LeftOut(
+            source=source_uri_or_path(request, source.candidate),
+            code=source.failure.code,
+            message=refusal_message(source.failure),
+        )
+        for source in refused
+    )
+    step = request.clips_per_job or len(accepted)
+    parts = [accepted[start : start + step] for start in range(0, len(accepted), step)]
     base, digits = base_name(request), max(3, len(str(len(parts))))
     return tuple(
         seal(
@@ -221,8 +272,8 @@ def _jobs(request: CreateRequest, made: Sequence[_Made], left_out: Sequence[Left
                 name=base if len(parts) == 1 else f"{base}-{number + 1:0{digits}d}",
                 profile=request.profile,
                 toolchain=request.toolchain,
-                clips=tuple(one.decided.clip for one in part),
-                left_out=tuple(left_out) if number == 0 else (),
+                clips=tuple(source.decided.clip for source in part),
+                left_out=left_out if number == 0 else (),
             )
         )
         for number, part in enumerate(parts)

@@ -1,4 +1,4 @@
-"""A source as a file, for looking at it: where it is on disk, or a copy of an object that goes afterwards."""
+"""A source as a local file that can be examined: the file itself if it is on disk, a temporary copy of an object."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from proxx.s3.transport import never
 def local_file(
     candidate: Candidate, places: Places, work: Path | None, on_read: Callable[[int, int], None]
 ) -> Iterator[Path]:
-    """A file of the candidate's bytes and ending. work: the folder for copies. on_read: told (bytes come, size).
+    """Yields a file with the candidate's bytes and ending; a copy is removed afterwards.
 
-    Raises SourceMissing, SourceUnreadable, and DiskFull where the copy would not fit.
+    work: the folder for copies, or None for the system's temporary folder. on_read: called with (bytes copied, size).
+    Raises SourceMissing or SourceUnreadable if the object cannot be read, DiskFull if the copy would not fit.
     """
     spot = candidate.spot
     if isinstance(spot, OnDisk):
@@ -31,19 +32,19 @@ def local_file(
         return
     folder = work or default_parent()
     try:
-        found = places.bucket(spot).head(spot.key)
+        existing = places.bucket(spot).head(spot.key)
     except StorageFault as fault:
-        raise SourceUnreadable(message=f"It cannot be looked at: {fault.sentence}.", stage="examine") from fault
-    if found is None:
+        raise SourceUnreadable(message=f"The object cannot be read: {fault.sentence}.", stage="examine") from fault
+    if existing is None:
         raise SourceMissing(message="There is no such object.", stage="examine")
-    size, room = found.size, free_bytes(folder)
-    if room < size + SPARE:
+    size, free = existing.size, free_bytes(folder)
+    if free < size + SPARE:
         raise DiskFull(
-            message="There is no space for a copy of a source.",
+            message="There is not enough space for a copy of the source.",
             stage="examine",
-            detail=f"{candidate.given} has {size} bytes, {room} are free: {folder}",
+            detail=f"{candidate.given} has {size} bytes, {folder} has {free} free",
         )
-    with tempfile.TemporaryDirectory(prefix="proxx-create-", dir=folder) as own:
-        copy = Path(own) / copy_name("source", candidate.path.name)
-        copy_object(places, spot, copy, never, lambda done: on_read(done, size))
+    with tempfile.TemporaryDirectory(prefix="proxx-create-", dir=folder) as copies:
+        copy = Path(copies) / copy_name("source", candidate.path.name)
+        copy_object(places, spot, copy, never, lambda copied: on_read(copied, size))
         yield copy

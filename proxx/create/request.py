@@ -1,4 +1,4 @@
-"""What a creation is asked for: what is wrong with it before any file is looked at, and the names it gives."""
+"""The options of `create`: checked before any file is examined; they give the sources and the proxies their names."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from proxx.files.roots import InBucket, OnDisk, OutOfReach
 
 @dataclass(frozen=True, kw_only=True)
 class CreateRequest:
-    """What is asked for. sources, output: paths, `s3://bucket/…` or names below a root; output is a folder.
+    """The options of `create`. sources, output: paths, `s3://bucket/…` or names below a root; output is a folder.
 
-    date: `YYYY-MM-DD`, for the template. accept_damage: clips by name or path. name: None takes the first source's.
-    work: for copies of sources in object storage, one at a time; the system's temporary folder where None.
+    name: of the job, or None for the first source's name. date: `YYYY-MM-DD`, for the template. accept_damage: clips
+    by file name or path. work: the folder for copies of sources in object storage, which are made one at a time; None
+    for the system's temporary folder.
     """
 
     sources: tuple[Path | str, ...]
@@ -37,40 +38,41 @@ class CreateRequest:
     work: Path | None = None
 
 
-def require_sensible(request: CreateRequest) -> str:
-    """The output folder's place; raises PreflightRefused with all that is wrong with the request itself."""
+def require_valid_request(request: CreateRequest) -> str:
+    """Returns the output folder's name in the spec. Raises PreflightRefused with every option that is wrong."""
     problems = []
     try:
         check_template(request.template)
-    except BadTemplate as why:
-        problems.append(Problem("--template", PreflightRefused.code, f"{why}."))
+    except BadTemplate as error:
+        problems.append(Problem("--template", PreflightRefused.code, f"{error}."))
     if request.toolchain.name not in request.profile.toolchains:
-        offered = " or ".join(request.profile.toolchains)
-        message = f"profile {request.profile.name} is not made with the {request.toolchain.name} toolchain."
-        problems.append(Problem("--toolchain", PreflightRefused.code, message, f"Create with --toolchain {offered}."))
+        supported = " or ".join(request.profile.toolchains)
+        message = f"Profile {request.profile.name} is not made with the {request.toolchain.name} toolchain."
+        problems.append(Problem("--toolchain", PreflightRefused.code, message, f"Use --toolchain {supported}."))
     if request.clips_per_job is not None and request.clips_per_job < 1:
-        problems.append(Problem("--clips-per-job", PreflightRefused.code, "one clip a job is the least."))
+        problems.append(Problem("--clips-per-job", PreflightRefused.code, "A job has at least one clip."))
     if not 1 <= len(base_name(request)) <= 190:  # a job's name holds 200 characters, with its number
-        problems.append(Problem("--name", PreflightRefused.code, "a name of 1 to 190 characters is needed."))
+        problems.append(Problem("--name", PreflightRefused.code, "A job's name has 1 to 190 characters."))
     folder = ""
     try:
         folder = request.places.roots.name(locate_argument(request.output, request.places)).rstrip("/") or "/"
-        fault = uri_problem(f"{folder.rstrip('/')}/x") or _way_out(request, folder)
-    except OutOfReach as why:
-        fault = str(why)
+        fault = uri_problem(f"{folder.rstrip('/')}/x") or _link_fault(request, folder)
+    except OutOfReach as error:
+        fault = str(error)
     if fault is not None:
-        problems.append(Problem("--output", OutputUnwritable.code, f"{fault}.", "Name a folder."))
+        problems.append(Problem("--output", OutputUnwritable.code, f"{fault}.", "Give another folder."))
     if problems:
-        raise PreflightRefused(message="The request cannot be met.", problems=tuple(problems))
+        raise PreflightRefused(message="The options cannot be used.", problems=tuple(problems))
     return folder
 
 
-def _way_out(request: CreateRequest, place: str) -> str | None:
+def _link_fault(request: CreateRequest, place: str) -> str | None:
     spot = request.places.spot(place)
     return f"a link leads {place!r} out of its root" if isinstance(spot, OnDisk) and leads_out(spot) else None
 
 
 def base_name(request: CreateRequest) -> str:
+    """Returns the job's name, without the number that is added if the clips make several jobs."""
     if request.name is not None:
         return request.name
     if not request.sources:
@@ -78,7 +80,7 @@ def base_name(request: CreateRequest) -> str:
     try:
         first = locate_argument(str(request.sources[0]), request.places)
     except OutOfReach:
-        return "root"  # it is refused where the sources are looked at
+        return "root"  # `discover` reports this source
     match first:
         case OnDisk(path=path):
             return (path.name if path.is_dir() else path.stem) or "root"
@@ -86,31 +88,36 @@ def base_name(request: CreateRequest) -> str:
             return Path(key).stem or bucket
 
 
-def is_called(candidate: Candidate, name: str) -> bool:
+def matches_name(candidate: Candidate, name: str) -> bool:
+    """Whether an option means this candidate: by its path as given, its absolute path or its file name."""
     return name in (candidate.given, str(candidate.path), candidate.path.name)
 
 
-def named(request: CreateRequest, candidate: Candidate) -> str:
-    """What the spec calls a source. Raises SourceUnreadable where it is out of this machine's roots."""
+def source_uri(request: CreateRequest, candidate: Candidate) -> str:
+    """Returns the source's name in the spec. Raises SourceUnreadable if it is outside this machine's roots."""
     try:
         uri = request.places.roots.name(candidate.spot)
-    except OutOfReach as why:
-        raise SourceUnreadable(message=f"It is out of reach: {why}.", stage="examine") from why
+    except OutOfReach as error:
+        raise SourceUnreadable(message=f"It is out of reach: {error}.", stage="examine") from error
     spot = request.places.spot(uri)
     if isinstance(spot, OnDisk) and leads_out(spot):
         raise SourceUnreadable(message="A link leads it out of its root.", stage="examine")
     return uri
 
 
-def called(request: CreateRequest, candidate: Candidate) -> str:
+def source_uri_or_path(request: CreateRequest, candidate: Candidate) -> str:
+    """Returns the source's name in the spec, or its path if it is outside this machine's roots."""
     try:
         return request.places.roots.name(candidate.spot)
     except OutOfReach:
         return str(candidate.path)
 
 
-def output_of(request: CreateRequest, folder: str, candidate: Candidate, index: int) -> str:
-    """The full place of a clip's proxy. index counts all candidates from 1: leaving one out renames no other."""
+def output_uri(request: CreateRequest, folder: str, candidate: Candidate, index: int) -> str:
+    """Returns the proxy's name in the spec. Raises OutputUnwritable if the template gives none that can be used.
+
+    index: from 0, over all candidates, so that leaving a file out renames no other proxy.
+    """
     values = {
         "source_name": candidate.path.stem,
         "source_ext": candidate.path.suffix.removeprefix("."),
@@ -122,11 +129,13 @@ def output_of(request: CreateRequest, folder: str, candidate: Candidate, index: 
     }
     try:
         output = f"{folder.rstrip('/')}/{expand_template(request.template, values, '.' + request.profile.container)}"
-    except BadTemplate as why:
+    except BadTemplate as error:
         raise OutputUnwritable(
-            message=f"It gives no name for a proxy: {why}.", stage="decide", remedy="Use another --template."
-        ) from why
-    if fault := _way_out(request, output):
+            message=f"The template gives no usable name for its proxy: {error}.",
+            stage="decide",
+            remedy="Use another --template.",
+        ) from error
+    if fault := _link_fault(request, output):
         raise OutputUnwritable(
             message=f"Its proxy cannot be written: {fault}.", stage="decide", remedy="Use another --output."
         )

@@ -1,7 +1,7 @@
-"""One clip of a finished job encoded again, and what to say of it: the same, different, or not to be told here.
+"""Encodes one clip of a finished job again and judges it: the same bytes, different bytes, or not judged.
 
-A clip that this machine cannot encode (another toolchain, a source that is gone) says nothing about the job. It is
-never taken for the same, nor for different.
+A clip that this machine cannot encode, because the toolchain is another one or the source is gone, says nothing about
+the job. It counts neither as the same nor as different.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ from proxx.files.places import Places
 from proxx.files.roots import OutOfReach
 from proxx.proof.reproduce import EncodeSite, reproduce
 from proxx.proof.sample import SampledClip, SampleItem, UnreadableJob
-from proxx.proof.verify import RECORDS_DIFFER, records_differ
+from proxx.proof.verify import RECORDS_DIFFER, clip_problem, records_differ
 
 
 class Comparison(StrEnum):
+    """The verdict on one clip."""
+
     SAME = "SAME"
     DIFFERS = "DIFFERS"
     NOT_JUDGED = "NOT JUDGED"
@@ -34,7 +36,10 @@ class Comparison(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedClip:
-    """What came of one clip, or of a job that cannot be read. kept: the second encode, where its bytes differ."""
+    """The verdict on one clip, or on a job that cannot be read.
+
+    found: sha256 of the second encode, if one was made. kept: the second encode itself, if its bytes differ.
+    """
 
     of: SampleItem
     verdict: Comparison
@@ -45,88 +50,95 @@ class ComparedClip:
 
 @dataclass(kw_only=True)
 class ReencodeSession:
-    """Where clips of many jobs are encoded again, each in a folder of its own. folder: new and empty."""
+    """Encodes clips of many jobs again, each in its own folder below `folder`, which is new and empty."""
 
     folder: Path
     worker: Worker
     places: Places = field(default_factory=Places)
     should_stop: Callable[[], bool] = lambda: False
     watch: Watcher = silent
-    _admitted: dict[tuple[Toolchain, tuple[str, ...]], InstalledToolchain | EnvironmentFailure] = field(
+    _toolchains: dict[tuple[Toolchain, tuple[str, ...]], InstalledToolchain | EnvironmentFailure] = field(
         default_factory=dict
     )
 
     def require_toolchain(self, toolchain: Toolchain, cpu_flags: tuple[str, ...]) -> InstalledToolchain:
-        """Looked for once for all jobs; each encode proves the build again. Raises ToolchainMismatch, -Missing."""
-        asked = (toolchain, cpu_flags)
-        if asked not in self._admitted:
+        """Returns the installed toolchain, which is looked up once for all jobs; each encode checks the build again.
+
+        Raises ToolchainMismatch or ToolchainMissing if this machine does not have it.
+        """
+        key = (toolchain, cpu_flags)
+        if key not in self._toolchains:
             try:
-                self._admitted[asked] = require_toolchain(toolchain, cpu_flags)
-            except EnvironmentFailure as why:
-                self._admitted[asked] = why
-        match self._admitted[asked]:
+                self._toolchains[key] = require_toolchain(toolchain, cpu_flags)
+            except EnvironmentFailure as error:
+                self._toolchains[key] = error
+        match self._toolchains[key]:
             case InstalledToolchain() as installed:
                 return installed
-            case refused:
-                raise refused.with_traceback(None)
+            case refusal:
+                raise refusal.with_traceback(None)
 
     @contextmanager
-    def workshop(self, spec: JobSpec, index: int, installed: InstalledToolchain) -> Iterator[EncodeSite]:
-        """A folder for one clip; gone afterwards, save what was moved out of it."""
-        own = self.folder / f"{spec.job_id[:12]}-{index:05d}"
-        own.mkdir()
+    def encode_site(self, spec: JobSpec, index: int, installed: InstalledToolchain) -> Iterator[EncodeSite]:
+        """Yields a site with a folder of its own for one clip; the folder is removed afterwards."""
+        folder = self.folder / f"{spec.job_id[:12]}-{index:05d}"
+        folder.mkdir()
         try:
             yield EncodeSite(
                 installed=installed,
-                folder=own,
+                folder=folder,
                 worker=self.worker,
                 places=self.places,
                 should_stop=self.should_stop,
                 watch=self.watch,
             )
         finally:
-            shutil.rmtree(own, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
-    def keep(self, made: Path) -> Path:
-        """Move a second encode out of its clip's folder, under that folder's name."""
-        return made.rename(self.folder / f"{made.parent.parent.name}{made.suffix}")
+    def keep(self, proxy: Path) -> Path:
+        """Moves a second encode out of its clip's folder, so that it stays; returns its new path."""
+        return proxy.rename(self.folder / f"{proxy.parent.parent.name}{proxy.suffix}")
 
 
-def compare_clip(found: SampleItem, yard: ReencodeSession) -> ComparedClip:
-    """Encode one clip again and compare. Raises what would stop a job, Interrupted among it."""
-    if isinstance(found, UnreadableJob):
-        return ComparedClip(of=found, verdict=Comparison.NOT_JUDGED, problem=found.problem)
-    spec, index = found.spec, found.index
-    if found.differing:
-        said = records_differ(found.attempt, found.differing)
-        return ComparedClip(of=found, verdict=Comparison.DIFFERS, problem=clip_problem(found, RECORDS_DIFFER, said))
+def compare_clip(item: SampleItem, session: ReencodeSession) -> ComparedClip:
+    """Encodes one clip again and compares it with the record. Raises Interrupted and whatever else stops a job."""
+    if isinstance(item, UnreadableJob):
+        return ComparedClip(of=item, verdict=Comparison.NOT_JUDGED, problem=item.problem)
+    if item.differing:
+        message = records_differ(item.attempt, item.differing)
+        problem = sampled_clip_problem(item, RECORDS_DIFFER, message)
+        return ComparedClip(of=item, verdict=Comparison.DIFFERS, problem=problem)
     try:
-        require_source(found, yard.places)
-        installed = yard.require_toolchain(spec.toolchain, spec.profile.cpu_flags)
-    except (PlaceUnreachable, EnvironmentFailure) as why:
-        return ComparedClip(
-            of=found, verdict=Comparison.NOT_JUDGED, problem=clip_problem(found, why.code, why.message)
-        )
-    with yard.workshop(spec, index, installed) as shop:
-        (again,) = reproduce(spec, {index: found.expected}, shop)
+        require_source_place(item, session.places)
+        installed = session.require_toolchain(item.spec.toolchain, item.spec.profile.cpu_flags)
+    except (PlaceUnreachable, EnvironmentFailure) as error:
+        problem = sampled_clip_problem(item, error.code, error.message)
+        return ComparedClip(of=item, verdict=Comparison.NOT_JUDGED, problem=problem)
+    with session.encode_site(item.spec, item.index, installed) as site:
+        (again,) = reproduce(item.spec, {item.index: item.expected}, site)
         if again.problem is None:
-            return ComparedClip(of=found, verdict=Comparison.SAME, found=again.found)
+            return ComparedClip(of=item, verdict=Comparison.SAME, found=again.found)
         return ComparedClip(
-            of=found,
+            of=item,
             verdict=Comparison.DIFFERS if again.differs else Comparison.NOT_JUDGED,
             found=again.found,
-            kept=yard.keep(again.path) if again.path is not None else None,
+            kept=session.keep(again.path) if again.path is not None else None,
             problem=again.problem,
         )
 
 
-def require_source(pick: SampledClip, places: Places) -> None:
-    """Raises PlaceUnreachable where this machine has no such place. Where the proxy is does not matter here."""
+def require_source_place(clip: SampledClip, places: Places) -> None:
+    """Raises PlaceUnreachable if this machine cannot name the source's place. The proxy's place is not needed."""
     try:
-        places.spot(pick.spec.clips[pick.index].source.files[0].uri)
-    except OutOfReach as why:
-        raise PlaceUnreachable(message=f"{why}.") from why
+        places.spot(_source_uri(clip))
+    except OutOfReach as error:
+        raise PlaceUnreachable(message=f"{error}.") from error
 
 
-def clip_problem(pick: SampledClip, code: str, message: str) -> Problem:
-    return Problem(f"clips[{pick.index}] {pick.spec.clips[pick.index].source.files[0].uri}", code, message)
+def sampled_clip_problem(clip: SampledClip, code: str, message: str) -> Problem:
+    """Returns a problem of a sampled clip, named by its source."""
+    return clip_problem(clip.index, _source_uri(clip), code, message)
+
+
+def _source_uri(clip: SampledClip) -> str:
+    return clip.spec.clips[clip.index].source.files[0].uri

@@ -1,7 +1,7 @@
-"""Encodes clips of a job again, elsewhere, and compares the bytes: the proof that anyone can repeat.
+"""Encodes clips of a job again and compares the bytes: a proof that anyone can repeat.
 
-The second encode goes through the very code that makes a clip of a job. It has a ledger in memory and publishes
-into a folder of its own, so the job, its store and its outputs are not touched.
+The second encode runs the same code as the clips of a job. It has a ledger in memory and publishes into a folder of
+its own, so the job, its store and its outputs are not touched.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from proxx.files.places import Places
 from proxx.files.publish import Present
 from proxx.files.roots import require_places_here
 from proxx.files.transfer import existing_output
-from proxx.proof.verify import RECORDS_DIFFER, RecordedProxy, records_differ
+from proxx.proof.verify import RECORDS_DIFFER, RecordedProxy, clip_problem, records_differ
 from proxx.store.base import MemoryStore
 from proxx.store.ledger import Ledger
 
-OTHER_BYTES: Final = "OTHER_BYTES"
-"""The one problem that is not a failure to encode."""
+BYTES_DIFFER: Final = "OTHER_BYTES"
+"""The code of a problem that is not a failure to encode: the second encode has other bytes."""
 
-OF_THIS_MACHINE: Final = frozenset(
+MACHINE_FAILURES: Final = frozenset(
     kind.code
     for kind in (
         SourceMissing,
@@ -58,14 +58,15 @@ OF_THIS_MACHINE: Final = frozenset(
         ToolchainMissing,
     )
 )
-"""What a second encode can fail with that says nothing about the first."""
+"""Codes of failures of a second encode that say nothing about the first one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReencodedClip:
-    """One clip encoded again. expected: sha256 by the job's record, or of the published file where there is none.
+    """One clip that was encoded again.
 
-    path: where the second encode is kept, if it was made. problem: None where the bytes are the same.
+    expected: sha256 of the job's record, or of the published file if there is no record. found: sha256 of the second
+    encode. path: where the second encode is, if one was made. problem: None if the bytes are the same.
     """
 
     index: int
@@ -76,14 +77,15 @@ class ReencodedClip:
 
     @property
     def differs(self) -> bool:
-        """False too where it could not be judged on this machine."""
-        return self.problem is not None and self.problem.code not in OF_THIS_MACHINE
+        """Whether the clip is proved to differ; False also if it could not be judged on this machine."""
+        return self.problem is not None and self.problem.code not in MACHINE_FAILURES
 
 
 def choose_clips(clips: Sequence[Clip], share: Fraction) -> tuple[int, ...]:
-    """Which clips to encode: the share of them, at least one, whose fingerprints come first; in the job's order.
+    """Returns the indices of the clips to encode, in the job's order: the share of them, at least one.
 
-    Fingerprints are as good as random and nobody can pick them, so the sample is fair and the same for everyone.
+    They are the clips whose fingerprints come first. Fingerprints are as good as random and nobody can choose them,
+    so the sample is fair and the same for everyone.
     """
     count = min(len(clips), max(1, ceil(share * len(clips))))
     ranked = sorted(range(len(clips)), key=lambda index: (clips[index].fingerprint, index))
@@ -93,9 +95,9 @@ def choose_clips(clips: Sequence[Clip], share: Fraction) -> tuple[int, ...]:
 def expected_bytes(
     spec: JobSpec, chosen: Sequence[int], known: Mapping[int, RecordedProxy], places: Places
 ) -> Mapping[int, str]:
-    """What each clip must come to.
+    """Returns the sha256 that each chosen clip must have, by index: of the record, else of the published file.
 
-    Raises JobUnknown where a clip has neither record nor published file, PlaceUnreachable.
+    Raises JobUnknown if a clip has neither, PlaceUnreachable if this machine does not have a place of the spec.
     """
     require_places_here(spec, places.roots)
     expected: dict[int, str] = {}
@@ -109,7 +111,7 @@ def expected_bytes(
             case _:
                 raise JobUnknown(
                     message="There is nothing to compare with: the store has no record of this clip's proxy, "
-                    "and no file is where it would be.",
+                    "and there is no published file.",
                     clip=index,
                 )
     return expected
@@ -117,7 +119,7 @@ def expected_bytes(
 
 @dataclass(frozen=True, kw_only=True)
 class EncodeSite:
-    """Where clips are encoded again. folder: new and empty, for the second encodes."""
+    """The toolchain, the folder and the places that clips are encoded again with. folder: new and empty."""
 
     installed: InstalledToolchain
     folder: Path
@@ -126,25 +128,36 @@ class EncodeSite:
     should_stop: Callable[[], bool] = lambda: False
     watch: Watcher = silent
 
+    @property
+    def proxies(self) -> Path:
+        """Where the second encodes are published."""
+        return self.folder / "made"
 
-def reproduce(spec: JobSpec, expected: Mapping[int, str], shop: EncodeSite) -> tuple[ReencodedClip, ...]:
-    """Encode the clips of `expected` again, in order. Raises what would stop a job, Interrupted among it."""
-    made = shop.folder / "made"
-    work = shop.folder / "work"
-    for folder in (made, work):
+    @property
+    def work(self) -> Path:
+        """The working directory of the encodes."""
+        return self.folder / "work"
+
+
+def reproduce(spec: JobSpec, expected: Mapping[int, str], site: EncodeSite) -> tuple[ReencodedClip, ...]:
+    """Encodes the clips of `expected` again, in order. Raises Interrupted and whatever else stops a job."""
+    for folder in (site.proxies, site.work):
         folder.mkdir()
-    return tuple(_again(spec, index, expected[index], shop) for index in sorted(expected))
+    return tuple(_encode_again(spec, index, expected[index], site) for index in sorted(expected))
 
 
-def reproduction_failure(again: Sequence[ReencodedClip]) -> ReproduceMismatch | ReproduceIncomplete | None:
-    """The failure of a reproduction that found problems, all of them. Where none differs, some were not judged."""
-    problems = tuple(one.problem for one in again if one.problem is not None)
-    differ = sum(one.differs for one in again)
-    if differ:
-        message = f"{differ} of {len(again)} clips did not come out the same."
+def reproduction_failure(clips: Sequence[ReencodedClip]) -> ReproduceMismatch | ReproduceIncomplete | None:
+    """Returns the failure that lists every problem of a reproduction, or None if all bytes are the same.
+
+    It is ReproduceIncomplete if no clip is proved to differ, but some could not be judged on this machine.
+    """
+    problems = tuple(clip.problem for clip in clips if clip.problem is not None)
+    differing = sum(clip.differs for clip in clips)
+    if differing:
+        message = f"{differing} of {len(clips)} clips did not come out the same."
         return ReproduceMismatch(message=message, problems=problems)
     if problems:
-        message = f"{len(problems)} of {len(again)} clips could not be judged on this machine."
+        message = f"{len(problems)} of {len(clips)} clips could not be judged on this machine."
         return ReproduceIncomplete(message=message, problems=problems)
     return None
 
@@ -152,59 +165,60 @@ def reproduction_failure(again: Sequence[ReencodedClip]) -> ReproduceMismatch | 
 def recorded_differently(
     spec: JobSpec, expected: Mapping[int, str], known: Mapping[int, RecordedProxy]
 ) -> tuple[ReencodedClip, ...]:
-    """Clips of `expected` of which the job's own attempts recorded different bytes: that needs no second encode."""
-    told = {
-        index: records_differ(known[index].attempt, known[index].differing)
-        for index in expected
-        if index in known and known[index].differing
-    }
+    """Returns the clips of `expected` for which the job's attempts recorded different bytes.
+
+    That is a difference already, without a second encode.
+    """
     return tuple(
         ReencodedClip(
             index=index,
             expected=expected[index],
             found=None,
             path=None,
-            problem=_problem(spec.clips[index], index, RECORDS_DIFFER, said),
+            problem=_clip_problem(
+                spec, index, RECORDS_DIFFER, records_differ(known[index].attempt, known[index].differing)
+            ),
         )
-        for index, said in told.items()
+        for index in expected
+        if index in known and known[index].differing
     )
 
 
-def _again(spec: JobSpec, index: int, expected: str, shop: EncodeSite) -> ReencodedClip:
-    if shop.should_stop():
-        raise Interrupted(message="The reproduction was stopped between clips.", stage="job")
+def _encode_again(spec: JobSpec, index: int, expected: str, site: EncodeSite) -> ReencodedClip:
+    if site.should_stop():
+        raise Interrupted(message="The reproduction was stopped between two clips.", stage="job")
     clip = spec.clips[index]
-    there = shop.folder / "made" / f"{index:05d}.{spec.profile.container}"
-    ledger = Ledger(MemoryStore(), spec.job_id, 1, shop.worker, "reproduce")
+    proxy = site.proxies / f"{index:05d}.{spec.profile.container}"
+    ledger = Ledger(MemoryStore(), spec.job_id, 1, site.worker, "reproduce")
     ledger.append("lock.acquired", {"attempt": 1, "job_id": spec.job_id})
-    places = shop.places.allowing(shop.folder)
-    bench = ClipContext(shop.installed, shop.folder / "work", ledger, places, shop.should_stop, shop.watch)
-    shop.watch(ClipStarted(index, len(spec.clips), clip.source.files[0].uri, clip.expect.output_frames))
+    places = site.places.allowing(site.folder)
+    context = ClipContext(site.installed, site.work, ledger, places, site.should_stop, site.watch)
+    site.watch(ClipStarted(index, len(spec.clips), clip.source.files[0].uri, clip.expect.output_frames))
     try:
-        done = make_clip(_elsewhere(spec, index, there), index, bench)
-    except ClipFailure as why:
-        shop.watch(ClipEnded(index, failed_clip(spec, index, why)))
-        problem = _problem(clip, index, why.code, why.message)
+        completed = make_clip(_with_output(spec, index, proxy), index, context)
+    except ClipFailure as failure:
+        site.watch(ClipEnded(index, failed_clip(spec, index, failure)))
+        problem = _clip_problem(spec, index, failure.code, failure.message)
         return ReencodedClip(index=index, expected=expected, found=None, path=None, problem=problem)
-    shop.watch(ClipEnded(index, done))
-    same = done.output_sha256 == expected
-    told = f"a second encode gave {done.output_sha256}, the job has {expected}."
+    site.watch(ClipEnded(index, completed))
+    found = completed.output_sha256
+    message = f"The digest of the second encode is {found}, not {expected}."
     return ReencodedClip(
         index=index,
         expected=expected,
-        found=done.output_sha256,
-        path=there,
-        problem=None if same else _problem(clip, index, OTHER_BYTES, told),
+        found=found,
+        path=proxy,
+        problem=None if found == expected else _clip_problem(spec, index, BYTES_DIFFER, message),
     )
 
 
-def _elsewhere(spec: JobSpec, index: int, place: Path) -> JobSpec:
-    """The spec with one clip's proxy at another place, which no byte of it depends on."""
+def _with_output(spec: JobSpec, index: int, path: Path) -> JobSpec:
+    """Returns the spec with another output for one clip. No byte of a proxy depends on its output's name."""
     clip = spec.clips[index]
-    moved = clip.outputs[0].model_copy(update={"uri": str(place)})
-    clips = (*spec.clips[:index], clip.model_copy(update={"outputs": (moved,)}), *spec.clips[index + 1 :])
+    output = clip.outputs[0].model_copy(update={"uri": str(path)})
+    clips = (*spec.clips[:index], clip.model_copy(update={"outputs": (output,)}), *spec.clips[index + 1 :])
     return spec.model_copy(update={"clips": clips})
 
 
-def _problem(clip: Clip, index: int, code: str, message: str) -> Problem:
-    return Problem(f"clips[{index}] {clip.source.files[0].uri}", code, message)
+def _clip_problem(spec: JobSpec, index: int, code: str, message: str) -> Problem:
+    return clip_problem(index, spec.clips[index].source.files[0].uri, code, message)

@@ -1,7 +1,7 @@
-"""Which clips of all finished jobs are looked at again: a fair share by fingerprints, the same for everyone.
+"""Chooses which clips of all finished jobs to encode again: a fair sample by fingerprint, the same for everyone.
 
-A clip is in the sample where its fingerprint, read as a number between 0 and 1, is less than the share. Nobody can
-pick it, no other job changes it, and nothing of one job has to be kept while another is read.
+A clip is in the sample if its fingerprint, read as a number between 0 and 1, is less than the share. So nobody can
+choose the clips, other jobs do not change the choice, and no job has to be kept in memory while the next is read.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from proxx.store.status import State
 
 @dataclass(frozen=True, kw_only=True)
 class SampledClip:
-    """One clip to encode again. expected: sha256 of its proxy. made_by: in which attempt, if the store has it.
+    """One clip to encode again. expected: sha256 of its proxy. made_by, attempt: who made it, None if not recorded.
 
-    differing: attempts that recorded other bytes, which no job should ever do.
+    differing: earlier attempts that recorded other bytes, which must never happen.
     """
 
     spec: JobSpec
@@ -42,7 +42,7 @@ class SampledClip:
 
 @dataclass(frozen=True, kw_only=True)
 class UnreadableJob:
-    """A job of which the store does not tell enough to judge it."""
+    """A finished job whose spec or events are damaged, so that no clip of it can be chosen or judged."""
 
     job_id: str
     problem: Problem
@@ -53,7 +53,11 @@ SampleItem: TypeAlias = SampledClip | UnreadableJob
 
 @dataclass(frozen=True, kw_only=True)
 class SampleScope:
-    """not_made_on: a host whose own clips are left out. profile: only jobs of a profile of this name."""
+    """Which jobs to sample from, and how many of their clips.
+
+    share: of the clips, between 0 and 1. since: only jobs that something happened to on this day (UTC) or later.
+    not_made_on: a host whose jobs are left out. profile: only jobs whose profile has this name.
+    """
 
     share: Fraction
     since: date | None = None
@@ -63,7 +67,10 @@ class SampleScope:
 
 @dataclass(kw_only=True)
 class SampleTally:
-    """What was passed while sampling. jobs, clips: those a sample was taken of. passed_over: unfinished, by state."""
+    """Counts of a sample. jobs, clips: those it was taken from. made_here: jobs of the host that is left out.
+
+    other_profile: jobs of other profiles. passed_over: unfinished jobs by state.
+    """
 
     jobs: int = 0
     clips: int = 0
@@ -72,86 +79,91 @@ class SampleTally:
     passed_over: Counter[State] = field(default_factory=Counter)
 
 
-def sample(store: Store, wanted: SampleScope, tally: SampleTally, should_stop: Stop = never) -> Iterator[SampleItem]:
-    """The clips, job after job by id: at least one, the first by fingerprint, where the share comes to none.
+def sample(store: Store, scope: SampleScope, tally: SampleTally, should_stop: Stop = never) -> Iterator[SampleItem]:
+    """Yields the clips of the sample, job after job by id, and counts into `tally`.
 
-    Raises StoreUnavailable, Interrupted.
+    If the share comes to no clip, it yields the one with the lowest fingerprint. Raises StoreUnavailable if the store
+    cannot be read, Interrupted if stopped.
     """
-    least: _Job | None = None
+    lowest: _FinishedJob | None = None
     chosen = 0
-    for job in _finished(store, wanted, tally, should_stop):
+    for job in _finished_jobs(store, scope, tally, should_stop):
         if isinstance(job, UnreadableJob):
             yield job
             continue
-        picked = [index for index, each in enumerate(job.spec.seals.clips) if is_in(each, wanted.share)]
-        chosen += len(picked)
-        if picked:
-            least = None
-            yield from _picks(store, job, picked)
-        elif not chosen and (least is None or job.first < least.first):
-            least = job
-    if least is not None:
-        yield from _picks(store, least, [least.spec.seals.clips.index(least.first)])
+        indices = [index for index, seal in enumerate(job.spec.seals.clips) if is_sampled(seal, scope.share)]
+        chosen += len(indices)
+        if indices:
+            lowest = None
+            yield from _sampled_clips(store, job, indices)
+        elif not chosen and (lowest is None or job.lowest_seal < lowest.lowest_seal):
+            lowest = job
+    if lowest is not None:
+        yield from _sampled_clips(store, lowest, [lowest.spec.seals.clips.index(lowest.lowest_seal)])
 
 
-def is_in(fingerprint: str, share: Fraction) -> bool:
-    """Whether a clip of this fingerprint is in a sample of the share."""
+def is_sampled(fingerprint: str, share: Fraction) -> bool:
+    """Whether a clip with this fingerprint is in a sample of this share."""
     return int(fingerprint, 16) * share.denominator < share.numerator << 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Job:
-    """A finished job and who took the attempt that finished it; all its clips are made in that one."""
+class _FinishedJob:
+    """A finished job, and the attempt and worker that finished it: that attempt recorded all its clips."""
 
     spec: JobSpec
     attempt: int
     worker: Worker
 
     @property
-    def first(self) -> str:
+    def lowest_seal(self) -> str:
         """The lowest fingerprint of its clips."""
         return min(self.spec.seals.clips)
 
 
-def _finished(
-    store: Store, wanted: SampleScope, tally: SampleTally, should_stop: Stop
-) -> Iterator[_Job | UnreadableJob]:
-    """One after the other; told from listings, and read only where they are finished."""
-    for seen in list_jobs(store, wanted.since):
+def _finished_jobs(
+    store: Store, scope: SampleScope, tally: SampleTally, should_stop: Stop
+) -> Iterator[_FinishedJob | UnreadableJob]:
+    """Yields the jobs in scope one by one. The state comes from listings; only finished jobs are read."""
+    for listed in list_jobs(store, scope.since):
         if should_stop():
-            raise Interrupted(message="It was stopped between jobs.", stage="job")
-        latest = seen.latest
-        if seen.state == State.DAMAGED:
-            yield _unreadable(seen.job_id, StoreDamaged.code, "; ".join(seen.problems))
-        elif seen.state != State.COMPLETED or latest is None:
-            tally.passed_over[seen.state] += 1
+            raise Interrupted(message="The sampling was stopped between two jobs.", stage="job")
+        latest = listed.latest
+        if listed.state == State.DAMAGED:
+            yield _unreadable(listed.job_id, StoreDamaged.code, "; ".join(listed.problems))
+        elif listed.state != State.COMPLETED or latest is None:
+            tally.passed_over[listed.state] += 1
         else:
             try:
-                worker = _worker(store, seen.job_id, latest.attempt)
-                if worker.host == wanted.not_made_on:
+                worker = _worker(store, listed.job_id, latest.attempt)
+                if worker.host == scope.not_made_on:
                     tally.made_here += 1
                     continue
-                spec = _spec(store, seen.job_id)
-            except (SpecAltered, StoreDamaged) as why:
-                yield _unreadable(seen.job_id, why.code, why.message)
+                spec = _registered_spec(store, listed.job_id)
+            except (SpecAltered, StoreDamaged) as error:
+                yield _unreadable(listed.job_id, error.code, error.message)
                 continue
-            if wanted.profile not in (None, spec.profile.name):
+            if scope.profile not in (None, spec.profile.name):
                 tally.other_profile += 1
                 continue
             tally.jobs += 1
             tally.clips += len(spec.clips)
-            yield _Job(spec=spec, attempt=latest.attempt, worker=worker)
+            yield _FinishedJob(spec=spec, attempt=latest.attempt, worker=worker)
 
 
 def _worker(store: Store, job_id: str, attempt: int) -> Worker:
+    """Returns the worker that took the attempt. Raises StoreDamaged if its first event is missing."""
     data = store.read(event_key(job_id, attempt, 1))
     if data is None:
         raise StoreDamaged(message=f"attempt {attempt} event 1 is missing")
     return parse_event(data).envelope.worker
 
 
-def _spec(store: Store, job_id: str) -> JobSpec:
-    """The spec as it was registered. Raises StoreDamaged where it is not there or cannot be read, SpecAltered."""
+def _registered_spec(store: Store, job_id: str) -> JobSpec:
+    """Returns the spec as it was registered.
+
+    Raises StoreDamaged if it is missing or cannot be read, SpecAltered if it was edited or is another job's.
+    """
     data = store.read(spec_key(job_id))
     if data is None:
         raise StoreDamaged(message="spec.json is missing")
@@ -159,19 +171,19 @@ def _spec(store: Store, job_id: str) -> JobSpec:
         spec = read_spec(data)
     except SpecAltered:
         raise
-    except ProxxError as why:
-        raise StoreDamaged(message="spec.json cannot be read") from why
+    except ProxxError as error:
+        raise StoreDamaged(message="spec.json cannot be read") from error
     if spec.job_id != job_id:
-        raise SpecAltered(message=f"spec.json is that of job {spec.job_id}")
+        raise SpecAltered(message=f"spec.json is the spec of job {spec.job_id}")
     return spec
 
 
-def _picks(store: Store, job: _Job, indices: list[int]) -> Iterator[SampleItem]:
+def _sampled_clips(store: Store, job: _FinishedJob, indices: list[int]) -> Iterator[SampleItem]:
     job_id = job.spec.job_id
     try:
         known = records(store, job_id)
-    except StoreDamaged as why:
-        yield _unreadable(job_id, why.code, why.message)
+    except StoreDamaged as error:
+        yield _unreadable(job_id, error.code, error.message)
         return
     for index in indices:
         match known.get(index):
@@ -185,8 +197,8 @@ def _picks(store: Store, job: _Job, indices: list[int]) -> Iterator[SampleItem]:
                     differing=differing,
                 )
             case _:
-                said = f"no event of attempt {job.attempt} tells of clips[{index}]"
-                yield _unreadable(job_id, StoreDamaged.code, said)
+                message = f"no event of attempt {job.attempt} records clips[{index}]"
+                yield _unreadable(job_id, StoreDamaged.code, message)
 
 
 def _unreadable(job_id: str, code: str, message: str) -> UnreadableJob:

@@ -1,6 +1,6 @@
-"""Published proxies against what the job wrote down: each is there, has the recorded bytes, and decodes whole.
+"""Verifies published proxies: each exists, has the bytes that the job recorded, and decodes from end to end.
 
-What was recorded comes from the events alone, so it is known also of an attempt whose worker was killed.
+The records are read from the events alone, so they include those of an attempt whose worker was killed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from proxx.contracts.job import JobSpec
 from proxx.ffmpeg.process import run_encoder
 from proxx.ffmpeg.progress import EncodeProgress
 from proxx.ffmpeg.toolchain import InstalledToolchain
-from proxx.files.download import SPARE, copy_object
+from proxx.files.download import SPARE
 from proxx.files.places import Places, leads_out
 from proxx.files.roots import InBucket, OnDisk, require_places_here
 from proxx.files.workdir import free_bytes, working_in
@@ -26,20 +26,20 @@ from proxx.s3.faults import StorageFault
 from proxx.store.attempts import read_attempts
 from proxx.store.base import Store
 
-MISSING: Final = "PROXY_MISSING"
-CHANGED: Final = "PROXY_CHANGED"
-UNREADABLE: Final = "PROXY_UNREADABLE"
-UNDECODABLE: Final = "PROXY_UNDECODABLE"
+# Codes of problems, not of failures.
+PROXY_MISSING: Final = "PROXY_MISSING"
+PROXY_CHANGED: Final = "PROXY_CHANGED"
+PROXY_UNREADABLE: Final = "PROXY_UNREADABLE"
+PROXY_UNDECODABLE: Final = "PROXY_UNDECODABLE"
 NOT_MADE: Final = "NOT_MADE"
 RECORDS_DIFFER: Final = "RECORDS_DIFFER"
-"""What a proxy can have against it; codes of problems, not of failures."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedProxy:
-    """What the job wrote down of a clip it made. attempt: the latest that made it. sha256: `sha256:hex`.
+    """The job's record of a proxy. attempt: the latest that made it. sha256: `sha256:hex`.
 
-    differing: attempts that recorded other bytes, which no job should ever do.
+    differing: earlier attempts that recorded other bytes, which must never happen.
     """
 
     attempt: int
@@ -49,13 +49,18 @@ class RecordedProxy:
 
 
 def records_differ(attempt: int | None, differing: tuple[int, ...]) -> str:
-    """The sentence about a clip of which attempts recorded different bytes."""
-    return f"attempt {attempt} recorded other bytes than attempt {', '.join(map(str, differing))}."
+    """Returns the message about a clip for which attempts recorded different bytes."""
+    return f"Attempt {attempt} recorded other bytes than attempt {', '.join(map(str, differing))}."
+
+
+def clip_problem(index: int, uri: str, code: str, message: str) -> Problem:
+    """Returns a problem of one clip. uri: the source or the proxy that the problem is about."""
+    return Problem(f"clips[{index}] {uri}", code, message)
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerifiedProxy:
-    """One proxy as it is. problem: None where it is what was recorded."""
+    """The result for one proxy. record: None if no attempt made it. problem: None if the proxy is as recorded."""
 
     index: int
     output: str
@@ -65,7 +70,7 @@ class VerifiedProxy:
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyProgress:
-    """Progress: `done` of `size` bytes of a proxy hashed, or frames of it decoded."""
+    """Progress of one proxy: `done` of `size`, in bytes if the stage is `hash`, in frames if it is `decode`."""
 
     index: int
     stage: str
@@ -74,24 +79,27 @@ class VerifyProgress:
 
 
 def records(store: Store, job_id: str) -> Mapping[int, RecordedProxy]:
-    """By clip, what the job's attempts recorded as made. Raises StoreDamaged where the events do not tell."""
-    found: dict[int, RecordedProxy] = {}
+    """Returns the records of all proxies that the job's attempts made, by clip index.
+
+    Raises StoreDamaged if events are missing or cannot be read.
+    """
+    recorded: dict[int, RecordedProxy] = {}
     for attempt in read_attempts(store, job_id):
-        _ = attempt.state  # a damaged ledger is no ground to judge on
+        _ = attempt.state  # raises StoreDamaged: an incomplete ledger proves nothing
         for event in attempt.events:
             match event.type, event.data:
                 case "clip.completed", {"clip": int(clip), "sha256": str(sha256), "frames": int(frames)}:
-                    before = found.get(clip)
-                    other = (before.attempt,) if before and before.sha256 != sha256 else ()
-                    found[clip] = RecordedProxy(
+                    previous = recorded.get(clip)
+                    newly = (previous.attempt,) if previous and previous.sha256 != sha256 else ()
+                    recorded[clip] = RecordedProxy(
                         attempt=attempt.number,
                         sha256=sha256,
                         frames=frames,
-                        differing=(*(before.differing if before else ()), *other),
+                        differing=(*(previous.differing if previous else ()), *newly),
                     )
                 case _:
                     pass
-    return found
+    return recorded
 
 
 def verify_proxies(
@@ -104,28 +112,34 @@ def verify_proxies(
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[VerifyProgress], None] = lambda _: None,
 ) -> tuple[VerifiedProxy, ...]:
-    """Every clip's proxy, looked at in order. work: a folder for ffmpeg's words, and for copies from object storage.
+    """Verifies the proxy of every clip, in order.
 
-    Raises Interrupted, PlaceUnreachable; DiskFull, WorkUnusable: a fault of `work` is none of a proxy.
+    known: the `records` of the job. work: a folder for ffmpeg's output and for copies from object storage.
+    Raises Interrupted if stopped, PlaceUnreachable if the spec names places that this machine does not have, and
+    DiskFull or WorkUnusable if `work` cannot be used, which says nothing about a proxy.
     """
-    reach = places or Places()
-    require_places_here(spec, reach.roots)
+    reachable = places or Places()
+    require_places_here(spec, reachable.roots)
     return tuple(
-        _Proxy(spec, index, known.get(index), installed, work, reach, should_stop, on_progress).look()
+        _ProxyCheck(spec, index, known.get(index), installed, work, reachable, should_stop, on_progress).run()
         for index in range(len(spec.clips))
     )
 
 
-def verification_failure(rechecked: tuple[VerifiedProxy, ...]) -> VerifyMismatch | None:
-    """The failure of a verification that found problems, all of them."""
-    problems = tuple(one.problem for one in rechecked if one.problem is not None)
+def verification_failure(verified: tuple[VerifiedProxy, ...]) -> VerifyMismatch | None:
+    """Returns the failure that lists every problem of a verification, or None without problems."""
+    problems = tuple(proxy.problem for proxy in verified if proxy.problem is not None)
     if not problems:
         return None
-    return VerifyMismatch(message=f"{len(problems)} of {len(rechecked)} proxies are not right.", problems=problems)
+    return VerifyMismatch(
+        message=f"{len(problems)} of {len(verified)} proxies failed the verification.", problems=problems
+    )
 
 
 @dataclass(frozen=True)
-class _Proxy:
+class _ProxyCheck:
+    """The verification of one proxy."""
+
     spec: JobSpec
     index: int
     record: RecordedProxy | None
@@ -139,69 +153,75 @@ class _Proxy:
     def output(self) -> str:
         return self.spec.clips[self.index].outputs[0].uri
 
-    def look(self) -> VerifiedProxy:
-        return VerifiedProxy(index=self.index, output=self.output, record=self.record, problem=self._problem())
+    def run(self) -> VerifiedProxy:
+        return VerifiedProxy(index=self.index, output=self.output, record=self.record, problem=self._find_problem())
 
-    def _problem(self) -> Problem | None:
+    def _find_problem(self) -> Problem | None:
         if self.record is None:
-            return self._said(NOT_MADE, "the job has not made this proxy.")
+            return self._problem(NOT_MADE, "The job has not made this proxy.")
         if self.record.differing:
-            return self._said(RECORDS_DIFFER, records_differ(self.record.attempt, self.record.differing))
+            return self._problem(RECORDS_DIFFER, records_differ(self.record.attempt, self.record.differing))
         try:
-            with self._at_hand() as (path, found):
-                if found != self.record.sha256:
-                    return self._said(CHANGED, f"the proxy is {found}, the job recorded {self.record.sha256}.")
-                fault = self._decode(path, self.record.frames)
-                return self._said(UNDECODABLE, fault) if fault else None
+            with self._local_file() as (path, digest):
+                if digest != self.record.sha256:
+                    message = f"The proxy's digest is {digest}, the job recorded {self.record.sha256}."
+                    return self._problem(PROXY_CHANGED, message)
+                fault = self._decode_fault(path, self.record.frames)
+                return self._problem(PROXY_UNDECODABLE, fault) if fault else None
         except (FileNotFoundError, SourceMissing):
-            return self._said(MISSING, "the proxy is not there.")
-        except SourceUnreadable as why:
-            return self._said(UNREADABLE, f"the proxy cannot be read: {why.detail}.")
-        except OSError as why:
-            return self._said(UNREADABLE, f"the proxy cannot be read: {why.strerror or why}.")
+            return self._problem(PROXY_MISSING, "The proxy does not exist.")
+        except SourceUnreadable as error:
+            return self._problem(PROXY_UNREADABLE, f"The proxy cannot be read: {error.detail}.")
+        except OSError as error:
+            return self._problem(PROXY_UNREADABLE, f"The proxy cannot be read: {error.strerror or error}.")
 
-    def _said(self, code: str, message: str) -> Problem:
-        return Problem(f"clips[{self.index}] {self.output}", code, message)
+    def _problem(self, code: str, message: str) -> Problem:
+        return clip_problem(self.index, self.output, code, message)
 
     @contextmanager
-    def _at_hand(self) -> Iterator[tuple[Path, str]]:
-        """The proxy as a file while the block runs, and its sha256."""
+    def _local_file(self) -> Iterator[tuple[Path, str]]:
+        """Yields a file with the proxy's bytes, and its sha256; a copy is removed afterwards."""
         match self.places.spot(self.output):
             case OnDisk(path=path) as spot:
                 if leads_out(spot):
-                    raise SourceUnreadable(message="unread", detail="a link leads it out of its root")
+                    raise SourceUnreadable(
+                        message="The proxy cannot be read.", detail="a link leads it out of its root"
+                    )
                 yield path, self._digest(path)
             case InBucket() as spot:
                 copy = self.work / f"{self.index:05d}.proxy"
                 try:
                     with working_in(self.work):
-                        size = self._size_with_room(spot)
+                        size = self._require_space(spot)
                         digest = copy_object(
-                            self.places, spot, copy, self.should_stop, lambda done: self._hashed(done, size)
+                            self.places, spot, copy, self.should_stop, lambda done: self._report_hashed(done, size)
                         )
                     yield copy, digest
                 finally:
                     copy.unlink(missing_ok=True)
 
-    def _size_with_room(self, spot: InBucket) -> int:
-        """Bytes of the object, for which there is room; 0 where it is not there, which the read tells better."""
+    def _require_space(self, spot: InBucket) -> int:
+        """Returns the object's size in bytes, or 0 if it does not exist, which `bring` reports.
+
+        Raises DiskFull if a copy would not fit.
+        """
         try:
-            found = self.places.bucket(spot).head(spot.key)
+            existing = self.places.bucket(spot).head(spot.key)
         except StorageFault as fault:
-            raise SourceUnreadable(message="unread", detail=fault.detail) from fault
-        if found is None:
+            raise SourceUnreadable(message="The proxy cannot be read.", detail=fault.detail) from fault
+        if existing is None:
             return 0
-        size, room = found.size, free_bytes(self.work)
-        if room < size + SPARE:
+        size, free = existing.size, free_bytes(self.work)
+        if free < size + SPARE:
             raise DiskFull(
-                message="There is no space for a copy of a proxy.",
+                message="There is not enough space for a copy of the proxy.",
                 clip=self.index,
                 stage="verify",
-                detail=f"{self.output} has {size} bytes, {room} are free: {self.work}",
+                detail=f"{self.output} has {size} bytes, {self.work} has {free} free",
             )
         return size
 
-    def _hashed(self, done: int, size: int) -> None:
+    def _report_hashed(self, done: int, size: int) -> None:
         self.on_progress(VerifyProgress(index=self.index, stage="hash", done=done, size=size))
 
     def _digest(self, path: Path) -> str:
@@ -210,32 +230,33 @@ class _Proxy:
         def on_read(done: int) -> None:
             if self.should_stop():
                 raise Interrupted(message="The verification was stopped.", clip=self.index, stage="verify")
-            self._hashed(done, size)
+            self._report_hashed(done, size)
 
         with path.open("rb") as stream:
             return digest_stream(stream, on_read).digest
 
-    def _decode(self, path: Path, frames: int) -> str | None:
-        """Why a decode of picture and sound from end to end did not succeed, None where it did."""
-        last = 0
+    def _decode_fault(self, path: Path, frames: int) -> str | None:
+        """Returns why picture and sound do not decode from end to end to this many frames, or None if they do."""
+        decoded = 0
 
         def progress(step: EncodeProgress) -> None:
-            nonlocal last
-            last = step.frame
+            nonlocal decoded
+            decoded = step.frame
             self.on_progress(VerifyProgress(index=self.index, stage="decode", done=step.frame, size=frames))
 
-        words = self.work / f"{self.index:05d}.log"
+        log = self.work / f"{self.index:05d}.log"
         argv = (*self.installed.ffmpeg_argv, *_DECODE_BEFORE, "-i", f"file:{path}", *_DECODE_AFTER)
         with working_in(self.work):
-            ended = run_encoder(argv, cwd=self.work, log=words, on_progress=progress, should_stop=self.should_stop)
-        if ended.ending == "stopped":
+            finished = run_encoder(argv, cwd=self.work, log=log, on_progress=progress, should_stop=self.should_stop)
+        if finished.ending == "stopped":
             raise Interrupted(message="The verification was stopped.", clip=self.index, stage="verify")
-        words.unlink()
-        said = ended.stderr.decode("utf-8", "replace").strip()
-        if ended.exit != 0 or said:
-            return f"the proxy does not decode whole: {said.splitlines()[0] if said else f'exit {ended.exit}'}."
-        if last != frames:
-            return f"the proxy decodes to {last} frames, the job recorded {frames}."
+        log.unlink()
+        errors = finished.stderr.decode("utf-8", "replace").strip()
+        if finished.exit != 0 or errors:
+            reason = errors.splitlines()[0] if errors else f"ffmpeg's exit status is {finished.exit}"
+            return f"The proxy does not decode from end to end: {reason}."
+        if decoded != frames:
+            return f"The proxy decodes to {decoded} frames, the job recorded {frames}."
         return None
 
 

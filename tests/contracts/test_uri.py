@@ -10,7 +10,7 @@ from proxx.contracts.errors import PreflightRefused, RootsInvalid, StoreRefused
 from proxx.contracts.naming import uri_problem
 from proxx.contracts.uri import InvalidFileUri, file_path, is_file_uri, without_secrets
 from proxx.create.discover import discover, locate_argument
-from proxx.create.request import require_sensible
+from proxx.create.request import require_valid_request
 from proxx.files.places import Places
 from proxx.files.roots import OnDisk, OutOfReach, Roots, parse_roots
 from proxx.store.opening import open_store
@@ -51,7 +51,7 @@ def test_a_file_uri_names_a_file(uri: str, path: str) -> None:
     assert file_path(uri) == path
     assert locate_argument(uri, Places()) == OnDisk(Path(path))
     assert open_store(uri).uri == open_store(path).uri
-    assert require_sensible(request(Path("/x"), output=uri)) == path
+    assert require_valid_request(request(Path("/x"), output=uri)) == path
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_uri_that_does_not_name_a_file_of_this_machine_is_refused(uri: str, re
     (problem,) = discover([uri]).problems
     assert problem.code == "PLACE_UNREACHABLE"
     with pytest.raises(PreflightRefused) as refused:
-        require_sensible(request(Path("/x"), output=uri))
+        require_valid_request(request(Path("/x"), output=uri))
     with pytest.raises(StoreRefused) as store:
         open_store(uri)
     messages = [problem.message, refused.value.problems[0].message, str(store.value.detail)]
@@ -102,7 +102,7 @@ def test_credentials_in_an_address_are_never_shown(secret: str) -> None:
             roots.spot(secret)
         messages.append(str(out.value))
         with pytest.raises(PreflightRefused) as refused:
-            require_sensible(request(Path("/x"), output=secret, places=Places(roots=roots)))
+            require_valid_request(request(Path("/x"), output=secret, places=Places(roots=roots)))
         messages += map(str, refused.value.problems)
     for text in (secret, f"media={secret}", f"media={secret}//y", f"a=/x;a={secret}", f"Media={secret}"):
         with pytest.raises(RootsInvalid) as invalid:

@@ -1,4 +1,4 @@
-"""create_jobs: from files to sealed specs, everything wrong said at once, real camera files decided right."""
+"""create_jobs: from files to sealed specs; all problems reported at once; the decisions for real camera files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.support.makemedia import FFMPEG, FFPROBE, camera_file, make, picture,
 
 
 def request(*sources: Path, **changes: Any) -> CreateRequest:  # noqa: ANN401  (fields of the request)
-    plain = CreateRequest(
+    default = CreateRequest(
         sources=sources,
         profile=profile(),
         toolchain=specs.toolchain(),
@@ -43,16 +43,16 @@ def request(*sources: Path, **changes: Any) -> CreateRequest:  # noqa: ANN401  (
         accept_damage=(),
         date="2026-01-31",
     )
-    return replace(plain, **changes)
+    return replace(default, **changes)
 
 
-def create(asked: CreateRequest, on_progress: Callable[[ExamineProgress], None] = lambda _: None) -> Created:
-    return create_jobs(asked, ffprobe=FFPROBE, decoders=decoders(FFMPEG), on_progress=on_progress)
+def create(wanted: CreateRequest, on_progress: Callable[[ExamineProgress], None] = lambda _: None) -> Created:
+    return create_jobs(wanted, ffprobe=FFPROBE, decoders=decoders(FFMPEG), on_progress=on_progress)
 
 
-def problems(asked: CreateRequest) -> tuple[Problem, ...]:
+def problems(wanted: CreateRequest) -> tuple[Problem, ...]:
     with pytest.raises(PreflightRefused) as caught:
-        create(asked)
+        create(wanted)
     return caught.value.problems
 
 
@@ -92,7 +92,7 @@ def test_the_same_card_is_the_same_job(tmp_path: Path) -> None:
     assert create(request(tmp_path)).jobs == create(request(tmp_path, date="2027-12-24")).jobs
 
 
-def test_a_card_becomes_as_many_jobs_as_wanted(tmp_path: Path) -> None:
+def test_a_card_is_split_into_jobs_of_clips_per_job(tmp_path: Path) -> None:
     card(tmp_path, *(f"c{n}.mov" for n in range(5)))
     created = create(request(tmp_path, clips_per_job=2))
     assert [(job.name, len(job.clips)) for job in created.jobs] == [
@@ -103,7 +103,7 @@ def test_a_card_becomes_as_many_jobs_as_wanted(tmp_path: Path) -> None:
     assert outputs(created) == outputs(create(request(tmp_path)))
 
 
-def test_every_token_and_the_name_that_follows_from_the_source(tmp_path: Path) -> None:
+def test_every_template_token_and_the_default_job_name(tmp_path: Path) -> None:
     card(tmp_path, "card/DCIM/clip.mov")
     template = "{date}/{job_name}/{profile}/{source_dir}/{index}_{source_name}_{source_ext}"
     created = create(request(tmp_path / "card", template=template, name=None))
@@ -111,19 +111,21 @@ def test_every_token_and_the_name_that_follows_from_the_source(tmp_path: Path) -
     assert outputs(created) == ["/proxies/2026-01-31/card/sample/DCIM/0001_clip_mov.mov"]
 
 
-def test_a_source_outside_the_roots_gives_no_name_and_is_said_once(tmp_path: Path) -> None:
+def test_a_source_outside_the_roots_gives_no_name_and_one_problem(tmp_path: Path) -> None:
     card(tmp_path, "outside/a.mov", "outside/b.mov", "media/c.mov")
     places = Places(roots=make_roots((f"media={tmp_path / 'media'}", f"proxies={tmp_path / 'proxies'}")))
-    asked = request(tmp_path / "outside", tmp_path / "media", name=None, output="proxies:/", places=places)
-    assert base_name(asked) == "root"
-    assert [(one.path, one.code) for one in problems(asked)] == [(str(tmp_path / "outside"), "PLACE_UNREACHABLE")]
+    wanted = request(tmp_path / "outside", tmp_path / "media", name=None, output="proxies:/", places=places)
+    assert base_name(wanted) == "root"
+    assert [(problem.path, problem.code) for problem in problems(wanted)] == [
+        (str(tmp_path / "outside"), "PLACE_UNREACHABLE")
+    ]
 
 
 HOSTILE = ["{source_name}.mov", "{index}.mov", "%03d.mov", "new\nline.mov", "-i.mov", "a:b.mov", "$(x)'\".mov",
            "concat:a.mov", "e\u0301.mov", "\u00fc.mov", "pipe:1.mov", " .mov"]  # fmt: skip
 
 
-def test_hostile_names_work_literally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hostile_names_are_used_literally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card(tmp_path, *HOSTILE)
     assert sorted(outputs(create(request(tmp_path)))) == sorted(f"/proxies/{name}" for name in HOSTILE)
     monkeypatch.chdir(tmp_path)
@@ -167,10 +169,10 @@ CODES = {
 }
 
 
-def test_all_problems_at_once_each_with_file_and_remedy(tmp_path: Path) -> None:
-    found = problems(request(broken(tmp_path), tmp_path / "nothing.mov"))
-    assert {Path(p.path).name: p.code for p in found} == {**CODES, "nothing.mov": "SOURCE_MISSING"}
-    assert all(p.remedy and p.message.endswith(".") for p in found)
+def test_all_problems_are_reported_each_with_file_and_remedy(tmp_path: Path) -> None:
+    reported = problems(request(broken(tmp_path), tmp_path / "nothing.mov"))
+    assert {Path(p.path).name: p.code for p in reported} == {**CODES, "nothing.mov": "SOURCE_MISSING"}
+    assert all(p.remedy and p.message.endswith(".") for p in reported)
 
 
 def test_refused_files_can_be_left_out_and_are_recorded(tmp_path: Path) -> None:
@@ -181,28 +183,28 @@ def test_refused_files_can_be_left_out_and_are_recorded(tmp_path: Path) -> None:
     assert [Path(uri).name for uri in outputs(created)] == ["good.mov"]
 
 
-def test_leaving_everything_out_is_no_job(tmp_path: Path) -> None:
+def test_leaving_every_file_out_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.mov").write_text("hello\n")
     [problem] = problems(request(tmp_path, leave_out_refused=True))
     assert problem.code == "SOURCE_UNREADABLE"
 
 
-def test_a_folder_without_clips_says_so(tmp_path: Path) -> None:
+def test_a_folder_without_clips_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
     [problem] = problems(request(tmp_path))
     assert "1 files were passed over" in problem.message
 
 
-def test_two_sources_of_one_name_are_told_apart(tmp_path: Path) -> None:
+def test_two_sources_with_one_proxy_name_get_a_template_that_separates_them(tmp_path: Path) -> None:
     card(tmp_path, "A001/clip.mov", "B001/clip.mov")
     [problem] = problems(request(tmp_path, template="{source_name}", clips_per_job=1))
     assert problem.code == "OUTPUT_CLAIMED"
     assert "A001" in problem.message and "{source_dir}" in problem.remedy
-    [by_ending] = problems(request(card(tmp_path / "C", "clip.mov", "CLIP.mp4")))
-    assert "{source_ext}" in by_ending.remedy
+    [same_stem] = problems(request(card(tmp_path / "C", "clip.mov", "CLIP.mp4")))
+    assert "{source_ext}" in same_stem.remedy
 
 
-def test_a_proxy_never_takes_the_place_of_a_source(tmp_path: Path) -> None:
+def test_a_proxy_never_replaces_a_source(tmp_path: Path) -> None:
     card(tmp_path, "clip.mov")
     [problem] = problems(request(tmp_path / "clip.mov", output=str(tmp_path), template="{source_name}"))
     assert problem.code == "OUTPUT_CLAIMED" and "replace the source" in problem.message
@@ -222,7 +224,7 @@ def test_a_proxy_never_takes_the_place_of_a_source(tmp_path: Path) -> None:
         ({"accept_damage": ("other.mov",)}, "--accept-damage"),
     ],
 )
-def test_what_is_wrong_with_the_request_is_said_before_looking(change: dict[str, Any], path: str) -> None:
+def test_a_wrong_option_is_reported_before_any_file_is_examined(change: dict[str, Any], path: str) -> None:
     assert path in [problem.path for problem in problems(request(movie(), **change))]
 
 
@@ -237,45 +239,44 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None
     assert [problem.code for problem in caught.value.problems] == ["SOURCE_CHANGED"]
 
 
-def test_an_unreadable_name_for_a_proxy_is_one_files_problem(tmp_path: Path) -> None:
+def test_a_proxy_name_that_is_too_long_refuses_that_file(tmp_path: Path) -> None:
     card(tmp_path, "x" * 245 + ".mov")
     [problem] = problems(request(tmp_path, template="{source_name}_{profile}"))
     assert problem.code == "OUTPUT_UNWRITABLE" and "longer than 255" in problem.message
 
 
 def damaged(root: Path, at: int) -> Path:
-    """An H.264 clip of 25 frames with one of them (by number) overwritten."""
+    """Makes an H.264 clip of 25 frames with frame number `at` overwritten."""
     coded = ("-c:v", "libx264", "-threads", "1", "-bf", "0", "-g", "4")
     source = make("x.mov", *picture(size="320x240", seconds="1"), *coded)
-    places = ffprobe_places(source)
     data = bytearray(source.read_bytes())
-    place, size = places[at]
-    data[place : place + size] = b"\xff" * size
+    position, size = packet_positions(source)[at]
+    data[position : position + size] = b"\xff" * size
     (root / "hole.mov").write_bytes(data)
     return root / "hole.mov"
 
 
-def ffprobe_places(path: Path) -> list[tuple[int, int]]:
-    """Where each packet of the picture stands in the file, and its size."""
+def packet_positions(path: Path) -> list[tuple[int, int]]:
+    """Returns the byte position and the size of each packet of the picture."""
     argv = [str(FFPROBE), "-v", "error", "-select_streams", "v", "-show_entries", "packet=pos,size", "-of", "csv=p=0"]
-    done = subprocess.run([*argv, str(path)], capture_output=True, check=True)
-    rows = [line.split(b",") for line in done.stdout.splitlines()]
+    probed = subprocess.run([*argv, str(path)], capture_output=True, check=True)
+    rows = [line.split(b",") for line in probed.stdout.splitlines()]
     return [(int(row[1]), int(row[0])) for row in rows]
 
 
-def test_accepted_damage_counts_what_one_thread_decodes_and_holds_the_length(tmp_path: Path) -> None:
+def test_accepted_damage_counts_the_frames_one_thread_decodes_and_keeps_the_length(tmp_path: Path) -> None:
     clip = damaged(tmp_path, at=18)
     created = create(request(clip, accept_damage=("hole.mov",)))
-    made = created.jobs[0].clips[0]
-    assert (made.recipe.decode_errors, made.recipe.threads.decode) == ("accept", 1)
-    assert (made.expect.packets, made.expect.frames, made.expect.output_frames) == (25, 24, 25)
-    assert any("25 packets give 24 frames" in said.text for said in created.said)
+    decided = created.jobs[0].clips[0]
+    assert (decided.recipe.decode_errors, decided.recipe.threads.decode) == ("accept", 1)
+    assert (decided.expect.packets, decided.expect.frames, decided.expect.output_frames) == (25, 24, 25)
+    assert any("25 packets give 24 frames" in notice.text for notice in created.notices)
     target = tmp_path / "proxy.mov"
-    done = subprocess.run(
-        bind_paths(plan_command(profile(), made).argv, FFMPEG, clip, target), capture_output=True, check=True
+    encoded = subprocess.run(
+        bind_paths(plan_command(profile(), decided).argv, FFMPEG, clip, target), capture_output=True, check=True
     )
-    assert b"24 frames decoded" in done.stderr
-    assert b"25 frames encoded" in done.stderr
+    assert b"24 frames decoded" in encoded.stderr
+    assert b"25 frames encoded" in encoded.stderr
 
 
 def test_damage_to_the_first_frame_cannot_be_accepted(tmp_path: Path) -> None:
@@ -283,7 +284,7 @@ def test_damage_to_the_first_frame_cannot_be_accepted(tmp_path: Path) -> None:
     assert "timecode would be wrong" in problem.message
 
 
-def test_what_the_toolchain_cannot_decode_is_refused_by_codec() -> None:
+def test_a_codec_that_the_toolchain_cannot_decode_is_refused() -> None:
     with pytest.raises(PreflightRefused) as caught:
         create_jobs(request(movie()), ffprobe=FFPROBE, decoders=frozenset({"h264"}))
     [problem] = caught.value.problems
@@ -335,9 +336,8 @@ REAL = {
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_real_files(name: str) -> None:
-    asked = request(camera_file(name), profile=find_profile("prores_proxy"))
-    created = create(asked)
+def test_real_files_are_decided(name: str) -> None:
+    created = create(request(camera_file(name), profile=find_profile("prores_proxy")))
     clip = created.jobs[0].clips[0]
     recipe, expect = clip.recipe, clip.expect
     assert REAL[name] == (
@@ -358,17 +358,17 @@ def test_real_files(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "code"), [("exiftool/Red.r3d", "SOURCE_UNSUPPORTED"), ("svt-encore/multiple_audio.mp4", "NO_VIDEO")]
 )
-def test_real_files_refused(name: str, code: str) -> None:
+def test_unusable_real_files_are_refused(name: str, code: str) -> None:
     [problem] = problems(request(camera_file(name)))
     assert problem.code == code
 
 
-def test_real_full_range_is_the_decoders_word() -> None:
+def test_the_decoder_decides_full_range_of_a_real_file() -> None:
     clip = create(request(camera_file("gopro/max-heromode.mp4"))).jobs[0].clips[0]
     assert (clip.recipe.colour_in.range.value, clip.recipe.colour_out.range.value) == ("pc", "tv")
 
 
-def test_real_sound_before_its_picture_is_trimmed() -> None:
+def test_sound_before_the_picture_of_a_real_file_is_trimmed() -> None:
     clip = create(request(camera_file("pymediainfo/sample.mp4"))).jobs[0].clips[0]
     assert clip.recipe.audio_offset == (-4004,)  # 2002/24000 s at 48 kHz
 
@@ -376,5 +376,5 @@ def test_real_sound_before_its_picture_is_trimmed() -> None:
 @pytest.mark.parametrize("name", ["dnxhr_lb_mxf", "h264_review_mp4", "prores_proxy_1080", "dnxhr_lb_1080"])
 def test_every_real_file_is_decided_for_other_profiles(name: str) -> None:
     sources = [camera_file(file) for file in REAL]
-    asked = request(*sources, profile=find_profile(name), template="{index}_{source_name}")
-    assert len(create(asked).jobs[0].clips) == len(REAL)
+    wanted = request(*sources, profile=find_profile(name), template="{index}_{source_name}")
+    assert len(create(wanted).jobs[0].clips) == len(REAL)

@@ -165,7 +165,7 @@ def refused_alone(source: Path, proxies: Path) -> Problem:
 
 def test_a_folder_with_the_name_of_a_clip_holds_no_clip(tmp_path: Path, proxies: Path) -> None:
     (tmp_path / "card" / "clip.mov").mkdir(parents=True)
-    assert "no media file" in refused_alone(tmp_path / "card" / "clip.mov", proxies).message
+    assert "No media file" in refused_alone(tmp_path / "card" / "clip.mov", proxies).message
 
 
 @pytest.mark.parametrize("make_it", [os.mkfifo, lambda path: Path(path).symlink_to("nowhere")])

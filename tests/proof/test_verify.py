@@ -1,4 +1,4 @@
-"""Looking again at published proxies: there, the recorded bytes, and decodable from end to end."""
+"""Verification of published proxies: they exist, have the recorded bytes, and decode from end to end."""
 
 from __future__ import annotations
 
@@ -36,101 +36,101 @@ from tests.support.jobs import make_job
 WORKER = Worker(host="here", pid=1, user="editor")
 
 
-def made(tmp_path: Path, clips: int = 2) -> tuple[JobSpec, MemoryStore]:
+def finished_job(tmp_path: Path, clips: int = 2) -> tuple[JobSpec, MemoryStore]:
     job, store = make_job(tmp_path / "out", "prores_proxy", clips), MemoryStore()
     assert execute(spec_bytes(job), RunEnvironment(store=store, worker=WORKER, run_id="run-1")).status == "COMPLETED"
     return job, store
 
 
-def made_on(ground: Ground, clips: int) -> tuple[JobSpec, Store]:
+def finished_job_on(ground: Ground, clips: int) -> tuple[JobSpec, Store]:
     job, store = ground.job("prores_proxy_half", clips), ground.store()
-    site = RunEnvironment(store=store, worker=WORKER, run_id="run-1", places=ground.places())
-    assert execute(spec_bytes(job), site).status == "COMPLETED"
+    environment = RunEnvironment(store=store, worker=WORKER, run_id="run-1", places=ground.places())
+    assert execute(spec_bytes(job), environment).status == "COMPLETED"
     return job, store
 
 
-def look(job: JobSpec, known: Mapping[int, RecordedProxy], tmp_path: Path) -> tuple[VerifiedProxy, ...]:
+def verify(job: JobSpec, known: Mapping[int, RecordedProxy], tmp_path: Path) -> tuple[VerifiedProxy, ...]:
     return verify_proxies(job, known, find_toolchain("static"), tmp_path)
 
 
-def codes(rechecked: tuple[VerifiedProxy, ...]) -> list[str | None]:
-    return [one.problem.code if one.problem else None for one in rechecked]
+def codes(verified: tuple[VerifiedProxy, ...]) -> list[str | None]:
+    return [proxy.problem.code if proxy.problem else None for proxy in verified]
 
 
-def place(job: JobSpec, index: int) -> Path:
+def proxy_path(job: JobSpec, index: int) -> Path:
     return Path(job.clips[index].outputs[0].uri)
 
 
-def test_all_is_well(ground: Ground, tmp_path: Path) -> None:
-    job, store = made_on(ground, 2)
+def test_intact_proxies_have_no_problem(ground: Ground, tmp_path: Path) -> None:
+    job, store = finished_job_on(ground, 2)
     work = tmp_path / "work"
     work.mkdir()
     steps: list[VerifyProgress] = []
     known = records(store, job.job_id)
-    rechecked = verify_proxies(
+    verified = verify_proxies(
         job, known, find_toolchain("static"), work, places=ground.places(), on_progress=steps.append
     )
-    assert codes(rechecked) == [None, None]
-    assert verification_failure(rechecked) is None
+    assert codes(verified) == [None, None]
+    assert verification_failure(verified) is None
     assert {(step.index, step.stage) for step in steps} == {(0, "hash"), (0, "decode"), (1, "hash"), (1, "decode")}
-    assert [one.record for one in rechecked] == [known[0], known[1]]
+    assert [proxy.record for proxy in verified] == [known[0], known[1]]
     assert list(work.iterdir()) == []
 
 
-def test_each_thing_that_can_be_wrong(tmp_path: Path) -> None:
-    job, store = made(tmp_path, 4)
-    place(job, 0).unlink()
-    whole = place(job, 1).read_bytes()
-    place(job, 1).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    place(job, 2).unlink()
-    place(job, 2).mkdir()
-    rechecked = look(job, {n: r for n, r in records(store, job.job_id).items() if n != 3}, tmp_path)
-    assert codes(rechecked) == ["PROXY_MISSING", "PROXY_CHANGED", "PROXY_UNREADABLE", "NOT_MADE"]
-    mismatch = verification_failure(rechecked)
+def test_each_damage_has_its_own_code(tmp_path: Path) -> None:
+    job, store = finished_job(tmp_path, 4)
+    proxy_path(job, 0).unlink()
+    whole = proxy_path(job, 1).read_bytes()
+    proxy_path(job, 1).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    proxy_path(job, 2).unlink()
+    proxy_path(job, 2).mkdir()
+    verified = verify(job, {n: r for n, r in records(store, job.job_id).items() if n != 3}, tmp_path)
+    assert codes(verified) == ["PROXY_MISSING", "PROXY_CHANGED", "PROXY_UNREADABLE", "NOT_MADE"]
+    mismatch = verification_failure(verified)
     assert isinstance(mismatch, VerifyMismatch)
-    assert [problem.path for problem in mismatch.problems] == [f"clips[{n}] {place(job, n)}" for n in range(4)]
+    assert [problem.path for problem in mismatch.problems] == [f"clips[{n}] {proxy_path(job, n)}" for n in range(4)]
 
 
 @pytest.mark.parametrize("ground", ["moto", "rgw"], indirect=True)
-def test_each_thing_that_can_be_wrong_in_a_bucket(ground: Ground, tmp_path: Path) -> None:
-    job, store = made_on(ground, 3)
+def test_each_damage_in_a_bucket_has_its_own_code(ground: Ground, tmp_path: Path) -> None:
+    job, store = finished_job_on(ground, 3)
     uris = [clip.outputs[0].uri for clip in job.clips]
     ground.delete(uris[0])
     whole = ground.get(uris[1]) or b""
     ground.put(uris[1], whole[:-1] + bytes([whole[-1] ^ 1]))
     work = tmp_path / "work"
     work.mkdir()
-    with proxying(ground.endpoint.url) as way, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL_S3", way.url)
-        way.on(Answer(403, "AccessDenied"), path=r"/proxies/clip2\.mov$", times=None)
+    with proxying(ground.endpoint.url) as proxy_server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_S3", proxy_server.url)
+        proxy_server.on(Answer(403, "AccessDenied"), path=r"/proxies/clip2\.mov$", times=None)
         places = ground.places(Transport())
-        rechecked = verify_proxies(job, records(store, job.job_id), find_toolchain("static"), work, places=places)
-    assert codes(rechecked) == ["PROXY_MISSING", "PROXY_CHANGED", "PROXY_UNREADABLE"]
+        verified = verify_proxies(job, records(store, job.job_id), find_toolchain("static"), work, places=places)
+    assert codes(verified) == ["PROXY_MISSING", "PROXY_CHANGED", "PROXY_UNREADABLE"]
     assert list(work.iterdir()) == []
     ground.put(uris[0], b"no movie at all")
     digest = f"sha256:{hashlib.sha256(b'no movie at all').hexdigest()}"
     forged = {0: replace(records(store, job.job_id)[0], sha256=digest)}
-    rechecked = verify_proxies(job, forged, find_toolchain("static"), work, places=ground.places())
-    assert codes(rechecked)[0] == "PROXY_UNDECODABLE"
+    verified = verify_proxies(job, forged, find_toolchain("static"), work, places=ground.places())
+    assert codes(verified)[0] == "PROXY_UNDECODABLE"
 
 
 @pytest.mark.parametrize("ground", ["moto", "rgw"], indirect=True)
-def test_no_room_for_a_copy_says_nothing_of_the_proxy(
+def test_a_full_disk_is_not_a_problem_of_the_proxy(
     ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job, store = made_on(ground, 1)
+    job, store = finished_job_on(ground, 1)
     work, known = tmp_path / "work", records(store, job.job_id)
     work.mkdir()
     size = len(ground.get(job.clips[0].outputs[0].uri) or b"")
 
-    def verified() -> None:
+    def verify_again() -> None:
         verify_proxies(job, known, find_toolchain("static"), work, places=ground.places())
 
     with monkeypatch.context() as patch:
         patch.setattr("proxx.proof.verify.free_bytes", lambda _: size + (64 << 20) - 1)
         with pytest.raises(DiskFull, match=f"{size} bytes"):
-            verified()
-    for number in (errno.ENOSPC, errno.EDQUOT):  # somebody else took the room meanwhile
+            verify_again()
+    for number in (errno.ENOSPC, errno.EDQUOT):  # another process filled the disk meanwhile
 
         def full(_: object, __: bytes, number: int = number) -> None:
             raise OSError(number, os.strerror(number))
@@ -138,56 +138,56 @@ def test_no_room_for_a_copy_says_nothing_of_the_proxy(
         with monkeypatch.context() as patch:
             patch.setattr("proxx.files.download._Sink._take", full)
             with pytest.raises(DiskFull):
-                verified()
+                verify_again()
     assert list(work.iterdir()) == []
-    verified()
+    verify_again()
 
 
-def test_a_folder_that_went_away_says_nothing_of_the_proxy(tmp_path: Path) -> None:
-    job, store = made(tmp_path, 1)
+def test_a_missing_work_folder_is_not_a_problem_of_the_proxy(tmp_path: Path) -> None:
+    job, store = finished_job(tmp_path, 1)
     with pytest.raises(WorkUnusable):
-        look(job, records(store, job.job_id), tmp_path / "gone")
+        verify(job, records(store, job.job_id), tmp_path / "gone")
 
 
 def test_a_proxy_that_a_link_leads_out_of_its_root_is_not_read(tmp_path: Path) -> None:
     for name in ("media", "proxies", "store", "outside"):
         (tmp_path / name).mkdir()
     ground = Ground("file", tmp_path)
-    job, store = made_on(ground, 1)
+    job, store = finished_job_on(ground, 1)
     (tmp_path / "proxies" / "clip0.mov").rename(tmp_path / "outside" / "clip0.mov")
     (tmp_path / "proxies" / "clip0.mov").symlink_to(tmp_path / "outside" / "clip0.mov")
     known = records(store, job.job_id)
-    rechecked = verify_proxies(job, known, find_toolchain("static"), tmp_path, places=ground.places())
-    assert codes(rechecked) == ["PROXY_UNREADABLE"]
+    verified = verify_proxies(job, known, find_toolchain("static"), tmp_path, places=ground.places())
+    assert codes(verified) == ["PROXY_UNREADABLE"]
 
 
-def test_bytes_as_recorded_that_do_not_decode(tmp_path: Path) -> None:
-    """As a job would never record them; so storage that lies twice is found out too."""
-    job, store = made(tmp_path)
-    whole = bytearray(place(job, 0).read_bytes())
+def test_a_proxy_with_the_recorded_bytes_that_does_not_decode_is_reported(tmp_path: Path) -> None:
+    """A job records no such bytes, so the record is forged here; storage that lies twice is found out too."""
+    job, store = finished_job(tmp_path)
+    whole = bytearray(proxy_path(job, 0).read_bytes())
     middle = whole.index(b"icpf", len(whole) // 2)
     whole[middle + 40 : middle + 400] = b"\xff" * 360
-    place(job, 0).write_bytes(whole)
+    proxy_path(job, 0).write_bytes(whole)
     known = records(store, job.job_id)
     forged = replace(known[0], sha256=f"sha256:{hashlib.sha256(whole).hexdigest()}")
     short = replace(known[1], frames=known[1].frames + 1)
-    rechecked = look(job, {0: forged, 1: short}, tmp_path)
-    assert codes(rechecked) == ["PROXY_UNDECODABLE", "PROXY_UNDECODABLE"]
-    assert rechecked[1].problem is not None
-    assert "12 frames, the job recorded 13" in rechecked[1].problem.message
+    verified = verify(job, {0: forged, 1: short}, tmp_path)
+    assert codes(verified) == ["PROXY_UNDECODABLE", "PROXY_UNDECODABLE"]
+    assert verified[1].problem is not None
+    assert "12 frames, the job recorded 13" in verified[1].problem.message
 
 
-def test_it_can_be_stopped(tmp_path: Path) -> None:
-    job, store = made(tmp_path)
+def test_a_stop_request_interrupts(tmp_path: Path) -> None:
+    job, store = finished_job(tmp_path)
     with pytest.raises(Interrupted):
         verify_proxies(job, records(store, job.job_id), find_toolchain("static"), tmp_path, should_stop=lambda: True)
 
 
-# --- what was recorded -----------------------------------------------------------------------------------
+# --- records ---------------------------------------------------------------------------------------------
 
 
 class DiesBeforeTheEnd(MemoryStore):
-    """Ends its worker, as kill -9 would, when the attempt is to be closed."""
+    """Ends its worker, as kill -9 does, when the attempt is closed."""
 
     def create(self, key: str, data: bytes) -> bytes | None:
         if b'"type":"lock.released"' in data:
@@ -195,16 +195,16 @@ class DiesBeforeTheEnd(MemoryStore):
         return super().create(key, data)
 
 
-def test_what_a_killed_attempt_recorded_counts(tmp_path: Path) -> None:
+def test_the_records_of_a_killed_attempt_count(tmp_path: Path) -> None:
     job, store = make_job(tmp_path / "out", "prores_proxy", 2), DiesBeforeTheEnd()
     with pytest.raises(KeyboardInterrupt):
         execute(spec_bytes(job), RunEnvironment(store=store, worker=WORKER, run_id="run-1"))
     assert sorted(records(store, job.job_id)) == [0, 1]
     unlock(store, job.job_id, "killed", WORKER)
-    assert codes(look(job, records(store, job.job_id), tmp_path)) == [None, None]
+    assert codes(verify(job, records(store, job.job_id), tmp_path)) == [None, None]
 
 
-def completed(store: Store, job_id: str, attempt: int, sha256: str) -> None:
+def record_completion(store: Store, job_id: str, attempt: int, sha256: str) -> None:
     from proxx.store.lock import acquire, release
 
     ledger = acquire(store, job_id, attempt, WORKER, "run")
@@ -212,16 +212,16 @@ def completed(store: Store, job_id: str, attempt: int, sha256: str) -> None:
     release(ledger, {"status": "FAILED"})
 
 
-def test_attempts_that_recorded_other_bytes_are_told(tmp_path: Path) -> None:
-    job, store = made(tmp_path, 1)
-    completed(store, job.job_id, 2, "sha256:" + "0" * 64)
+def test_attempts_that_recorded_other_bytes_are_reported(tmp_path: Path) -> None:
+    job, store = finished_job(tmp_path, 1)
+    record_completion(store, job.job_id, 2, "sha256:" + "0" * 64)
     known = records(store, job.job_id)
     assert known[0] == RecordedProxy(attempt=2, sha256="sha256:" + "0" * 64, frames=12, differing=(1,))
-    assert codes(look(job, known, tmp_path)) == ["RECORDS_DIFFER"]
+    assert codes(verify(job, known, tmp_path)) == ["RECORDS_DIFFER"]
 
 
-def test_a_damaged_ledger_is_no_ground_to_judge_on(tmp_path: Path) -> None:
-    job, store = made(tmp_path, 1)
+def test_the_records_of_a_damaged_ledger_are_not_used(tmp_path: Path) -> None:
+    job, store = finished_job(tmp_path, 1)
     store.create(event_key(job.job_id, 2, 2), b"{}")
     with pytest.raises(StoreDamaged):
         records(store, job.job_id)
