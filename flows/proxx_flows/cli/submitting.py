@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,8 +19,8 @@ from proxx_flows.submission.submit import RefusedJob, Submitted, Submitter, ends
 from proxx_flows.submission.summary import JobSummary, failures_in_words
 
 STOPPED: Final = 130
-GRAVEST: Final = (6, 1, 3, 4, 0)
-"""Which exit status is said where several would be right."""
+GRAVEST: Final = (STOPPED, 70, 6, 1, 5, 3, 2, 4, 0)
+"""The exit statuses of `proxx`, gravest first: of several, `submit` exits with the first one in this order."""
 
 FEW: Final = 20
 """Jobs that a terminal shows each by a line of its own, also where all is well."""
@@ -61,12 +61,21 @@ class SubmissionProgress:
 
     @property
     def status(self) -> int:
-        if self.interrupted:
-            return STOPPED
-        all_of_them = {one.why.status for one in self.refused} | {end.status for end in self.ends.values()}
+        statuses = {refused.why.status for refused in self.refused} | {end.status for end in self.ends.values()}
         if self.stopped is not None:
-            all_of_them.add(self.stopped.status)
-        return next((grave for grave in GRAVEST if grave in all_of_them), 0)
+            statuses.add(self.stopped.status)
+        if self.interrupted:
+            statuses.add(STOPPED)
+        return gravest_status(statuses)
+
+
+def gravest_status(statuses: Collection[int]) -> int:
+    """Returns the gravest of these exit statuses, 0 if there are none.
+
+    A status that GRAVEST lacks is graver than all it has, so that it is never reported as success.
+    """
+    unlisted = [status for status in statuses if status not in GRAVEST]
+    return max(unlisted) if unlisted else next((status for status in GRAVEST if status in statuses), 0)
 
 
 def submit_and_report(desk: Submitter, wanted: Sequence[SelectedJob], *, wait: bool, as_json: bool) -> int:
