@@ -107,14 +107,15 @@ def _day(_: click.Context, __: click.Parameter, value: datetime | None) -> date 
     return value.date() if value is not None else None
 
 
+def day_option(text: str) -> Callable[[F], F]:
+    """`--since DAY` with this help text; the parameter is a date, or None if absent."""
+    return click.option("--since", type=click.DateTime(("%Y-%m-%d",)), callback=_day, metavar="DAY", help=text)
+
+
 def since_option(verb: F) -> F:
     """`--since`: jobs that something happened to on the day or later; the parameter is a date or None."""
-    return click.option(
-        "--since",
-        type=click.DateTime(("%Y-%m-%d",)),
-        callback=_day,
-        metavar="DAY",
-        help="Leave out jobs that nothing happened to since DAY (2026-01-31, UTC): of many jobs that is quicker.",
+    return day_option(
+        "Leave out jobs that nothing happened to since DAY (2026-01-31, UTC): of many jobs that is quicker."
     )(verb)
 
 
