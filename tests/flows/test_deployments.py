@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import uuid
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +35,8 @@ SYSTEM: Final = {
     "python3.11",
     "export",
 }  # programs that are not ours to parse
+PACKAGES: Final = {"proxx_flows.worker": "proxx_flows.worker.serve"}
+"""Packages that `python -m` runs, with the module that defines their command."""
 OTHER_SETTINGS: Final = {
     "PREFECT_REDIS_MESSAGING_URL",  # of prefect-redis
     "PREFECT_REDIS_WORKER_CLEANUP_QUEUE_URL",  # the same: it looks for Redis on this machine otherwise
@@ -129,7 +132,7 @@ def test_what_is_deployed(pool: Pool) -> None:
         for name in DEPLOYMENTS:
             deployed = client.read_deployment_by_name(name)
             module = name.split("/")[0].replace("-", "_")
-            assert deployed.entrypoint == f"flows.{module}.{module}"
+            assert deployed.entrypoint == f"proxx_flows.{module}.{module}"
             assert not deployed.pull_steps
             assert deployed.work_pool_name == "proxx"
             assert deployed.job_variables == defaults
@@ -187,7 +190,7 @@ def test_every_command_of_the_runbook_is_one(line: str) -> None:
         compile(words[2], line, "exec")  # run by test_pool_storage
     else:
         assert words[:2] == ["python", "-m"], line
-        module = __import__(words[2], fromlist=["main"])
+        module = import_module(PACKAGES.get(words[2], words[2]))
         module.main.make_context(words[2], words[3:])
 
 
