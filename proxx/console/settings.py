@@ -103,19 +103,19 @@ def json_option(verb: F) -> F:
     )(verb)
 
 
-def _day(_: click.Context, __: click.Parameter, value: datetime | None) -> date | None:
+def _as_day(_: click.Context, __: click.Parameter, value: datetime | None) -> date | None:
     return value.date() if value is not None else None
 
 
 def day_option(text: str) -> Callable[[F], F]:
-    """`--since DAY` with this help text; the parameter is a date, or None if absent."""
-    return click.option("--since", type=click.DateTime(("%Y-%m-%d",)), callback=_day, metavar="DAY", help=text)
+    """Adds `--since DAY` with this help text; the verb gets a date or None."""
+    return click.option("--since", type=click.DateTime(("%Y-%m-%d",)), callback=_as_day, metavar="DAY", help=text)
 
 
 def since_option(verb: F) -> F:
-    """`--since`: jobs that something happened to on the day or later; the parameter is a date or None."""
+    """Adds `--since DAY`: only jobs that were registered, started or ended on that day or later."""
     return day_option(
-        "Leave out jobs that nothing happened to since DAY (2026-01-31, UTC): of many jobs that is quicker."
+        "Only jobs that changed on DAY (UTC, such as 2026-01-31) or later. Faster than all jobs of a large store."
     )(verb)
 
 

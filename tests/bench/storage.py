@@ -112,14 +112,14 @@ def jobs_table(count: int) -> str:
         for number in range(count):
             bucket.put(f"c{number:05d}.mov", source)
         (folder / "proxies").mkdir()
-        beside, here = open_store(str(folder / "store")), Places(roots=parse_roots(local))
+        local_store, local_places = open_store(str(folder / "store")), Places(roots=parse_roots(local))
         places = Places(roots=parse_roots("media=s3://media;proxies=s3://edit"))
         store = S3Store("jobs", "store", Transport())
-        initialize_store(beside)
+        initialize_store(local_store)
         initialize_store(store)
         disk = objects = 0.0
         for first in range(0, count, IN_TURN):
-            disk += run_all(specs[first : first + IN_TURN], beside, here)
+            disk += run_all(specs[first : first + IN_TURN], local_store, local_places)
             objects += run_all(specs[first : first + IN_TURN], store, places)
         resent = store.wire.journal.take() + places.wire.journal.take()
     requests, media = store.wire.sent / count, places.wire.sent / count

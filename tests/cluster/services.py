@@ -182,7 +182,7 @@ def _end(pid: int) -> None:
 def serving_fleet(folder: Path, address: str) -> Iterator[Api]:
     """Runs the API at the address during the block, without pool and deployments."""
     folder.mkdir()
-    # Not below pytest's folder: every session that starts on the machine closes it to PostgreSQL's user.
+    # Not below pytest's folder: every session that starts on the machine closes that to PostgreSQL's user.
     with TemporaryDirectory(prefix="proxx-postgres-") as apart, database(Path(apart) / "cluster") as postgres:
         redis = Redis(folder / "redis")
         api = Api(folder / "api", address, postgres, redis)

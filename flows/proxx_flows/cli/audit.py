@@ -43,8 +43,8 @@ def audit(since: date | None, everything: bool) -> int:
 
     try:
         store = shared_store(current_settings().store)
-    except StoreNotShared as error:
-        error.add_note("`proxx status` shows the jobs of this user's own store; Prefect has no runs for them.")
+    except StoreNotShared as why:
+        why.add_note("`proxx status` shows the jobs of this user's own store; Prefect has no runs for them.")
         raise
     with prefect_quiet():
         from proxx_flows.audit.audit import AuditTally, audit_store

@@ -150,10 +150,10 @@ def show_pages(folder: Path) -> int:
     raise ServerNotStarted(message="Prefect's server ended by itself.", detail=str(home / "server.log"))
 
 
-def show(text: str, args: list[str]) -> int:
+def show(words: str, args: list[str]) -> int:
     from proxx.cli.main import enter
 
-    out(f"\n{text}\n$ proxx {safe(shlex.join(args))}\n")
+    out(f"\n{words}\n$ proxx {safe(shlex.join(args))}\n")
     return enter(args)
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     metavar="CODE",
     help="Instead of SPEC: select the jobs whose latest attempt failed with CODE, such as DECODE_FAILED.",
 )
-@day_option("With --failed-with: select only jobs that failed on DAY (such as 2026-01-31, UTC) or later.")
+@day_option("With --failed-with: select only jobs that failed on DAY (UTC, such as 2026-01-31) or later.")
 @click.option(
     "--yes", is_flag=True, help="With --failed-with: submit their next attempts. Without it the jobs are listed."
 )

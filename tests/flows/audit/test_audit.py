@@ -117,7 +117,7 @@ on_each_kind = pytest.mark.parametrize("world", KINDS, indirect=True)
 
 @pytest.fixture
 def world(prefect: Server, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A store in a folder; with `on_each_kind`, on each kind of storage."""
+    """On a folder; with `on_each_kind` on each kind of storage."""
     ground = speak(ground_of(getattr(request, "param", "file"), request, tmp_path), monkeypatch)
     world = World(prefect, ground, ground.store, initialize_store(ground.store).uuid, "")
     return replace(world, flow=str(world.send("flows/", {"name": "proxy-job"})["id"]))

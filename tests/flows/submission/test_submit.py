@@ -106,7 +106,7 @@ def world(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> World:
-    """A store in a folder; with `on_each_kind`, on each kind of storage."""
+    """On a folder; with `on_each_kind` on each kind of storage."""
     ground = speak(ground_of(getattr(request, "param", "file"), request, tmp_path), monkeypatch)
     jobs = write_specs(tmp_path / "specs", 3, tmp_path / "proxies")
     return World(prefect, ground.store, tmp_path / "specs", jobs, capsys)
