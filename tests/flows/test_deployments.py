@@ -27,6 +27,8 @@ from tests.support.jobs import half_second
 
 DEPLOYMENTS: Final = ("proxy-job/proxx", "make-proxies/proxx")
 BIN: Final = Path(sys.executable).parent
+PACKAGES: Final = {"proxx_flows.worker": "proxx_flows.worker.serve"}
+"""Packages that `python -m` runs, with the module that defines their command."""
 SYSTEM: Final = {
     "systemctl",
     "rsync",
@@ -35,8 +37,6 @@ SYSTEM: Final = {
     "python3.11",
     "export",
 }  # programs that are not ours to parse
-PACKAGES: Final = {"proxx_flows.worker": "proxx_flows.worker.serve"}
-"""Packages that `python -m` runs, with the module that defines their command."""
 OTHER_SETTINGS: Final = {
     "PREFECT_REDIS_MESSAGING_URL",  # of prefect-redis
     "PREFECT_REDIS_WORKER_CLEANUP_QUEUE_URL",  # the same: it looks for Redis on this machine otherwise
