@@ -18,7 +18,7 @@ from proxx.contracts.job import JobSpec
 from proxx.ffmpeg.process import run_encoder
 from proxx.ffmpeg.progress import EncodeProgress
 from proxx.ffmpeg.toolchain import InstalledToolchain
-from proxx.files.download import SPARE
+from proxx.files.download import SPARE, copy_object
 from proxx.files.places import Places, leads_out
 from proxx.files.roots import InBucket, OnDisk, require_places_here
 from proxx.files.workdir import free_bytes, working_in

@@ -1,9 +1,9 @@
-"""Measures a fleet's books: `python -m tests.bench.fleet 10000` (100 jobs, 1,000, up to the number given).
+"""Measures a fleet's database and audit: `python -m tests.bench.fleet 10000` (100 jobs, 1,000, up to this number).
 
-First some hundreds of jobs of small real clips go through a pool of two workers on a Prefect server on PostgreSQL:
-what they leave in its database. Then as many more are registered and get their runs, which nobody executes, and
-`proxx audit` looks at all. Prints Markdown tables: seconds, requests and memory, rows and size of Prefect's database
-a job. Figures of one machine in one run; 10,000 took 28 minutes on two cores.
+First 200 jobs of small real clips are run by a pool of two workers, with a Prefect server on PostgreSQL, to measure
+what they leave in its database. Then the given number of jobs is registered and gets runs that nobody executes, and
+`proxx audit` reads all of them. Prints Markdown tables: seconds, requests and memory, and rows and size of Prefect's
+database for each job. The figures are of one machine in one run; 10,000 took 28 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ AT_ONCE: Final = 8
 EXECUTED: Final = 200
 PATIENCE: Final = 3600  # seconds for all of them
 POLLING: Final = 8  # seconds
-HEAD: Final = ("jobs", "registered, s", "ms a job", "runs asked for, s", "a second", "audit, s", "its requests",
+HEAD: Final = ("jobs", "registered, s", "ms a job", "runs created, s", "a second", "audit, s", "its requests",
                "peak MB", "polls a second", "rows a job not run", "kB a job not run")  # fmt: skip
 COUNT_ROWS: Final = (
     "SELECT coalesce(sum((xpath('/row/c/text()', query_to_xml(format('select count(*) as c from %I.%I', schemaname, "
@@ -48,68 +48,68 @@ COUNT_ROWS: Final = (
 
 
 def rows(cluster: Postgres) -> int:
-    """Rows of all of Prefect's tables."""
+    """Returns the number of rows in all of Prefect's tables."""
     argv = [str(cluster.bin / "psql"), "-h", "127.0.0.1", "-p", str(cluster.port), "-U", USER, "-Atc", COUNT_ROWS]
     return int(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
 
 
 def size(cluster: Postgres) -> int:
-    """Bytes of the database."""
-    asked = "SELECT pg_database_size('postgres')"
-    argv = [str(cluster.bin / "psql"), "-h", "127.0.0.1", "-p", str(cluster.port), "-U", USER, "-Atc", asked]
+    """Returns the size of the database in bytes."""
+    query = "SELECT pg_database_size('postgres')"
+    argv = [str(cluster.bin / "psql"), "-h", "127.0.0.1", "-p", str(cluster.port), "-U", USER, "-Atc", query]
     return int(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
 
 
-def ask(server: Server, deployment: str, references: list[JobReference]) -> float:
-    """Seconds to ask for a run of each, several at once."""
+def create_runs(server: Server, deployment: str, references: list[JobReference]) -> float:
+    """Creates a run for each reference, several at once. Returns the seconds it took."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
     from proxx_flows.common import api
 
-    def one(reference: JobReference) -> None:
+    def create(reference: JobReference) -> None:
         with temporary_settings({PREFECT_API_URL: server.url}):
             api.create_run(deployment, reference, dispatch=1, name=reference.job_id[:12])
 
     since = time.perf_counter()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(one, references))
+        list(pool.map(create, references))
     return time.perf_counter() - since
 
 
 def audit(server: Server, store: Store) -> tuple[float, int, float, int]:
-    """(seconds, requests to the API, peak MB, jobs named) of the real command."""
+    """Runs `proxx audit`. Returns seconds, requests to the API, peak MB, and the number of jobs it names."""
     argv = [sys.executable, "-m", "proxx", "audit", "--json", "--store", store.uri]
-    with proxying(server.ui) as counting, tempfile.TemporaryFile() as said:
+    with proxying(server.ui) as counting, tempfile.TemporaryFile() as output:
         env = server.env(PREFECT_API_URL=f"{counting.url}/api")
         since = time.perf_counter()
-        process = subprocess.Popen(argv, env=env, stdout=said)
+        process = subprocess.Popen(argv, env=env, stdout=output)
         _, _, used = os.wait4(process.pid, 0)
         took = time.perf_counter() - since
-        said.seek(0)
-        return took, len(counting.requests()), used.ru_maxrss / 1024, json.load(said)["counts"]["jobs"]
+        output.seek(0)
+        return took, len(counting.requests()), used.ru_maxrss / 1024, json.load(output)["counts"]["jobs"]
 
 
 def polls(server: Server) -> float:
-    """How often a second the server tells workers which runs are due; all runs that nobody executes are."""
-    asked = {"scheduled_before": datetime.now(UTC).isoformat()}
+    """Returns how many polls a second the server answers. Each asks for due runs, and every run is due."""
+    body = {"scheduled_before": datetime.now(UTC).isoformat()}
     until = time.perf_counter() + POLLING
 
-    def one(_: int) -> int:
+    def poll(_: int) -> int:
         count = 0
         with httpx.Client(timeout=120) as client:
             while time.perf_counter() < until:
-                answer = client.post(f"{server.url}/work_pools/proxx/get_scheduled_flow_runs", json=asked)
+                answer = client.post(f"{server.url}/work_pools/proxx/get_scheduled_flow_runs", json=body)
                 answer.raise_for_status()
                 count += 1
         return count
 
     since = time.perf_counter()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        answered = sum(pool.map(one, range(AT_ONCE)))
+        answered = sum(pool.map(poll, range(AT_ONCE)))
     return answered / (time.perf_counter() - since)
 
 
 def execute_real(pool: Pool, cluster: Postgres, folder: Path, count: int) -> Iterator[str]:
-    """Real jobs by two workers, to their ends, as a table."""
+    """Runs real jobs with two workers until they end. Yields the lines of a table."""
     roots = f"media={folder}/media;proxies={folder}/proxies"
     (folder / "proxies").mkdir()
     jobs = one_clip_jobs(count, roots, folder)
@@ -148,7 +148,7 @@ def tables(sizes: tuple[int, ...], executed: int) -> Iterator[str]:
 
 
 def growth(pool: Pool, cluster: Postgres, sizes: tuple[int, ...], executed: int) -> Iterator[str]:
-    """Jobs registered and dispatched, and the audit over them and those that were executed before."""
+    """Registers jobs, creates their runs, and audits all jobs. Yields the lines of a table."""
     yield f"| {' | '.join(HEAD)} |"
     yield f"|{'---|' * len(HEAD)}"
     server, store = pool.server, pool.store
@@ -165,7 +165,7 @@ def growth(pool: Pool, cluster: Postgres, sizes: tuple[int, ...], executed: int)
         references = [
             JobReference(store=store.uri, job_id=job.job_id, attempt=1, store_uuid=pool.uuid) for job in jobs
         ]
-        asked = ask(server, deployment, references)
+        created = create_runs(server, deployment, references)
         took, requests, peak, named = audit(server, store)
         assert named == count + executed, (named, count, executed)
         polled = polls(server)
@@ -175,8 +175,8 @@ def growth(pool: Pool, cluster: Postgres, sizes: tuple[int, ...], executed: int)
         seconds = (
             registered,
             registered / new * 1000,
-            asked,
-            new / asked,
+            created,
+            new / created,
             took,
             requests,
             peak,

@@ -1,9 +1,9 @@
-"""Measures what object storage costs: `python -m tests.bench.storage jobs 1000`, `told 10000`, and `large 6`.
+"""Measures the cost of object storage: `python -m tests.bench.storage jobs 1000`, `status 10000`, and `large 6`.
 
-`jobs N`: N real one-clip jobs, each of its own, on local disk and on a Ceph RGW of this program's own: seconds and
-requests. `told N`: N registered and ended jobs in a store on it: requests, seconds and memory of `status` with and
-without `--since`. `large N`: an output of N GiB, which above five goes in parts, and its way back; it takes three
-times that on disk. Each prints a Markdown table. Figures of one machine in one run: quote ratios.
+`jobs N`: runs N real one-clip jobs on local disk and on a Ceph RGW that it starts: seconds and requests. `status N`:
+registers and ends N jobs in a store on RGW: requests, seconds and memory of `status` with and without `--since`.
+`large N`: publishes an output of N GiB, which is uploaded in parts above five, and reads it back; takes three times
+that on disk. Each prints a Markdown table. The figures are of one machine in one run: quote ratios.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ from tests.support.jobs import half_second
 from tests.support.results import completed, envelope, failed
 
 THREADS = 8
-IN_TURN = 10  # jobs on one, then on the other: what else the machine does slows both
+IN_TURN = 10  # jobs on one, then on the other, so that other load on the machine slows both
 FORMER = datetime.now(UTC) - timedelta(days=40)
 
 
 @contextmanager
 def gateway() -> Iterator[Endpoint]:
-    """A Ceph RGW, the environment set to reach it, with the buckets `media`, `edit` and `jobs`."""
+    """Runs a Ceph RGW with the buckets `media`, `edit` and `jobs`, and sets the environment to reach it."""
     with tempfile.TemporaryDirectory() as folder, running_rgw(Path(folder) / "rgw") as rgw:
         endpoint = rgw.as_user(rgw.user("bench"))
         os.environ.update(endpoint.environment)
@@ -64,7 +64,7 @@ def gateway() -> Iterator[Endpoint]:
 
 
 def one_clip_jobs(count: int, roots: str, folder: Path) -> tuple[JobSpec, ...]:
-    """The same half second `count` times, each a job of its own into a place of its own."""
+    """Creates `count` jobs of the same half second, each with an output of its own."""
     source = half_second("clip.mov")
     names = folder / "media"
     names.mkdir(parents=True)
@@ -92,7 +92,7 @@ def one_clip_jobs(count: int, roots: str, folder: Path) -> tuple[JobSpec, ...]:
 
 
 def run_all(jobs: tuple[JobSpec, ...], store: Store, places: Places) -> float:
-    """Seconds to run them one after the other in this process."""
+    """Runs the jobs one after the other in this process. Returns the seconds it took."""
     since = time.perf_counter()
     for job in jobs:
         result = execute(
@@ -112,14 +112,14 @@ def jobs_table(count: int) -> str:
         for number in range(count):
             bucket.put(f"c{number:05d}.mov", source)
         (folder / "proxies").mkdir()
-        beside, here = open_store(str(folder / "store")), Places(roots=parse_roots(local))
+        local_store, local_places = open_store(str(folder / "store")), Places(roots=parse_roots(local))
         places = Places(roots=parse_roots("media=s3://media;proxies=s3://edit"))
         store = S3Store("jobs", "store", Transport())
-        initialize_store(beside)
+        initialize_store(local_store)
         initialize_store(store)
         disk = objects = 0.0
         for first in range(0, count, IN_TURN):
-            disk += run_all(specs[first : first + IN_TURN], beside, here)
+            disk += run_all(specs[first : first + IN_TURN], local_store, local_places)
             objects += run_all(specs[first : first + IN_TURN], store, places)
         resent = store.wire.journal.take() + places.wire.journal.take()
     requests, media = store.wire.sent / count, places.wire.sent / count
@@ -135,8 +135,8 @@ def jobs_table(count: int) -> str:
     )
 
 
-def told_job(store: Store, number: int) -> None:
-    """A registered job: of ten, eight completed, one failed, one waits. Half of them weeks ago."""
+def add_job(store: Store, number: int) -> None:
+    """Registers a job. Of ten jobs eight are completed, one failed and one waits; half of them are weeks old."""
     now = datetime.now(UTC) if number % 2 else FORMER
     from proxx.contracts.event import stamp
 
@@ -151,20 +151,20 @@ def told_job(store: Store, number: int) -> None:
     release(ledger, make_result(job, 1, (clip,), None, envelope()).to_json())
 
 
-def told_rows(sizes: tuple[int, ...]) -> Iterator[str]:
+def status_rows(sizes: tuple[int, ...]) -> Iterator[str]:
     yield "| jobs in the store | requests of `status` | seconds | `--since` yesterday: requests | seconds | peak MB |"
     yield "|---|---|---|---|---|---|"
     with gateway():
-        store = S3Store("jobs", "told", Transport())
+        store = S3Store("jobs", "status", Transport())
         initialize_store(store)
         made = 0
         for size in sizes:
             with ThreadPoolExecutor(THREADS) as pool:
-                list(pool.map(lambda number: told_job(store, number), range(made, size)))
+                list(pool.map(lambda number: add_job(store, number), range(made, size)))
             made = size
             row = [f"{size:,}"]
             for since in (None, date.today() - timedelta(days=1)):
-                reader = S3Store("jobs", "told", Transport())
+                reader = S3Store("jobs", "status", Transport())
                 began = time.perf_counter()
                 count = sum(1 for _ in list_jobs(reader, since))
                 took = time.perf_counter() - began
@@ -175,7 +175,7 @@ def told_rows(sizes: tuple[int, ...]) -> Iterator[str]:
 
 
 def large_table(gib: int) -> str:
-    """One output as it is published, then read as `existing` and a fetch read it."""
+    """Publishes one output, then reads it as `existing_object` does. Returns the table."""
     with tempfile.TemporaryDirectory() as own, gateway():
         made, digester = Path(own) / "proxy.mov", Digester()
         with made.open("wb") as file:
@@ -208,7 +208,7 @@ def main(what: str, count: int) -> None:
         print(large_table(count), flush=True)
     else:
         sizes = tuple(size for size in (100, 1000, 10_000, 100_000) if size <= count)
-        for line in told_rows(sizes):
+        for line in status_rows(sizes):
             print(line, flush=True)
 
 

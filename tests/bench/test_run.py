@@ -1,8 +1,8 @@
-"""What proxx costs over bare ffmpeg, and what it gains over the plain command: ratios of wall times of one run.
+"""The cost of proxx over plain ffmpeg, and its gain over the usual command, as ratios of wall times.
 
-`pytest -m bench` runs it (twenty minutes; on a quiet machine). PROXX_BENCH_SECONDS sets the length of the 1080p clip,
-60 by default.
-Every figure is a ratio of medians of interleaved runs on the same file, so that a machine's drift cancels out.
+`pytest -m bench` runs it (twenty minutes, on a machine without other load). PROXX_BENCH_SECONDS sets the length of
+the 1080p clip, 60 by default. Every figure is a ratio of medians of interleaved runs on the same file, so that drift
+of the machine cancels out.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def camera_clip(seconds: int) -> Path:
 
 
 def proxx(*arguments: str) -> bytes:
-    """One command; fails the test with its words."""
+    """Runs one command, which must succeed, and returns its output."""
     done = subprocess.run([sys.executable, "-m", "proxx", *arguments], capture_output=True, check=False)
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
     return done.stdout
@@ -63,22 +63,22 @@ def create(source: Path, folder: Path, profile: str) -> Path:
 
 
 def run(clip: Path, folder: Path) -> tuple[float, list[str]]:
-    """Seconds of one `proxx run`, and the argv it ran, writing to a place of its own."""
+    """Returns the seconds of one `proxx run`, and the argv it ran, with another output."""
     spec = create(clip, folder, "prores_proxy")
     work = folder / "work"
     work.mkdir()
-    told: list[bytes] = []
+    outputs: list[bytes] = []
     command = ("run", str(spec), "--store", str(folder / "store"), "--work", str(work), "--json")
-    seconds = timed(lambda: told.append(proxx(*command)))
+    seconds = timed(lambda: outputs.append(proxx(*command)))
     places = {
         "{ffmpeg}": str(FFMPEG),
         "file:{source}": f"file:{clip}",
         "file:{output}": f"file:{folder / 'bare.mov'}",
     }
-    return seconds, [places.get(word, word) for word in json.loads(told[0])["clips"][0]["argv"]]
+    return seconds, [places.get(word, word) for word in json.loads(outputs[0])["clips"][0]["argv"]]
 
 
-def test_proxx_against_the_argv_it_ran(tmp_path: Path) -> None:
+def test_proxx_costs_little_over_the_argv_it_ran(tmp_path: Path) -> None:
     clip = camera_clip(int(os.environ.get("PROXX_BENCH_SECONDS", "60")))
     ours: list[float] = []
     bare: list[float] = []
@@ -91,7 +91,7 @@ def test_proxx_against_the_argv_it_ran(tmp_path: Path) -> None:
     assert over < 1.03
 
 
-def test_proxx_against_the_usual_command(tmp_path: Path) -> None:
+def test_proxx_is_faster_than_the_usual_command(tmp_path: Path) -> None:
     clip = camera_clip(10)
     ours, _ = run(clip, tmp_path / "job")
     usual = [str(FFMPEG), "-nostdin", "-y", "-i", str(clip), "-c:v", "prores_ks", "-profile:v", "0"]
@@ -108,8 +108,8 @@ def quiet(argv: list[str]) -> None:
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def test_memory_of_a_thousand_clips(tmp_path: Path) -> None:
-    """Peak resident memory of proxx itself (ffmpeg is a process of its own) while it makes 1,000 tiny clips."""
+def test_memory_stays_small_over_a_thousand_clips(tmp_path: Path) -> None:
+    """Peak resident memory of proxx itself, without ffmpeg's process, while it makes 1,000 tiny clips."""
     clip = make(
         "tiny.mov",
         *("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.04"),

@@ -1,4 +1,4 @@
-"""Which tests of a session showed which clause, as a small file; several sessions can be put together."""
+"""The record of a test session: which tests showed which clause. Records of several sessions can be merged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCHEMA: Final = "proxx.clauses/1"
 class Shown:
     """One test that names a clause. outcome: passed, failed, error or skipped. how: what it does, in one line.
 
-    lead: its mark says that the clause is best told by this test.
+    lead: its mark says that this test describes the clause best.
     """
 
     test: str
@@ -27,42 +27,43 @@ class Shown:
 
 
 Record: TypeAlias = Mapping[str, tuple[Shown, ...]]
-"""Clause to its tests, in the order of their names."""
+"""The tests of each clause, by name."""
 
 
 def how_of(test: object, name: str) -> str:
-    """The first line of the test's docstring, else its name in words."""
+    """Returns the first line of the test's docstring, or its name as a sentence if it has none."""
     return sentence_of(inspect.getdoc(test) or "", name)
 
 
-def sentence_of(told: str, name: str) -> str:
-    """The same of a docstring."""
-    line = told.partition("\n")[0].strip() or name.removeprefix("test_").replace("_", " ").strip().capitalize()
+def sentence_of(docstring: str, name: str) -> str:
+    """Returns the first line of the docstring as a sentence, or the name of the test if it is empty."""
+    line = docstring.partition("\n")[0].strip() or name.removeprefix("test_").replace("_", " ").strip().capitalize()
     return line if line.endswith((".", "!", "?")) else f"{line.rstrip(':;,')}."
 
 
 def write(file: Path, shown: Mapping[str, Iterable[Shown]]) -> None:
     clauses = {
-        clause: [asdict(one) for one in sorted(shown[clause], key=lambda one: one.test)] for clause in sorted(shown)
+        clause: [asdict(test) for test in sorted(shown[clause], key=lambda test: test.test)]
+        for clause in sorted(shown)
     }
     file.write_text(json.dumps({"schema": SCHEMA, "clauses": clauses}, indent=1) + "\n", encoding="utf-8")
 
 
 def read(file: Path) -> Record:
-    """Raises ValueError where it is no record."""
+    """Returns the record in the file. Raises ValueError if the file is no record."""
     raw = json.loads(file.read_text(encoding="utf-8"))
     if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
         raise ValueError(f"{file}: not a record of clauses ({SCHEMA})")
-    return {clause: tuple(Shown(**one) for one in tests) for clause, tests in raw["clauses"].items()}
+    return {clause: tuple(Shown(**test) for test in tests) for clause, tests in raw["clauses"].items()}
 
 
 def merge(records: Iterable[Record]) -> Record:
-    """Of a test that is in several, the last counts; that it was skipped never outweighs that it ran."""
+    """Merges records. The last outcome of a test counts, except that a skip never replaces an outcome of a run."""
     merged: defaultdict[str, dict[str, Shown]] = defaultdict(dict)
     for record in records:
         for clause, tests in record.items():
-            for one in tests:
-                before = merged[clause].get(one.test)
-                if before is None or one.outcome != "skipped" or before.outcome == "skipped":
-                    merged[clause][one.test] = one
+            for test in tests:
+                earlier = merged[clause].get(test.test)
+                if earlier is None or test.outcome != "skipped" or earlier.outcome == "skipped":
+                    merged[clause][test.test] = test
     return {clause: tuple(tests[name] for name in sorted(tests)) for clause, tests in merged.items()}

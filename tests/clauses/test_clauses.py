@@ -1,4 +1,4 @@
-"""Every clause has a test that ran; and the walk that says so can be believed."""
+"""Every clause has a test that ran, and the check itself works."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ MODULES = ("__init__.py", "record.py", "walk.py", "test_clauses.py")
 
 
 def test_every_clause_has_a_test_that_ran(clause_count: ClauseCount) -> None:
-    """Runs last. Marks are `@pytest.mark.clause("I1")`; the list is `tests/clauses.toml`."""
-    if why := clause_count.why_not_whole():
-        pytest.skip(f"CLAUSES NOT JUDGED: {why}; run `pytest` from the root")
+    """Runs last. A test names a clause with `@pytest.mark.clause("I1")`; the list is `tests/clauses.toml`."""
+    if reason := clause_count.why_not_whole():
+        pytest.skip(f"CLAUSES NOT JUDGED: {reason}; run `pytest` from the root")
     if "PYTEST_XDIST_WORKER" in os.environ:
-        pytest.skip("judged where the workers' reports come together: see the end of the session")
+        pytest.skip("judged by the process that collects the workers' reports: see the end of the session")
     missing = clause_count.verdict().missing
     assert not missing, "no test that ran names these clauses:\n" + "\n".join(missing)
 
 
-def test_the_list_is_the_index() -> None:
+def test_the_list_has_every_clause() -> None:
     clauses = load()
     ranges = {"I": 7, "A": 7, "F": 5, "T": 7, "N": 4, "P": 6, "V": 6}
     assert set(clauses.texts) == {f"{letter}{n}" for letter, last in ranges.items() for n in range(1, last + 1)}
@@ -40,20 +40,20 @@ def test_a_clause_is_missing_until_a_test_ran() -> None:
     clauses = Clauses({"I1": "same", "A1": "alone", "V6": "gone"}, {"V6": "needs more"})
     assert judge(clauses, {"I1": {"t"}}).missing == ("A1: alone",)
     assert judge(clauses, {"I1": {"t"}, "A1": {"t"}}).missing == ()
-    assert judge(clauses, {}).later == ("V6: gone. Later, because it needs more. Nothing shows it.",)
+    assert judge(clauses, {}).later == ("V6: gone. Later, because it needs more. No test shows it.",)
     assert judge(clauses, {"V6": {"t", "u"}}).later[0].endswith("Tests that show a part of it: 2.")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        ('later = [{ id = "X1", reason = "r" }]\n[clauses]\nI1 = "t"', "X1, which is no clause"),
+        ('later = [{ id = "X1", reason = "r" }]\n[clauses]\nI1 = "t"', "X1, which is not a clause"),
         ('later = [{ id = "I1", reason = "r" }, { id = "I1", reason = "r" }]\n[clauses]\nI1 = "t"', "twice"),
     ],
 )
-def test_a_list_that_contradicts_itself(text: str, said: str, tmp_path: Path) -> None:
+def test_a_list_that_contradicts_itself_is_refused(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "clauses.toml").write_text(text)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         load(tmp_path / "clauses.toml")
 
 
@@ -68,7 +68,7 @@ def test_alone(): {body}
 
 
 def session(folder: Path, body: str, *arguments: str) -> tuple[int, str]:
-    """A small project of its own with this walk in it: exit status and output of its pytest."""
+    """Runs pytest in a small project with this check. Returns its exit status and output."""
     tests = folder / "tests"
     (tests / "clauses").mkdir(parents=True)
     for name in ("__init__.py", "conftest.py", *(f"clauses/{name}" for name in MODULES)):
@@ -91,20 +91,20 @@ def session(folder: Path, body: str, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def test_a_whole_session_judges(tmp_path: Path) -> None:
-    status, said = session(tmp_path, "pass")
-    assert (status, "3 passed" in said) == (0, True), said
-    assert "CLAUSES LEFT FOR LATER: 1 of 3" in said
-    assert "V6: gone. Later, because it needs more." in said
+def test_a_whole_session_is_judged(tmp_path: Path) -> None:
+    status, output = session(tmp_path, "pass")
+    assert (status, "3 passed" in output) == (0, True), output
+    assert "CLAUSES LEFT FOR LATER: 1 of 3" in output
+    assert "V6: gone. Later, because it needs more." in output
 
 
 @pytest.mark.parametrize("body", ["pytest.skip('no service')", "pytest.xfail('not yet')"])
 def test_a_skipped_test_shows_nothing(body: str, tmp_path: Path) -> None:
-    status, said = session(tmp_path, body)
-    assert status == 1, said
-    assert "no test that ran names these clauses:" in said
-    assert "A1: alone" in said
-    assert "I1: same" not in said.replace("A1: alone", "")
+    status, output = session(tmp_path, body)
+    assert status == 1, output
+    assert "no test that ran names these clauses:" in output
+    assert "A1: alone" in output
+    assert "I1: same" not in output.replace("A1: alone", "")
 
 
 @pytest.mark.parametrize(
@@ -113,12 +113,12 @@ def test_a_skipped_test_shows_nothing(body: str, tmp_path: Path) -> None:
      ("--ignore", "tests/test_shown.py"), ("--lf",)],
 )  # fmt: skip
 def test_a_part_of_the_suite_is_not_judged(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    status, said = session(tmp_path, "pass", *arguments)
-    assert status == 0, said
-    assert re.search(r"Clauses not judged: only a part of the suite was asked for \(.+\)", said), said
+    status, output = session(tmp_path, "pass", *arguments)
+    assert status == 0, output
+    assert re.search(r"Clauses not judged: only a part of the suite was asked for \(.+\)", output), output
 
 
-def test_a_name_that_is_no_clause_is_an_error(tmp_path: Path) -> None:
-    status, said = session(tmp_path, "pass\n@pytest.mark.clause('X9')\ndef test_same(): pass")
-    assert status == pytest.ExitCode.USAGE_ERROR, said
-    assert "test_shown.py::test_same: no clause is called 'X9'" in said
+def test_a_mark_with_an_unknown_clause_is_an_error(tmp_path: Path) -> None:
+    status, output = session(tmp_path, "pass\n@pytest.mark.clause('X9')\ndef test_same(): pass")
+    assert status == pytest.ExitCode.USAGE_ERROR, output
+    assert "test_shown.py::test_same: no clause is called 'X9'" in output

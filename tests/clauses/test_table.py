@@ -1,4 +1,4 @@
-"""The README's table of clauses is true to the list and to the tests; its command tells only what was shown."""
+"""The table of clauses agrees with the list and the tests, and its command claims only what was shown."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[2]
 EVIDENCE = ROOT / "docs" / "evidence.md"
 LINK = re.compile(r"\[([^]]+)\]\(([^)]+)\)")
 REMAKE = (
-    "remake it: `pytest --clauses-record FILE`, then `python -m tests.clauses.table FILE --write docs/evidence.md`"
+    "make it again: `pytest --clauses-record FILE`, "
+    "then `python -m tests.clauses.table FILE --write docs/evidence.md`"
 )
 
 
@@ -32,15 +33,15 @@ def rows() -> list[list[str]]:
     return lines
 
 
-# --- the README --------------------------------------------------------------------------------------------
+# --- docs/evidence.md --------------------------------------------------------------------------------------
 
 
-def test_the_readme_tells_every_clause_by_its_text_of_today() -> None:
-    told = [(row[0], row[1].replace("\\|", "|")) for row in rows()]
-    assert told == list(load().texts.items()), REMAKE
+def test_the_table_has_every_clause_with_its_current_text() -> None:
+    texts = [(row[0], row[1].replace("\\|", "|")) for row in rows()]
+    assert texts == list(load().texts.items()), REMAKE
 
 
-def test_the_readme_names_test_modules_that_exist() -> None:
+def test_the_table_names_existing_test_modules() -> None:
     for row in rows():
         modules = LINK.findall(row[-1])
         assert len(modules) <= 3
@@ -52,35 +53,35 @@ def test_the_readme_names_test_modules_that_exist() -> None:
 
 
 def sentences() -> dict[str, set[str]]:
-    """What tests say of themselves, by the clauses they name, as their files stand."""
-    told: dict[str, set[str]] = {}
+    """Returns the sentences of the tests in their current files, by the clause they name."""
+    sentences: dict[str, set[str]] = {}
     for file in sorted((ROOT / "tests").rglob("test_*.py")):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 sentence = sentence_of(ast.get_docstring(node) or "", node.name)
                 for clause in clauses_of(node):
-                    told.setdefault(clause, set()).add(sentence)
-    return told
+                    sentences.setdefault(clause, set()).add(sentence)
+    return sentences
 
 
 def clauses_of(node: ast.FunctionDef) -> set[str]:
-    marks = [one for one in node.decorator_list if isinstance(one, ast.Call)]
-    named = [one for one in marks if ast.unparse(one.func) == "pytest.mark.clause"]
-    return {str(given.value) for one in named for given in one.args if isinstance(given, ast.Constant)}
+    calls = [decorator for decorator in node.decorator_list if isinstance(decorator, ast.Call)]
+    marks = [call for call in calls if ast.unparse(call.func) == "pytest.mark.clause"]
+    return {str(value.value) for mark in marks for value in mark.args if isinstance(value, ast.Constant)}
 
 
-def test_the_readme_quotes_what_tests_of_the_clause_say_today() -> None:
+def test_the_table_quotes_current_sentences_of_tests() -> None:
     if not (ROOT / "tests/flows").exists():
         pytest.skip("this checkout is without the scaling code (clause V6), and without its tests")
-    said = sentences()
+    current = sentences()
     for row in rows():
-        quoted, some = row[2].replace("\\|", "|"), said[row[0]]
-        assert quoted in some or any(
-            quoted == f"{one} {other}" for one in some if quoted.startswith(one) for other in some
-        ), f"{row[0]}: nobody says {quoted!r}: {REMAKE}"
+        quoted, known = row[2].replace("\\|", "|"), current[row[0]]
+        assert quoted in known or any(
+            quoted == f"{first} {second}" for first in known if quoted.startswith(first) for second in known
+        ), f"{row[0]}: no test says {quoted!r}: {REMAKE}"
 
 
-def test_the_readme_says_what_is_left_for_later_and_nothing_else_is() -> None:
+def test_the_table_marks_exactly_the_clauses_left_for_later() -> None:
     later = load().later
     for row in rows():
         shown = row[2].partition(",")[0]
@@ -113,7 +114,7 @@ def test_a_row_for_each_clause_in_the_lists_order() -> None:
     assert lines({"A1": (one,), "I1": (two,)})[-1] == "| V6 | gone | Not yet, because it needs more. | 0 |"
 
 
-def test_the_leading_tests_tell_else_the_broadest() -> None:
+def test_the_leading_tests_are_quoted_or_else_the_broadest() -> None:
     narrow, broad = shown("tests/a.py::test_a", "Narrow."), shown("tests/z.py::test_z", "Broad.")
     assert "| Broad. |" in lines({"A1": (narrow, broad), "I1": (broad,)})[3]
     leading = tuple(shown(f"tests/m.py::test_l[{n}]", f"Lead {n // 2}.", lead=True) for n in range(6))
@@ -122,7 +123,7 @@ def test_the_leading_tests_tell_else_the_broadest() -> None:
     assert row.endswith("| 3: [m](../tests/m.py), [a](../tests/a.py), [z](../tests/z.py) |")
 
 
-def test_at_most_three_modules_the_ones_with_most_tests() -> None:
+def test_a_row_names_the_three_modules_with_most_tests() -> None:
     tests = tuple(
         shown(f"tests/{name}.py::test_{n}")
         for name, count in zip("abcd", (1, 3, 1, 2), strict=True)
@@ -132,38 +133,38 @@ def test_at_most_three_modules_the_ones_with_most_tests() -> None:
     assert row.endswith("| 7: [b](../tests/b.py), [d](../tests/d.py), [a](../tests/a.py) |")
 
 
-def test_where_it_was_shown_is_told_where_tests_say_it() -> None:
+def test_the_storage_is_named_if_tests_have_it_as_a_parameter() -> None:
     tests = tuple(shown(f"tests/a.py::test_a[{words}]") for words in ("x-rgw", "file", "cluster-file-2", "profile"))
-    said = lines({"A1": tests, "I1": (shown("tests/a.py::test_b"),)})
-    assert said[0] == "| id | what must hold | how it was shown | on | tests |"
-    assert "| It is. | file, rgw, cluster | 1: " in said[3]
-    assert "| It is. |  | 1: " in said[2]
+    table_lines = lines({"A1": tests, "I1": (shown("tests/a.py::test_b"),)})
+    assert table_lines[0] == "| id | what must hold | how it was shown | on | tests |"
+    assert "| It is. | file, rgw, cluster | 1: " in table_lines[3]
+    assert "| It is. |  | 1: " in table_lines[2]
 
 
 @pytest.mark.parametrize(
-    ("record", "said"),
+    ("record", "message"),
     [
-        ({"I1": (shown("t::a"),)}, "no test passed that shows A1: alone"),
-        ({"I1": (shown("t::a"),), "A1": (shown("t::b", outcome="skipped"),)}, "no test passed that shows A1: alone"),
+        ({"I1": (shown("t::a"),)}, "no test that passed shows A1: alone"),
+        ({"I1": (shown("t::a"),), "A1": (shown("t::b", outcome="skipped"),)}, "no test that passed shows A1: alone"),
         ({"I1": (shown("t::a"),), "A1": (shown("t::a"), shown("t::b", outcome="failed"))}, "t::b failed"),
         ({"I1": (shown("t::a"),), "A1": (shown("t::a"), shown("t::b", outcome="error"))}, "t::b error"),
-        ({"I1": (shown("t::a"),), "A1": (shown("t::a"),), "X9": (shown("t::a"),)}, "no clause is called X9"),
+        ({"I1": (shown("t::a"),), "A1": (shown("t::a"),), "X9": (shown("t::a"),)}, "there is no clause X9"),
     ],
 )
-def test_what_was_not_shown_makes_no_table(record: Record, said: str) -> None:
-    with pytest.raises(NoTable, match=re.escape(said)):
+def test_records_that_do_not_show_every_clause_make_no_table(record: Record, message: str) -> None:
+    with pytest.raises(NoTable, match=re.escape(message)):
         table(CLAUSES, record)
 
 
 @pytest.mark.parametrize(
     "text", ["", BEGIN, END, f"{END}{BEGIN}", f"{BEGIN}{END}{END}", f"{BEGIN}{BEGIN}{END}{BEGIN}"]
 )
-def test_a_file_without_its_marks_is_left_alone(text: str) -> None:
-    with pytest.raises(NoTable, match="have to stand there once"):
+def test_a_file_without_the_marks_is_not_changed(text: str) -> None:
+    with pytest.raises(NoTable, match=r"must contain .* once each, in this order"):
         put(text, "x\n")
 
 
-def test_the_table_goes_between_its_marks() -> None:
+def test_the_table_is_put_between_the_marks() -> None:
     once = put(f"a\n{BEGIN}\nold\n{END}\nb\n", "new\n")
     assert once == f"a\n{BEGIN}\nnew\n{END}\nb\n" == put(once, "new\n")
 
@@ -171,7 +172,7 @@ def test_the_table_goes_between_its_marks() -> None:
 # --- the record --------------------------------------------------------------------------------------------
 
 
-def test_the_first_line_of_the_docstring_else_the_name() -> None:
+def test_a_test_is_described_by_its_docstring_or_its_name() -> None:
     def test_one_two() -> None:
         """Does a thing:
 
@@ -192,12 +193,12 @@ def test_the_first_line_of_the_docstring_else_the_name() -> None:
         (("failed", "skipped"), "failed"),
     ],
 )
-def test_of_several_records_the_last_that_ran_counts(outcomes: tuple[str, ...], left: str) -> None:
+def test_the_last_outcome_of_a_run_counts(outcomes: tuple[str, ...], left: str) -> None:
     merged = merge({"I1": (shown("t", outcome=outcome),)} for outcome in outcomes)
     assert merged == {"I1": (shown("t", outcome=left),)}
 
 
-def test_records_of_other_tests_are_put_together(tmp_path: Path) -> None:
+def test_records_of_different_tests_are_merged(tmp_path: Path) -> None:
     b: Mapping[str, list[Shown]] = {"I1": [shown("b"), shown("a2")], "A1": [shown("b")]}
     write(tmp_path / "b.json", b)
     write(tmp_path / "a.json", {"I1": [shown("a", lead=True)]})
@@ -206,7 +207,7 @@ def test_records_of_other_tests_are_put_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["[]", '{"clauses": {}}', '{"schema": "proxx.clauses/2", "clauses": {}}', "{"])
-def test_a_file_that_is_no_record_makes_no_table(
+def test_a_file_that_is_not_a_record_makes_no_table(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "r.json").write_text(text)
@@ -217,13 +218,13 @@ def test_a_file_that_is_no_record_makes_no_table(
 
 
 def test_a_session_writes_its_record_and_the_command_makes_the_table(tmp_path: Path) -> None:
-    """Real sessions in a small project: one with a failure, a part of it that passes; then the command."""
+    """Sessions in a small project: one with a failure, then a part of it that passes, then the command."""
     body = "assert pytest is None\n@pytest.mark.clause('A1', lead=True)\n"
     body += "@pytest.mark.parametrize('x', ['file', 'moto'])\n"
     body += 'def test_alone_too(x):\n    """Each by itself."""'
     only = ("-o", "python_functions=test_same test_alone")
-    status, said = session(tmp_path, body, *only, "--clauses-record", "one.json")
-    assert status == 1, said
+    status, output = session(tmp_path, body, *only, "--clauses-record", "one.json")
+    assert status == 1, output
     record = json.loads((tmp_path / "one.json").read_text())
     place = "tests/test_shown.py::"
     assert record == {
@@ -272,6 +273,6 @@ def test_a_session_writes_its_record_and_the_command_makes_the_table(tmp_path: P
     assert "| I1 | same | Alone. |  | 2: [test_shown](../tests/test_shown.py) |" in text
 
 
-def test_nothing_is_written_unasked(tmp_path: Path) -> None:
+def test_without_the_option_no_record_is_written(tmp_path: Path) -> None:
     session(tmp_path, "pass")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "pyproject.toml", "tests"]

@@ -1,4 +1,4 @@
-"""Which clauses have a test that ran, and whether this session is one that can tell. Pure, save `load`."""
+"""The list of clauses, and which of them have a test that ran. Pure, except for `load`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CLAUSES: Final = Path(__file__).parent.parent / "clauses.toml"
 
 @dataclass(frozen=True)
 class Clauses:
-    """texts: id to short text. later: id to the reason why only a later part of the project can show it."""
+    """texts: short text by id. later: by id, the reason why only a later part of the project can show the clause."""
 
     texts: Mapping[str, str]
     later: Mapping[str, str]
@@ -21,7 +21,7 @@ class Clauses:
 
 @dataclass(frozen=True)
 class Verdict:
-    """missing: clauses without a test that ran, one line each. later: those not judged yet, one line each."""
+    """missing: a line for each clause without a test that ran. later: a line for each clause that is not due yet."""
 
     missing: tuple[str, ...]
     later: tuple[str, ...]
@@ -31,18 +31,18 @@ def load(file: Path = CLAUSES) -> Clauses:
     raw = tomllib.loads(file.read_text(encoding="utf-8"))
     later = {entry["id"]: entry["reason"] for entry in raw["later"]}
     if unknown := later.keys() - raw["clauses"].keys():
-        raise ValueError(f"{file.name}: later names {', '.join(sorted(unknown))}, which is no clause")
+        raise ValueError(f"{file.name}: later names {', '.join(sorted(unknown))}, which is not a clause")
     if len(later) != len(raw["later"]):
         raise ValueError(f"{file.name}: later names a clause twice")
     return Clauses(raw["clauses"], later)
 
 
 def judge(clauses: Clauses, ran: Mapping[str, Collection[str]]) -> Verdict:
-    """ran: clause id to the tests that ran (passed or failed: a skipped test shows nothing)."""
+    """Returns the verdict on a session. ran: by clause id, the tests that passed or failed; a skip shows nothing."""
     unshown = [clause for clause in clauses.texts if clause not in clauses.later and not ran.get(clause)]
     later = []
-    for clause, why in clauses.later.items():
+    for clause, reason in clauses.later.items():
         count = len(ran.get(clause, ()))
-        so_far = f"Tests that show a part of it: {count}." if count else "Nothing shows it."
-        later.append(f"{clause}: {clauses.texts[clause]}. Later, because it {why}. {so_far}")
+        so_far = f"Tests that show a part of it: {count}." if count else "No test shows it."
+        later.append(f"{clause}: {clauses.texts[clause]}. Later, because it {reason}. {so_far}")
     return Verdict(tuple(f"{clause}: {clauses.texts[clause]}" for clause in unshown), tuple(later))

@@ -1,1 +1,1 @@
-"""The proof on separate hosts: machines made of namespaces, which share an object store and the Prefect API alone."""
+"""Tests on separate hosts: machines made of Linux namespaces that share only an object store and the Prefect API."""

@@ -1,4 +1,4 @@
-"""What is left after a storm, counted and compared: from the ledger, the bucket and `proxx audit` alone."""
+"""Accounts for all jobs after a storm, by the ledger, the bucket and `proxx audit` alone."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from proxx.contracts.event import Event
 from proxx.files.preflight import TRIAL
 from proxx.store.attempts import Attempt, Closed, read_attempts
 from proxx.store.status import State, job_status
-from tests.cluster.card import Card, Told
+from tests.cluster.card import Card, JobOutcome
 from tests.cluster.fleet import Share
 from tests.cluster.plan import Blow
-from tests.cluster.rounds import Struck
+from tests.cluster.rounds import Hit
 
 KINDS: Final = ("completed", "failed", "interrupted", "held", "closed by an operator", "never begun")
 
 
 @dataclass(frozen=True)
 class Account:
-    """Each job's kind by the ledger, and audit's verdict on it."""
+    """For each job, its kind by the ledger and the verdict of the audit."""
 
     kinds: Mapping[str, str]
     verdicts: Mapping[str, str]
 
     def counts(self) -> dict[str, int]:
-        found = Counter(self.kinds.values())
-        return {kind: found[kind] for kind in KINDS}
+        counter = Counter(self.kinds.values())
+        return {kind: counter[kind] for kind in KINDS}
 
 
 def kind_of(share: Share, job_id: str) -> str:
@@ -52,13 +52,13 @@ def kind_of(share: Share, job_id: str) -> str:
 
 
 def account(share: Share, card: Card) -> Account:
-    """Every submitted job in exactly one kind, and named by audit exactly once. Audit's own sum adds up."""
-    said = share.audit()
-    named = [found["job_id"] for found in said["jobs"]]
+    """Checks that the audit names every submitted job once and its counts add up. Returns kinds and verdicts."""
+    audit = share.audit()
+    named = [finding["job_id"] for finding in audit["jobs"]]
     ids = {job.job_id: name for name, job in card.jobs.items()}
     assert sorted(named) == sorted(ids), "audit names other jobs than were submitted"
-    assert said["counts"]["jobs"] == len(ids) == sum(said["counts"]["verdicts"].values())
-    verdicts = {ids[found["job_id"]]: str(found["verdict"]) for found in said["jobs"]}
+    assert audit["counts"]["jobs"] == len(ids) == sum(audit["counts"]["verdicts"].values())
+    verdicts = {ids[finding["job_id"]]: str(finding["verdict"]) for finding in audit["jobs"]}
     kinds = {name: kind_of(share, job.job_id) for name, job in card.jobs.items()}
     for name, kind in kinds.items():
         assert verdicts[name] in AUDITED[kind], (name, kind, verdicts[name])
@@ -69,43 +69,43 @@ AUDITED: Final[dict[str, set[str]]] = {
     "completed": {"COMPLETED"},
     "failed": {"FAILED", "WAITING", "RUNNING"},
     "interrupted": {"FAILED", "WAITING", "RUNNING"},
-    "held": {"HELD", "RUNNING"},  # RUNNING until the heartbeats of the run are missed
+    "held": {"HELD", "RUNNING"},  # RUNNING until the run's heartbeats are missed
     "closed by an operator": {"LOST", "WAITING", "RUNNING"},
     "never begun": {"LOST", "WAITING", "RUNNING", "UNKNOWN_TO_PREFECT"},
 }
-"""What audit may call a job of each kind."""
+"""The verdicts that the audit may give a job of each kind."""
 
 
 def attempts(share: Share, card: Card) -> dict[str, tuple[Attempt, ...]]:
     return {name: read_attempts(share.store, job.job_id) for name, job in card.jobs.items()}
 
 
-def check_ledger(share: Share, card: Card, tries: int | None = None) -> int:
-    """Nothing ran twice: each attempt was taken once, and by all its events by one identity. How many attempts.
+def check_ledger(share: Share, card: Card, max_attempts: int | None = None) -> int:
+    """Checks that each attempt was taken once, and that one worker and one run wrote its events.
 
-    tries: of a job, at most.
+    max_attempts: of each job. Returns the number of attempts of all jobs.
     """
     count = 0
-    for name, tried in attempts(share, card).items():
-        assert tries is None or len(tried) <= tries, f"{name} was begun again by nobody"
-        assert [one.number for one in tried] == list(range(1, len(tried) + 1)), name
-        for one in tried:
+    for name, begun in attempts(share, card).items():
+        assert max_attempts is None or len(begun) <= max_attempts, f"{name} was begun again without an operator"
+        assert [attempt.number for attempt in begun] == list(range(1, len(begun) + 1)), name
+        for attempt in begun:
             count += 1
-            assert not one.problems, (name, one.problems)
-            assert [event.number for event in one.events] == list(range(1, len(one.events) + 1))
-            assert [event.type for event in one.events].count("lock.acquired") == 1
-            own = [event for event in one.events if event.type != "unlocked"]
-            who = {(str(event.envelope.worker), event.envelope.run_id) for event in own}
-            assert len(who) == 1, (name, who)
-            _in_order(name, own)
-        assert all(isinstance(one.state, Closed) for one in tried[:-1]), name
-    runs = [one.events[0].envelope.run_id for tried in attempts(share, card).values() for one in tried]
+            assert not attempt.problems, (name, attempt.problems)
+            assert [event.number for event in attempt.events] == list(range(1, len(attempt.events) + 1))
+            assert [event.type for event in attempt.events].count("lock.acquired") == 1
+            own = [event for event in attempt.events if event.type != "unlocked"]
+            writers = {(str(event.envelope.worker), event.envelope.run_id) for event in own}
+            assert len(writers) == 1, (name, writers)
+            _check_order(name, own)
+        assert all(isinstance(attempt.state, Closed) for attempt in begun[:-1]), name
+    runs = [attempt.events[0].envelope.run_id for begun in attempts(share, card).values() for attempt in begun]
     assert len(set(runs)) == len(runs), "one run took two attempts"
     return count
 
 
-def _in_order(name: str, events: list[Event]) -> None:
-    """Clips one after another; nothing is completed that was not announced with the same sha256."""
+def _check_order(name: str, events: list[Event]) -> None:
+    """Checks that clips ran one after another, and that a completed clip was announced with the same sha256."""
     started = [event.data["clip"] for event in events if event.type == "clip.started"]
     assert started == list(range(len(started))), name
     announced = {event.data["clip"]: event.data["sha256"] for event in events if event.type == "clip.publishing"}
@@ -114,16 +114,16 @@ def _in_order(name: str, events: list[Event]) -> None:
             assert announced[event.data["clip"]] == event.data["sha256"], name
 
 
-def check_outputs(share: Share, card: Card, reference: Mapping[str, Told]) -> int:
-    """Every object is whole, announced by an event of its job, and what the unscaled run made. How many there are."""
-    found = share.outputs()
-    made = {place: data for place, data in found.items() if TRIAL not in place}  # a killed trial stays, by its name
-    known = {place: digest for told in reference.values() for place, digest in told.outputs.items()}
+def check_outputs(share: Share, card: Card, reference: Mapping[str, JobOutcome]) -> int:
+    """Checks that every output was announced by its job and has the unscaled bytes. Returns the number of outputs."""
+    outputs = share.outputs()
+    made = {place: data for place, data in outputs.items() if TRIAL not in place}  # the trial of a killed run stays
+    known = {place: digest for outcome in reference.values() for place, digest in outcome.outputs.items()}
     announced = {
         (event.data["output"], event.data["sha256"])
-        for tried in attempts(share, card).values()
-        for one in tried
-        for event in one.events
+        for begun in attempts(share, card).values()
+        for attempt in begun
+        for event in attempt.events
         if event.type == "clip.publishing"
     }
     for place, data in made.items():
@@ -132,69 +132,69 @@ def check_outputs(share: Share, card: Card, reference: Mapping[str, Told]) -> in
         assert (f"proxies:/{place}", f"sha256:{digest}") in announced or (f"proxies:/{place}", digest) in announced, (
             f"{place} was published without being announced"
         )
-    for name, tried in attempts(share, card).items():
-        for event in (event for one in tried for event in one.events if event.type == "clip.completed"):
+    for name, begun in attempts(share, card).items():
+        for event in (event for attempt in begun for event in attempt.events if event.type == "clip.completed"):
             place = str(event.data["output"]).removeprefix("proxies:/")
-            assert place in made, f"{name}: {place} was completed and is not there"
+            assert place in made, f"{name}: {place} was completed and does not exist"
     assert share.fleet.bucket.uploads(share.proxies) == []
     return len(made)
 
 
-def check_unhit(share: Share, card: Card, reference: Mapping[str, Told], blows: Sequence[Struck]) -> list[str]:
-    """Jobs that no blow met say, and made, exactly what they do unscaled; those that were met too, or they failed by
-    the blow and not by their clips. Which say the same.
+def check_untouched(share: Share, card: Card, reference: Mapping[str, JobOutcome], blows: Sequence[Hit]) -> list[str]:
+    """Checks that a first attempt that no blow hit has its unscaled outcome, and that others failed by a blow.
+
+    Returns the names of the jobs with their unscaled outcome.
     """
     same = []
-    for name, tried in attempts(share, card).items():
-        if not tried:
+    for name, begun in attempts(share, card).items():
+        if not begun:
             continue
-        state = tried[0].state
+        state = begun[0].state
         result: dict[str, Any] = (state.result or {}) if isinstance(state, Closed) else {}
         if result.get("fingerprint") == reference[name].fingerprint:
-            told, wanted = vars(share.told(card, name)), vars(reference[name])
-            assert {key: value for key, value in told.items() if value != wanted[key]} == {}, name
+            actual, expected = vars(share.outcome(card, name)), vars(reference[name])
+            assert {key: value for key, value in actual.items() if value != expected[key]} == {}, name
             same.append(name)
             continue
-        assert was_hit(tried[0], blows), f"no blow met {name}, and it is not what it is unscaled: {state}"
+        assert was_hit(begun[0], blows), f"no blow hit {name}, and its outcome is not the unscaled one: {state}"
         assert result.get("status") != "COMPLETED", f"{name} completed with another fingerprint"
-        expected = {index: code for index, code, _ in reference[name].failures}
+        codes = {index: code for index, code, _ in reference[name].failures}
         for clip in result.get("clips", ()):
             code = (clip["failure"] or {}).get("code")
-            assert code in (None, expected.get(clip["index"]), *BY_A_BLOW), (name, clip)
+            assert code in (None, codes.get(clip["index"]), *BY_A_BLOW), (name, clip)
     return same
 
 
-def was_hit(attempt: Attempt, blows: Sequence[Struck]) -> bool:
-    """Whether one of them fell on its host, or on all, while it was made, or shortly before."""
+def was_hit(attempt: Attempt, blows: Sequence[Hit]) -> bool:
+    """Whether a blow hit the attempt's host, or all hosts, while it ran or shortly before."""
     times = [datetime.fromisoformat(event.envelope.time) for event in attempt.events]
     host = attempt.events[0].envelope.worker.host
     end = times[-1] if isinstance(attempt.state, Closed) else datetime.now(UTC)
     return any(
-        one.host in (None, host)
-        # A clock that was wrong makes the times of its host worth nothing.
-        and (one.blow is Blow.CLOCK_WRONG or (one.began <= end and times[0] <= one.ended + AFTERWARDS))
-        for one in blows
+        hit.host in (None, host)
+        # The times of a host whose clock was wrong prove nothing.
+        and (hit.blow is Blow.CLOCK_WRONG or (hit.began <= end and times[0] <= hit.ended + AFTERWARDS))
+        for hit in blows
     )
 
 
-AFTERWARDS: Final = timedelta(seconds=30)  # in which what a blow left behind can still be met
+AFTERWARDS: Final = timedelta(seconds=30)  # a blow can still have an effect for this long after its end
 BY_A_BLOW: Final = ("INTERRUPTED", "LEDGER_FAILED", "LOCK_LOST", "SOURCE_UNREADABLE", "OUTPUT_UNWRITABLE")
 
 
 def latest_fingerprint(share: Share, card: Card, name: str) -> str | None:
-    """Of the job's latest attempt, where that has ended with a result."""
+    """Returns the fingerprint of the job's latest attempt, None if it has no result."""
     latest = job_status(share.store, card.jobs[name].job_id).latest
     return latest.fingerprint if latest else None
 
 
-def check_final(share: Share, card: Card, name: str, wanted: Told) -> int:
-    """The latest attempt came to what the unscaled run did: result, failures, bytes, and log but for its number."""
+def check_final(share: Share, card: Card, name: str, expected: JobOutcome) -> int:
+    """Checks that the latest attempt has the unscaled result, failures, bytes and log. Returns its number."""
     attempt = len(read_attempts(share.store, card.jobs[name].job_id))
-    told = share.told(card, name, attempt)
-    assert (told.status, told.fingerprint, told.failures) == (wanted.status, wanted.fingerprint, wanted.failures), (
-        name
-    )
-    assert told.outputs == wanted.outputs, name
-    assert told.argvs == wanted.argvs
-    assert told.log[1:-1] == wanted.log[1:-1], name  # the first and the last event say which attempt it is
+    outcome = share.outcome(card, name, attempt)
+    assert (outcome.status, outcome.fingerprint) == (expected.status, expected.fingerprint), name
+    assert outcome.failures == expected.failures, name
+    assert outcome.outputs == expected.outputs, name
+    assert outcome.argvs == expected.argvs
+    assert outcome.log[1:-1] == expected.log[1:-1], name  # the first and the last event have the attempt's number
     return attempt

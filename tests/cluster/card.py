@@ -1,7 +1,7 @@
-"""The jobs of the proof: every profile of the catalogue, clips that fail each in its own way, and what each came to.
+"""The jobs of these tests: every profile of the catalogue, clips that fail in different ways, and their outcomes.
 
 All places are names below the roots `media` and `proxies`, so the same specs run on a machine's own disk and on hosts
-that have nothing but a bucket.
+that have only a bucket.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from tests.support.results import canonical_log
 
 FAILING: Final = "failing"
 CODES: Final = {1: "DECODE_FAILED", 2: "SOURCE_MISSING", 3: "SOURCE_CHANGED"}
-"""What becomes of the clips of the job that fails, by their index."""
+"""The failure codes of the clips of the failing job, by index."""
 
 
 @dataclass(frozen=True)
-class Told:
-    """All that must not vary of one attempt of one job: outputs by name, and what was said of them."""
+class JobOutcome:
+    """Everything about one attempt that scaling must not change. outputs: sha256 by name."""
 
     status: str
     outputs: Mapping[str, str]
@@ -55,7 +55,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Card:
-    """Sources and specs on this machine's disk. jobs: by name; a job's outputs are below its name."""
+    """Sources and specs on this machine's disk. jobs: by name, which is also the folder of a job's outputs."""
 
     folder: Path
     jobs: Mapping[str, JobSpec]
@@ -76,7 +76,7 @@ class Card:
 
 
 def camera() -> Path:
-    """Half a second as a camera writes it: B-frames, full range, AAC, drop-frame timecode, reel."""
+    """Returns half a second as a camera writes it: B-frames, full range, AAC, drop-frame timecode, reel."""
     return make(
         "camera.mov",
         *picture(size="512x288", rate="30000/1001", seconds="0.5"),
@@ -89,7 +89,7 @@ def camera() -> Path:
 
 
 def studio() -> Path:
-    """12 frames at 25 frames/s, large enough for half of it in DNxHR."""
+    """Returns 12 frames at 25 frames/s, large enough for half the size in DNxHR."""
     return make(
         "clip0.mov",
         *picture(size="512x288"),
@@ -100,7 +100,7 @@ def studio() -> Path:
 
 
 def plain(seconds: str) -> Path:
-    """As long as wanted, and easy to make."""
+    """Returns a clip of this length that is quick to make."""
     return make(
         "plain.mov",
         *picture(size="512x288", seconds=seconds),
@@ -109,7 +109,7 @@ def plain(seconds: str) -> Path:
 
 
 def damaged() -> Path:
-    """A clip with three holes, which creation does not see: 640×360, so that one is sure to hit a picture."""
+    """Returns a clip with three holes that `create` does not notice: 640×360, so that one hole hits a picture."""
     whole = make("x.mov", *picture("640x360", seconds="1"), "-c:v", "libx264", "-threads", "1", "-g", "12")
     data = bytearray(whole.read_bytes())
     for part in (3, 5, 7):
@@ -121,14 +121,14 @@ def damaged() -> Path:
 
 
 def silent() -> Path:
-    """No picture: refused at creation."""
+    """Returns a file without a picture, which `create` refuses."""
     return make("room_tone.mov", *sound("stereo"), "-c:a", "pcm_s16le")
 
 
 def make_card(folder: Path, profiles: Iterable[str] = (), *, copies: int = 1, long: bool = False) -> Card:
-    """One job of two clips for each profile (all where none is named), and one of which three clips of five fail.
+    """Creates a job of two clips for each profile (by default all), and one job in which three clips of five fail.
 
-    copies: jobs of each profile, which differ by name and outputs alone. long: of clips that take seconds to encode,
+    copies: jobs of each profile, which differ only in name and outputs. long: use clips that take seconds to encode,
     so that a blow can hit an encoder.
     """
     card = folder / "media" / "A001"
@@ -146,8 +146,8 @@ def make_card(folder: Path, profiles: Iterable[str] = (), *, copies: int = 1, lo
         FAILING: ("prores_proxy_half", "media:/B001")
     }
     with ThreadPoolExecutor(2) as pool:
-        made = list(pool.map(lambda one: create_one(folder, one[0], one[1][0], one[1][1]), todo.items()))
-    jobs = dict(zip(todo, made, strict=True))
+        created = list(pool.map(lambda item: create_one(folder, item[0], *item[1]), todo.items()))
+    jobs = dict(zip(todo, created, strict=True))
     (bad / "clip2.mov").unlink()
     whole = (bad / "clip3.mov").read_bytes()
     (bad / "clip3.mov").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -157,7 +157,7 @@ def make_card(folder: Path, profiles: Iterable[str] = (), *, copies: int = 1, lo
 
 
 def create_one(folder: Path, name: str, profile: str, source: str) -> JobSpec:
-    """A job by creation itself, its spec file beside the media."""
+    """Creates a job and writes its spec file next to the media."""
     toolchain = find_toolchain("static")
     request = CreateRequest(
         sources=(source,),
@@ -177,12 +177,12 @@ def create_one(folder: Path, name: str, profile: str, source: str) -> JobSpec:
     return job
 
 
-def unscaled(card: Card, names: Iterable[str]) -> dict[str, Told]:
-    """One job after another by `proxx run`, on this machine's own disk."""
+def unscaled(card: Card, names: Iterable[str]) -> dict[str, JobOutcome]:
+    """Runs one job after another with `proxx run` on this machine's disk. Returns the outcomes."""
     store, proxies = FileStore(card.folder / "store"), card.folder / "proxies"
     initialize_store(store)
     proxies.mkdir(exist_ok=True)
-    told = {}
+    outcomes = {}
     for name in names:
         argv = [str(Path(sys.executable).parent / "proxx"), "run", str(card.spec(name)), "--json"]
         env = {"PATH": "/usr/bin:/bin", "PROXX_STORE": store.uri, "PROXX_ROOTS": card.roots(proxies)}
@@ -193,21 +193,21 @@ def unscaled(card: Card, names: Iterable[str]) -> dict[str, Told]:
             for path in sorted((proxies / name).rglob("*"))
             if path.is_file()
         }
-        told[name] = tell(store, card.jobs[name], made)
-        assert told[name].fingerprint == json.loads(done.stdout)["fingerprint"]
-    return told
+        outcomes[name] = read_outcome(store, card.jobs[name], made)
+        assert outcomes[name].fingerprint == json.loads(done.stdout)["fingerprint"]
+    return outcomes
 
 
-def tell(store: Store, job: JobSpec, outputs: Mapping[str, bytes], attempt: int = 1) -> Told:
-    """What an attempt came to, from the ledger. outputs: of this job alone, by their place below `proxies`."""
-    (found,) = (one for one in read_attempts(store, job.job_id) if one.number == attempt)
-    state = found.state
-    assert isinstance(state, Closed) and state.result is not None, found
+def read_outcome(store: Store, job: JobSpec, outputs: Mapping[str, bytes], attempt: int = 1) -> JobOutcome:
+    """Returns the outcome of an attempt by its ledger. outputs: of this job alone, by their place below `proxies`."""
+    (record,) = (record for record in read_attempts(store, job.job_id) if record.number == attempt)
+    state = record.state
+    assert isinstance(state, Closed) and state.result is not None, record
     result: dict[str, Any] = state.result
-    return Told(
+    return JobOutcome(
         status=result["status"],
         outputs={name: hashlib.sha256(data).hexdigest() for name, data in outputs.items()},
-        log=canonical_log(found.events),
+        log=canonical_log(record.events),
         fingerprint=result["fingerprint"],
         failures=tuple(
             (clip["index"], clip["failure"]["code"], clip["failure"]["message"])

@@ -1,4 +1,4 @@
-"""The wall clock of a host, which can be put wrong while its processes run: a small library in front of libc's."""
+"""Sets the wall clock of a host wrong while its processes run, with a small library loaded before libc."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from typing import Final
 SOURCE: Final = Path(__file__).parent / "onhost" / "clock.c"
 COMPILER: Final = "/usr/bin/cc"
 LIBRARY: Final = "/run/clock.so"  # on the host
-OFF: Final = "/run/clock"  # on the host: by how many seconds its clock is off
+OFF: Final = "/run/clock"  # on the host: the number of seconds by which its clock is wrong
 ENVIRONMENT: Final = {"LD_PRELOAD": LIBRARY, "PROXX_TEST_CLOCK": OFF}
 UNITS: Final = {"": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @cache
 def library() -> bytes:
-    """Compiled once a session."""
+    """Compiles the library, once in a session, and returns its bytes."""
     with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / "clock.so"
-        subprocess.run([COMPILER, "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", made, SOURCE], check=True)
-        return made.read_bytes()
+        compiled = Path(folder) / "clock.so"
+        subprocess.run([COMPILER, "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", compiled, SOURCE], check=True)
+        return compiled.read_bytes()
 
 
 def seconds(shift: str) -> int:
-    """`+5h`, `-3d`, `+10m`, `+0` in seconds."""
-    told = re.fullmatch(r"([+-]\d+)([mhd]?)", shift)
-    assert told, shift
-    return int(told[1]) * UNITS[told[2]]
+    """Returns a shift such as `+5h`, `-3d`, `+10m` or `+0` in seconds."""
+    match = re.fullmatch(r"([+-]\d+)([mhd]?)", shift)
+    assert match, shift
+    return int(match[1]) * UNITS[match[2]]
 
 
 def plug_in(root: Path) -> None:
-    """Give the library to the host with this root folder, whose clock is right then."""
+    """Installs the library on the host with this root folder, with the right time."""
     (root / LIBRARY.lstrip("/")).write_bytes(library())
     put(root, "+0")
 
 
 def put(root: Path, shift: str) -> None:
-    """From now on the clock is off by `shift`. In one write, as it is read in one read."""
+    """Sets the clock wrong by `shift`, in one write, because it is read in one read."""
     (root / OFF.lstrip("/")).write_text(f"{seconds(shift)}\n")

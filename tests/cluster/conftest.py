@@ -1,4 +1,4 @@
-"""What the tests on separate hosts share: one fleet, one card, and what the card's jobs come to unscaled."""
+"""Fixtures for the tests on separate hosts: a fleet, a card, and the unscaled outcomes of the card's jobs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.card import Card, Told, make_card, unscaled
+from tests.cluster.card import Card, JobOutcome, make_card, unscaled
 from tests.cluster.fleet import Fleet, running_fleet
 
 
 @pytest.fixture(scope="package")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """Servers and network; each test makes its hosts, and they end with it."""
+    """Servers and network. Each test creates its own hosts, which end with it."""
     with running_fleet(tmp_path_factory.mktemp("fleet")) as running:
         yield running
 
@@ -23,6 +23,6 @@ def card(tmp_path_factory: pytest.TempPathFactory) -> Card:
 
 
 @pytest.fixture(scope="package")
-def reference(card: Card) -> dict[str, Told]:
-    """Every job by `proxx run` on this machine: what scaling must not change."""
+def reference(card: Card) -> dict[str, JobOutcome]:
+    """The outcome of every job by `proxx run` on this machine, which scaling must not change."""
     return unscaled(card, card.jobs)

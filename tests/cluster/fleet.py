@@ -1,4 +1,4 @@
-"""A fleet: hosts that share a bucket on Ceph RGW and the Prefect API on PostgreSQL and Redis, and nothing else."""
+"""A fleet: hosts that share only a bucket on Ceph RGW and the Prefect API on PostgreSQL and Redis."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from proxx.files.preflight import TRIAL
 from proxx.s3.transport import RESENDS
 from proxx.store.base import Store
 from proxx.store.opening import initialize_store, open_store
-from tests.cluster.card import Card, Told, tell
+from tests.cluster.card import Card, JobOutcome, read_outcome
 from tests.cluster.clock import COMPILER
 from tests.cluster.hosts import Host, Surroundings
 from tests.cluster.net import Network, network, require_hosts
@@ -38,16 +38,18 @@ LOCALES: Final = ("tr_TR.UTF-8", "de_DE.UTF-8")
 QEMU: Final = "/usr/bin/qemu-x86_64"
 
 
-def patiently(true: Callable[[], bool], what: str, words: Callable[[], str], seconds: float = 600) -> None:
-    """Wait for what a whole fleet does. Fails the test after that, with the words."""
+def wait_until(
+    condition: Callable[[], bool], description: str, logs: Callable[[], str], seconds: float = 600
+) -> None:
+    """Waits until the condition holds. Fails the test after `seconds`, with the end of the logs."""
     end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"not within {seconds} s: {what}\n{words()[-6000:]}"
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s: {description}\n{logs()[-6000:]}"
         time.sleep(1)
 
 
 class Share:
-    """One store and one place for proxies in the fleet's bucket, beside others; the media is the same for all."""
+    """A store and a place for proxies in the fleet's bucket, one of several; all share the same media."""
 
     def __init__(self, fleet: Fleet, name: str, resends: int) -> None:
         self.fleet, self.name = fleet, name
@@ -58,35 +60,35 @@ class Share:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes a worker one of this share's."""
+        """The environment of this share's workers."""
         bucket = self.fleet.bucket.name
         roots = f"media=s3://{bucket}/media;proxies=s3://{bucket}/{self.proxies.rstrip('/')}"
         return {**self.fleet.environment, "PROXX_STORE": self.url, "PROXX_ROOTS": roots}
 
     def operator(self, *argv: str, statuses: tuple[int, ...] = (0,)) -> str:
-        """What a command says at an operator's desk."""
+        """Runs a command as an operator. Returns its standard output."""
         return self.fleet.api.command(*argv, env=self.environment, statuses=statuses)
 
     def submit(self, specs: Sequence[Path]) -> None:
         self.operator("proxx", "submit", *map(str, specs))
 
     def audit(self) -> dict[str, Any]:
-        said: dict[str, Any] = json.loads(self.operator("proxx", "audit", "--all", "--json", statuses=(0, 1)))
-        return said
+        answer: dict[str, Any] = json.loads(self.operator("proxx", "audit", "--all", "--json", statuses=(0, 1)))
+        return answer
 
     def outputs(self, name: str = "") -> dict[str, bytes]:
-        """What stands below the proxies, or below one job's, by its place there."""
-        found = self.fleet.bucket.contents(f"{self.proxies}{name}")
-        return {key.removeprefix(self.proxies): data for key, data in found.items()}
+        """Returns the objects below the proxies, or below those of one job, by their place there."""
+        objects = self.fleet.bucket.contents(f"{self.proxies}{name}")
+        return {key.removeprefix(self.proxies): data for key, data in objects.items()}
 
-    def told(self, card: Card, name: str, attempt: int = 1) -> Told:
-        """What an attempt came to. A trial that a killed run left is no output: it stays, by its name."""
+    def outcome(self, card: Card, name: str, attempt: int = 1) -> JobOutcome:
+        """Returns the outcome of an attempt. The trial object that a killed run left is not an output."""
         made = {place: data for place, data in self.outputs(f"{name}/").items() if TRIAL not in place}
-        return tell(self.store, card.jobs[name], made, attempt)
+        return read_outcome(self.store, card.jobs[name], made, attempt)
 
 
 class Fleet:
-    """hosts: by name. `host` makes one; `share` a store."""
+    """Network, servers and hosts. hosts: by name. `host` creates a host, `share` a store."""
 
     def __init__(self, net: Network, rgw: Rgw, api: Api, folder: Path) -> None:
         self.net, self.rgw, self.api, self.folder = net, rgw, api, folder
@@ -97,16 +99,16 @@ class Fleet:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Where storage and API are, for a host or an operator."""
+        """The addresses of storage and API, for a host or an operator."""
         quick = {**QUICK, "PREFECT_LOCAL_STORAGE_PATH": "/tmp/results"}
         return {**self.api.client_settings(), **self.endpoint.environment, **quick}
 
-    def host(self, name: str, here: Surroundings) -> Host:
-        """A new host, running."""
-        made = Host(self.net, len(self.hosts) + 1, name, here, self.folder)
-        self.hosts[name] = made
-        made.start()
-        return made
+    def host(self, name: str, surroundings: Surroundings) -> Host:
+        """Creates and starts a host."""
+        host = Host(self.net, len(self.hosts) + 1, name, surroundings, self.folder)
+        self.hosts[name] = host
+        host.start()
+        return host
 
     def share(self, name: str, resends: int = RESENDS) -> Share:
         return Share(self, name, resends)
@@ -116,7 +118,7 @@ class Fleet:
             host.crash()
         self.hosts.clear()
 
-    # --- what Prefect says ----------------------------------------------------------------------------------
+    # --- runs in Prefect ------------------------------------------------------------------------------------
 
     @contextmanager
     def client(self) -> Iterator[SyncPrefectClient]:
@@ -127,41 +129,41 @@ class Fleet:
             yield client
 
     def runs(self, share: Share) -> dict[str, str]:
-        """The state type of every run of the share's store, by the run's id."""
-        found: dict[str, FlowRun] = {}
+        """Returns the state type of every run for the share's store, by run id."""
+        runs: dict[str, FlowRun] = {}
         with self.client() as client:
-            while page := client.read_flow_runs(limit=200, offset=len(found)):
+            while page := client.read_flow_runs(limit=200, offset=len(runs)):
                 for run in page:
-                    found[str(run.id)] = run
+                    runs[str(run.id)] = run
                 if len(page) < 200:
                     break
         return {
             run_id: run.state.type.value if run.state is not None else ""
-            for run_id, run in found.items()
+            for run_id, run in runs.items()
             if (run.parameters.get("reference") or {}).get("store_uuid") == share.uuid
         }
 
     def await_ends(self, share: Share, count: int) -> None:
-        """Until so many runs have ended, and no other is left."""
+        """Waits until the share has this number of runs and all have ended."""
 
         def ended() -> bool:
             states = self.runs(share)
             return len(states) == count and all(state in ENDED for state in states.values())
 
-        patiently(ended, f"{count} runs have ended", self.said)
+        wait_until(ended, f"{count} runs have ended", self.worker_logs)
 
     def states(self, run_id: str) -> list[str]:
         with self.client() as client:
             return [state.type.value for state in client.read_flow_run_states(uuid.UUID(run_id))]
 
-    def said(self) -> str:
-        """The last words of every worker."""
+    def worker_logs(self) -> str:
+        """Returns the end of every worker's log."""
         workers = [host.worker for host in self.hosts.values() if host.worker is not None]
         return "\n".join(f"--- {worker.name}\n{worker.words[-1500:]}" for worker in workers)
 
 
 def six_hosts() -> dict[str, Surroundings]:
-    """Six machines as different as they can be: two of other CPUs, one with its clock ten minutes ahead."""
+    """Six machines that differ as much as possible: two with other CPUs, one with its clock ten minutes ahead."""
     return {
         "ost": Surroundings(
             environment={"TZ": "Pacific/Kiritimati", "LANG": "tr_TR.UTF-8", "LANGUAGE": "tr", "PYTHONHASHSEED": "1"},
@@ -180,29 +182,31 @@ def six_hosts() -> dict[str, Surroundings]:
 
 
 def storm_hosts(fleet: Fleet, count: int) -> list[Host]:
-    """Hosts whose clocks can be put wrong, in other surroundings each."""
-    here = list(six_hosts().values())[:4]  # the emulated CPUs are for the comparison without a storm: they are slow
-    return [fleet.host(name, replace(here[number % 4], clock="+0")) for number, name in enumerate(STORMY[:count])]
+    """Creates hosts with different surroundings, whose clocks can be set wrong."""
+    surroundings = list(six_hosts().values())[:4]  # without the emulated CPUs, which are slow
+    return [
+        fleet.host(name, replace(surroundings[number % 4], clock="+0")) for number, name in enumerate(STORMY[:count])
+    ]
 
 
 def require_programs() -> None:
-    """What the hosts of the proof need beyond namespaces: emulated CPUs, and clocks that can be put wrong."""
+    """Skips the test, or fails it in CI, if a program for emulated CPUs, clocks or locales is missing."""
     for path, package in ((QEMU, "qemu-user"), (COMPILER, "gcc libc6-dev")):
         if not Path(path).exists():
             if "CI" in os.environ:
-                pytest.fail(f"{path} is absent, and CI proves scaling with it: apt-get install {package}")
-            pytest.skip(f"SEPARATE HOSTS NOT TESTED: {path} is absent. apt-get install {package}")
+                pytest.fail(f"{path} is missing, and CI must test scaling with it: apt-get install {package}")
+            pytest.skip(f"SEPARATE HOSTS NOT TESTED: {path} is missing. apt-get install {package}")
     known = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=True).stdout.split()
     if missing := [name for name in LOCALES if name.replace("UTF-8", "utf8") not in known]:
         make = "; ".join(f"localedef -i {name.partition('.')[0]} -f UTF-8 {name}" for name in missing)
         if "CI" in os.environ:
-            pytest.fail(f"CI proves scaling in other languages: apt-get install locales; {make}")
-        pytest.skip(f"SEPARATE HOSTS NOT TESTED: languages are absent. apt-get install locales; {make}")
+            pytest.fail(f"CI must test scaling in other languages: apt-get install locales; {make}")
+        pytest.skip(f"SEPARATE HOSTS NOT TESTED: languages are missing. apt-get install locales; {make}")
 
 
 @contextmanager
 def running_fleet(folder: Path) -> Iterator[Fleet]:
-    """A fleet without hosts while the block runs. This process sees the bucket by its environment meanwhile."""
+    """Runs a fleet without hosts during the block, with the environment of this process set to reach its bucket."""
     require_hosts()
     require_programs()
     with ExitStack() as stack:

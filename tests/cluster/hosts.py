@@ -1,8 +1,8 @@
-"""A host: a machine as far as a worker can see. Its own network, name, disks and processes, its own surroundings.
+"""A host: a machine as far as a worker can see, with a network, name, disks, processes and surroundings of its own.
 
-Made of namespaces without names: with the last process of a host everything of it is gone, and that one ends with the
-test. A host reads the checkout and the interpreter, and can write on its own disks only; what it wants others to know
-has to go through its cable.
+It consists of unnamed namespaces, which disappear with the last process of the host; that process ends with the test.
+A host can read the checkout and the interpreter and can write on its own disks only. Everything that other hosts see
+of it goes through its cable.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from tests.flows.pool import DEADLINE, POLLS, ROOT, until
 
 ONHOST: Final = Path(__file__).parent / "onhost"
 NAMESPACES: Final = ("--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc")
-LAUNCHED: Final = "/run/launched"  # on the host: a line for each encoder that was begun by a launcher
+LAUNCHED: Final = "/run/launched"  # on the host: a line for each encoder that a launcher started
 NOTED: Final = ("/bin/sh", "-c", f'echo >> {LAUNCHED}; exec "$@"', "sh")
 DISKS: Final = ("/tmp", "/root", "/var/tmp", "/dev/shm", "/run")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What is particular to a host and must change nothing. cpus: of `taskset`. launcher: an emulated CPU."""
+    """Properties of a host that must not change any result. cpus: for `taskset`. launcher: of an emulated CPU."""
 
     environment: Mapping[str, str] = field(default_factory=dict)
     cpus: str | None = None
@@ -55,10 +55,16 @@ class Surroundings:
 
 
 class Host:
-    """One machine. `start` boots it, `crash` takes its power away; both may be called again."""
+    """One machine. `start` boots it, `crash` cuts its power; both can be called repeatedly."""
 
-    def __init__(self, network: Network, number: int, name: str, here: Surroundings, folder: Path) -> None:
-        self.network, self.number, self.name, self.here, self.folder = network, number, name, here, folder
+    def __init__(self, network: Network, number: int, name: str, surroundings: Surroundings, folder: Path) -> None:
+        self.network, self.number, self.name, self.surroundings, self.folder = (
+            network,
+            number,
+            name,
+            surroundings,
+            folder,
+        )
         self.address = network.address(number)
         self._outer: subprocess.Popen[bytes] | None = None
         self._init: psutil.Process | None = None
@@ -67,7 +73,7 @@ class Host:
 
     @property
     def pid(self) -> int:
-        """The first process's, as this machine counts."""
+        """The process id of its first process, as this machine counts."""
         assert self._init is not None, f"{self.name} is not running"
         return self._init.pid
 
@@ -81,33 +87,32 @@ class Host:
 
     def start(self) -> None:
         kept = [str(place) for place in programs() if any(place.is_relative_to(disk) for disk in self._hidden)]
-        said = {"name": self.name, "hidden": self._hidden, "kept": kept}
-        words = (self.folder / f"{self.name}.init").open("ab")
-        with words:
+        request = {"name": self.name, "hidden": self._hidden, "kept": kept}
+        with (self.folder / f"{self.name}.init").open("ab") as log:
             self._outer = subprocess.Popen(
-                ["unshare", *NAMESPACES, sys.executable, "-I", str(ONHOST / "init.py"), json.dumps(said)],
+                ["unshare", *NAMESPACES, sys.executable, "-I", str(ONHOST / "init.py"), json.dumps(request)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=words,
+                stderr=log,
                 env={"PATH": os.environ["PATH"]},
                 start_new_session=True,
             )
         assert self._outer.stdout is not None
-        up = self._outer.stdout.readline()
-        assert up == b"up\n", (self.folder / f"{self.name}.init").read_text(errors="replace")
+        answer = self._outer.stdout.readline()
+        assert answer == b"up\n", (self.folder / f"{self.name}.init").read_text(errors="replace")
         (self._init,) = psutil.Process(self._outer.pid).children()
         self._cable = self.network.plug_in(self.number, self.pid)
-        if self.here.clock is not None:
+        if self.surroundings.clock is not None:
             clock.plug_in(self._root)
-            clock.put(self._root, self.here.clock)
+            clock.put(self._root, self.surroundings.clock)
 
     @property
     def _hidden(self) -> list[str]:
-        """Disks of the host's own; the test's folder is not to be seen wherever it is."""
+        """Folders that are disks of the host's own. The test's folder is one, so that no host sees it."""
         return [*DISKS, *(() if any(self.folder.is_relative_to(d) for d in DISKS) else (str(self.folder),))]
 
     def crash(self) -> None:
-        """As a power cut. Returns when no process of it is left."""
+        """Kills all its processes, as a power cut does. Returns when none is left."""
         if self._init is not None and self._outer is not None:
             with suppress(psutil.NoSuchProcess):
                 self._init.kill()
@@ -117,37 +122,37 @@ class Host:
                     pipe.close()
             if self.worker is not None:
                 self.worker.process.wait(DEADLINE)
-            ip("link", "del", self._cable, check=False)  # it goes by itself, but later
+            ip("link", "del", self._cable, check=False)  # it disappears by itself, but later
         self._init = self._outer = self.worker = None
 
-    # --- what can be done to it ---------------------------------------------------------------------------------
+    # --- faults -------------------------------------------------------------------------------------------------
 
     def unplug(self) -> None:
-        """The cable is out: nothing comes or goes, and nobody is told."""
+        """Unplugs the cable: no packet comes or goes, and no connection is closed."""
         ip("link", "set", self._cable, "down")
 
     def plug(self) -> None:
         ip("link", "set", self._cable, "up")
 
     def lose(self, address: str) -> None:
-        """What is sent to this address is lost on the way, without an answer."""
+        """Loses all packets to this address, without an answer."""
         inside(self.pid, "neigh", "replace", address, "lladdr", NOWHERE, "dev", "eth0", "nud", "permanent")
 
     def find(self, address: str) -> None:
         inside(self.pid, "neigh", "del", address, "dev", "eth0")
 
     def set_clock(self, shift: str) -> None:
-        """Wall clocks only, as of now: `+5h`, `-3d`, `+0`. Of processes that were begun with a clock."""
+        """Sets the wall clock wrong (`+5h`, `-3d`, `+0`), for processes that were started with the library."""
         clock.put(self._root, shift)
 
-    # --- what runs on it ----------------------------------------------------------------------------------------
+    # --- processes ----------------------------------------------------------------------------------------------
 
     def popen(self, argv: Sequence[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
-        """Start a program on the host. What is returned is its way in: the program itself is its only child."""
-        here = self.here
-        entered = ["nsenter", "--target", str(self.pid), "--all", "env", f"--chdir={here.cwd}", "-i"]
-        env = {**base_environment(), **environment, **here.env()}
-        pinned = ["taskset", "--cpu-list", here.cpus] if here.cpus is not None else []
+        """Starts a program on the host. Returns the process that entered the host: the program is its only child."""
+        own = self.surroundings
+        entered = ["nsenter", "--target", str(self.pid), "--all", "env", f"--chdir={own.cwd}", "-i"]
+        env = {**base_environment(), **environment, **own.env()}
+        pinned = ["taskset", "--cpu-list", own.cpus] if own.cpus is not None else []
         settings = [f"{name}={value}" for name, value in env.items() if name != "LD_PRELOAD"]
         preload = [f"LD_PRELOAD={env['LD_PRELOAD']}"] if "LD_PRELOAD" in env else []
         with log.open("ab") as out:
@@ -156,23 +161,23 @@ class Host:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                umask=here.umask,
+                umask=own.umask,
                 start_new_session=True,
             )
 
     def run(self, argv: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
-        """Exit status and all it said."""
+        """Runs a program. Returns its exit status and output."""
         log = self.folder / f"{self.name}-{uuid.uuid4().hex[:8]}.log"
         status = self.popen(argv, environment, log).wait(DEADLINE)
         return status, log.read_text(errors="replace")
 
     def launched(self) -> int:
-        """How many programs its launcher has begun."""
+        """Returns how many programs its launcher has started."""
         noted = self._root / LAUNCHED.lstrip("/")
         return len(noted.read_bytes()) if noted.exists() else 0
 
     def processes(self) -> list[psutil.Process]:
-        """All that live on it, the first one left out."""
+        """Returns all its live processes, except the first one."""
         if self._init is None:
             return []
         mine, found = Path(f"/proc/{self.pid}/ns/pid").readlink(), []
@@ -184,14 +189,14 @@ class Host:
         return found
 
     def engines(self) -> list[psutil.Process]:
-        """The processes of runs."""
-        return [process for process in self.processes() if "prefect.engine" in _words(process)]
+        """Returns the processes of flow runs."""
+        return [process for process in self.processes() if "prefect.engine" in _argv(process)]
 
     def encoders(self) -> list[psutil.Process]:
-        return [process for process in self.processes() if any("ffmpeg-linux" in w for w in _words(process))]
+        return [process for process in self.processes() if any("ffmpeg-linux" in w for w in _argv(process))]
 
     def start_worker(self, environment: Mapping[str, str], *arguments: str) -> WorkerOnHost:
-        """`polls` of what is returned waits for it."""
+        """Starts a worker. Call `polls` of the result to wait until it polls."""
         log = self.folder / f"{self.name}-worker-{uuid.uuid4().hex[:6]}.log"
         argv = [sys.executable, "-m", "proxx_flows.worker", "--pool", "proxx", "--name", self.name, *arguments]
         env = {**environment, "PREFECT_LOGGING_LEVEL": "DEBUG"}
@@ -201,7 +206,7 @@ class Host:
 
 @dataclass
 class WorkerOnHost:
-    """A worker on a host. process: the way in, which ends when the worker does."""
+    """A worker on a host. process: the process that entered the host, which ends when the worker does."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -228,13 +233,13 @@ class WorkerOnHost:
         return self.process.wait(DEADLINE)
 
     def kill(self) -> None:
-        """The worker alone: runs in its hands go on."""
+        """Kills the worker alone: its runs go on."""
         with suppress(psutil.NoSuchProcess):
             self.end(signal.SIGKILL)
 
 
 def programs() -> list[Path]:
-    """Where the interpreter, its packages and the checkout are; none is below another."""
+    """Returns the folders of the interpreter, its packages and the checkout; none is below another."""
     packages = [place for place in sys.path if Path(place).name in ("site-packages", "dist-packages")]
     places = (sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), *packages, str(ROOT))
     resolved = sorted({Path(place).resolve() for place in places if Path(place).is_dir()})
@@ -252,7 +257,7 @@ def base_environment() -> dict[str, str]:
     }
 
 
-def _words(process: psutil.Process) -> list[str]:
+def _argv(process: psutil.Process) -> list[str]:
     with suppress(psutil.Error):
         return process.cmdline()
     return []

@@ -1,8 +1,8 @@
-"""A network of the test's own: a bridge of this machine with two addresses, and cables from it into hosts.
+"""The network of the tests: a bridge on this machine with two addresses, and a cable from it into each host.
 
-10.77.N.1 is the storage's address and 10.77.N.2 the Prefect API's, so that one can be cut off without the other. N is
-the first that is free: two sessions on one machine do not meet. A child waits for this process's end, by whatever
-signal, and takes the bridge away then; cables go with the host they lead into.
+The storage listens on 10.77.N.1 and the Prefect API on 10.77.N.2, so that either can be cut off alone. N is the first
+free number, so that two sessions on one machine do not meet. A child process removes the bridge when this process
+ends, whatever the signal; a cable disappears with its host.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from typing import Final
 import pytest
 
 PREFIX: Final = "px77-"
-NOWHERE: Final = "02:00:00:00:00:77"  # nobody's hardware address: what is sent there is lost, without an answer
+NOWHERE: Final = "02:00:00:00:00:77"  # no device has this hardware address: packets to it are lost without an answer
 PROGRAMS: Final = {"ip": "iproute2", "unshare": "util-linux", "nsenter": "util-linux", "taskset": "util-linux"}
 GUARD: Final = "import subprocess, sys; sys.stdin.read(); subprocess.run(['ip', 'link', 'del', sys.argv[1]])"
 
 
 def require_hosts() -> None:
-    """Skips loudly where hosts cannot be made; in CI that fails."""
-    why = ""
+    """Skips the test, or fails it in CI, if this machine cannot create hosts."""
+    reason = ""
     if sys.platform != "linux" or os.geteuid() != 0:
-        why = "namespaces are made by root on Linux"
+        reason = "only root on Linux can create namespaces"
     elif missing := [name for name in PROGRAMS if shutil.which(name) is None]:
-        why = f"apt-get install {' '.join(sorted({PROGRAMS[name] for name in missing}))}"
+        reason = f"apt-get install {' '.join(sorted({PROGRAMS[name] for name in missing}))}"
     else:
         tried = subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "true"], capture_output=True)
         if tried.returncode != 0:
-            why = f"namespaces cannot be made here: {tried.stderr.decode(errors='replace').strip()}"
-    if why and "CI" in os.environ:
-        pytest.fail(f"CI proves scaling on separate hosts: {why}")
-    if why:
-        pytest.skip(f"SEPARATE HOSTS NOT TESTED: {why}")
+            reason = f"namespaces cannot be created here: {tried.stderr.decode(errors='replace').strip()}"
+    if reason and "CI" in os.environ:
+        pytest.fail(f"CI must test scaling on separate hosts: {reason}")
+    if reason:
+        pytest.skip(f"SEPARATE HOSTS NOT TESTED: {reason}")
 
 
 def ip(*arguments: str, check: bool = True) -> str:
@@ -48,7 +48,7 @@ def ip(*arguments: str, check: bool = True) -> str:
 
 
 class Network:
-    """One bridge. `storage` and `api` are where servers listen; `address(n)` is host n's."""
+    """One bridge. `storage` and `api` are the addresses of the servers, `address(n)` is the address of host n."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -63,10 +63,10 @@ class Network:
         return self._at(10 + host)
 
     def plug_in(self, host: int, pid: int) -> str:
-        """A cable from the bridge into the network of a process; the name of the bridge's end."""
+        """Connects the network of a process to the bridge. Returns the name of the bridge's end of the cable."""
         self._cables += 1
         cable = f"{self.bridge}c{self._cables}"
-        hardware = f"02:00:0a:4d:{self.number:02x}:{host:02x}"  # the same after a new start: neighbours know it
+        hardware = f"02:00:0a:4d:{self.number:02x}:{host:02x}"  # neighbours remember it over a restart
         ip("link", "add", cable, "type", "veth", "peer", "name", "eth0", "address", hardware, "netns", str(pid))
         ip("link", "set", cable, "master", self.bridge, "up")
         inside(pid, "link", "set", "lo", "up")
@@ -76,14 +76,14 @@ class Network:
 
 
 def inside(pid: int, *arguments: str) -> None:
-    """`ip` in the network of a process."""
+    """Runs `ip` in the network of a process."""
     argv = ["nsenter", "--target", str(pid), "--net", "ip", *arguments]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, f"{argv}: {done.stderr}"
 
 
 def _clear() -> None:
-    """Take away bridges whose session has ended and whose guard has not got to it."""
+    """Removes bridges of sessions that have ended, if their guard has not done so."""
     for link in Path("/sys/class/net").glob(f"{PREFIX}*"):
         name = link.name.removeprefix(PREFIX)
         owner = (link / "ifalias").read_text().strip() if (link / "ifalias").exists() else ""
@@ -93,27 +93,27 @@ def _clear() -> None:
 
 @contextmanager
 def network() -> Iterator[Network]:
-    """A network while the block runs, and not after this process."""
+    """Creates a network for the block. It is removed after the block, or when this process ends."""
     _clear()
     for number in range(256):
         done = subprocess.run(["ip", "link", "add", f"{PREFIX}{number}", "type", "bridge"], capture_output=True)
         if done.returncode == 0:
             break
     else:
-        raise AssertionError(f"no bridge can be made: {done.stderr.decode(errors='replace')}")
-    made = Network(number)
+        raise AssertionError(f"no bridge can be created: {done.stderr.decode(errors='replace')}")
+    created = Network(number)
     guard = subprocess.Popen(
-        [sys.executable, "-c", GUARD, made.bridge],
+        [sys.executable, "-c", GUARD, created.bridge],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     try:
-        ip("link", "set", made.bridge, "alias", str(os.getpid()))
-        for address in (made.storage, made.api):
-            ip("addr", "add", f"{address}/24", "dev", made.bridge)
-        ip("link", "set", made.bridge, "up")
-        yield made
+        ip("link", "set", created.bridge, "alias", str(os.getpid()))
+        for address in (created.storage, created.api):
+            ip("addr", "add", f"{address}/24", "dev", created.bridge)
+        ip("link", "set", created.bridge, "up")
+        yield created
     finally:
-        guard.communicate()  # its standard input ends: it takes the bridge away
+        guard.communicate()  # closes its standard input, so that it removes the bridge

@@ -1,4 +1,4 @@
-"""What a storm does, decided by its seed before it begins: which blow, when, on which host, for how long. Pure."""
+"""The plan of a storm, derived from its seed: which blow, in which phase, on which host, for how long. Pure."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class Blow(StrEnum):
 
 
 class Phase(StrEnum):
-    """What the host is doing when it is hit."""
+    """What the host does when it is hit."""
 
     BEGUN = "a run begun"
     ENCODING = "an encoder at work"
 
 
 EVERYWHERE = frozenset({Blow.STORAGE_KILLED, Blow.API_KILLED})
-"""These hit all hosts; the one that is named only says when."""
+"""These hit all hosts; the host of the action only decides when."""
 
 
 @dataclass(frozen=True)
 class Action:
-    """step: from 1. seconds: until what was cut is whole again, for blows that last. shift: of a wrong clock."""
+    """One blow of a plan. step: from 1. seconds: how long a lasting blow lasts. shift: of a wrong clock."""
 
     step: int
     blow: Blow
@@ -53,7 +53,7 @@ SHIFTS = ("+5h", "-7h", "+3d", "-30d")
 
 
 def plan(seed: int, hosts: Sequence[str], count: int) -> tuple[Action, ...]:
-    """The schedule: each kind of blow once before any comes again. The same seed gives the same."""
+    """Returns the plan for a seed, always the same. Each kind of blow comes once before any comes again."""
     chance = random.Random(seed)
     actions: list[Action] = []
     left: list[Blow] = []

@@ -1,4 +1,4 @@
-"""What all hosts share besides storage: the Prefect API on PostgreSQL and Redis, as the runbook sets it up."""
+"""The Prefect API on PostgreSQL and Redis, set up as in the runbook: what all hosts share besides storage."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests.flows.pool import DEADLINE, ROOT, until
 from tests.flows.postgres import Postgres, database
 from tests.objects.process import Daemon, free_port, listens, program
 
-BOOT: Final = 300  # seconds, on a machine that does other things too
+BOOT: Final = 300  # seconds, on a machine with other load
 BIN: Final = Path(sys.executable).parent
 
 
 def settings_of_runbook() -> dict[str, str]:
-    """What the runbook sets for several API processes, with its places."""
+    """Returns the settings of the runbook for several API processes, with its addresses."""
     after = runbook.TEXT.split("**Several API processes**")[1]
     found = re.search(r"```ini\n(.*?)```", after, re.DOTALL)
     assert found is not None
@@ -34,15 +34,13 @@ def settings_of_runbook() -> dict[str, str]:
 
 
 class Redis:
-    """Events on their way; nothing is written to disk."""
+    """A Redis server that writes nothing to disk."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         folder.mkdir()
         argv = [program("redis-server", "redis-server"), "--port", str(self.port), "--bind", "127.0.0.1"]
-        self._daemon = Daemon(
-            [*argv, "--save", "", "--appendonly", "no", "--dir", str(folder)], folder / "redis.said"
-        )
+        self._daemon = Daemon([*argv, "--save", "", "--appendonly", "no", "--dir", str(folder)], folder / "redis.log")
         self._daemon.until(lambda: listens("127.0.0.1", self.port), "Redis listens")
 
     def end(self) -> None:
@@ -50,7 +48,7 @@ class Redis:
 
 
 class Api:
-    """Two API processes and the services, each a process of its own. `stop` and `start` may be called again."""
+    """Two API processes, and the services in another process. `stop` and `start` can be called repeatedly."""
 
     def __init__(self, folder: Path, address: str, postgres: Postgres, redis: Redis) -> None:
         folder.mkdir()
@@ -72,7 +70,7 @@ class Api:
         }
 
     def env(self) -> dict[str, str]:
-        """For whoever talks to it from this machine."""
+        """Returns the environment for a client on this machine."""
         plain = {n: v for n, v in os.environ.items() if not n.startswith(("PREFECT_", "PROXX_", "AWS_"))}
         return {**plain, **self.client_settings(), "PREFECT_HOME": str(self.folder / "client")}
 
@@ -85,7 +83,7 @@ class Api:
         }
 
     def make_database(self) -> None:
-        """And one process alone for once: two that begin on a new database are in each other's way."""
+        """Creates the database with one process alone: two that start on a new database disturb each other."""
         self._prefect("server", "database", "upgrade", "-y")
         self._run("first", *self._serve())
         self._await()
@@ -102,17 +100,17 @@ class Api:
 
     def _run(self, name: str, *arguments: str) -> None:
         argv = [sys.executable, "-m", "prefect", *arguments]
-        self._daemons.append(Daemon(argv, self.folder / f"{name}.said", self._env()))
+        self._daemons.append(Daemon(argv, self.folder / f"{name}.log", self._env()))
 
     def _await(self) -> None:
         end = time.monotonic() + BOOT
         while not self.answers():
-            said = "\n".join(file.read_text(errors="replace")[-3000:] for file in self.folder.glob("*.said"))
-            assert time.monotonic() < end, said
+            logs = "\n".join(file.read_text(errors="replace")[-3000:] for file in self.folder.glob("*.log"))
+            assert time.monotonic() < end, logs
             time.sleep(0.3)
 
     def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
-        """End every process of it, at once."""
+        """Ends all its processes at once."""
         for daemon in self._daemons:
             children = _family(daemon.pid)
             daemon.end(how)
@@ -127,7 +125,7 @@ class Api:
             return False
 
     def command(self, *argv: str, env: Mapping[str, str] | None = None, statuses: tuple[int, ...] = (0,)) -> str:
-        """Run a command of this interpreter's folder as an operator; its standard output."""
+        """Runs a command of this interpreter's folder as an operator. Returns its standard output."""
         done = subprocess.run(
             [str(BIN / argv[0]), *argv[1:]],
             cwd=ROOT,
@@ -142,19 +140,19 @@ class Api:
         return done.stdout
 
     def set_up(self) -> None:
-        """Pool, deployments and automation, by the runbook's own lines."""
+        """Creates pool, deployments and automation with the commands of the runbook."""
         for line in runbook.block("set-up"):
             if line.startswith("prefect ") and "server start" not in line:
                 self.command(*line.split())
 
     def _prefect(self, *arguments: str) -> None:
-        said = self.folder / "set-up.said"
-        with said.open("ab") as log:
+        log_file = self.folder / "set-up.log"
+        with log_file.open("ab") as log:
             argv = [sys.executable, "-m", "prefect", *arguments]
             done = subprocess.run(
                 argv, env=self._env(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
             )
-        assert done.returncode == 0, said.read_text(errors="replace")[-3000:]
+        assert done.returncode == 0, log_file.read_text(errors="replace")[-3000:]
 
     def _env(self) -> dict[str, str]:
         return {**self.env(), **self._server}
@@ -182,7 +180,7 @@ def _end(pid: int) -> None:
 
 @contextmanager
 def serving_fleet(folder: Path, address: str) -> Iterator[Api]:
-    """The API at the address while the block runs, without pool and deployments."""
+    """Runs the API at the address during the block, without pool and deployments."""
     folder.mkdir()
     # Not below pytest's folder: every session that starts on the machine closes that to PostgreSQL's user.
     with TemporaryDirectory(prefix="proxx-postgres-") as apart, database(Path(apart) / "cluster") as postgres:

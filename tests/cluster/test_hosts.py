@@ -1,4 +1,4 @@
-"""The hosts of the proof are what they are said to be: nothing shared, cut off when cut off, and gone afterwards."""
+"""The hosts share nothing, are cut off when they should be, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.flows.pool import ROOT, until
 
 WRITE: Final = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text('x')"
 REACH: Final = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=2)"
-SAYS: Final = """
+DESCRIBE: Final = """
 import os, time
 print(time.strftime("%Z"), sorted(os.sched_getaffinity(0)), os.getcwd(), os.environ["LANG"])
 os.close(os.open("/tmp/made", os.O_CREAT, 0o666)); print(oct(os.stat("/tmp/made").st_mode & 0o777), int(time.time()))
@@ -73,7 +73,7 @@ def two(net: Network, tmp_path: Path) -> Iterator[tuple[Host, Host]]:
 @pytest.mark.clause("T7", lead=True)
 @pytest.mark.clause("T5")
 def test_hosts_share_no_disk(two: tuple[Host, Host]) -> None:
-    """What one host writes no other sees; where it could be seen nothing can be written."""
+    """A file that one host writes is not seen by another host; all folders that hosts share are read-only."""
     one, other = two
     for folder in DISKS:
         assert one.run([sys.executable, "-c", WRITE, f"{folder}/seen"], {})[0] == 0
@@ -81,38 +81,38 @@ def test_hosts_share_no_disk(two: tuple[Host, Host]) -> None:
         assert other.run(["cat", f"{folder}/seen"], {})[0] == 1
         assert not Path(f"{folder}/seen").exists()
     for place in ("/", "/home", "/opt", "/var/lib", sys.prefix, str(ROOT)):
-        status, said = one.run([sys.executable, "-c", WRITE, f"{place}/seen"], {})
+        status, output = one.run([sys.executable, "-c", WRITE, f"{place}/seen"], {})
         assert status == 1, place
-        assert "Read-only file system" in said
+        assert "Read-only file system" in output
 
 
-def test_hosts_are_what_they_are_told(two: tuple[Host, Host]) -> None:
+def test_a_host_has_its_surroundings(two: tuple[Host, Host]) -> None:
     one, other = two
     assert one.run(["hostname"], {}) == (0, "eins\n")
     assert other.run(["hostname"], {}) == (0, "zwei\n")
-    status, said = one.run([sys.executable, "-c", SAYS], {})
-    assert status == 0, said
-    zone, mode = said.splitlines()
+    status, output = one.run([sys.executable, "-c", DESCRIBE], {})
+    assert status == 0, output
+    zone, mode = output.splitlines()
     assert zone == "XXX [0] /var/tmp tr_TR.UTF-8"
     assert mode.split()[0] == "0o600"
-    shift = int(other.run([sys.executable, "-c", SAYS], {})[1].split()[-1]) - int(mode.split()[1])
+    shift = int(other.run([sys.executable, "-c", DESCRIBE], {})[1].split()[-1]) - int(mode.split()[1])
     assert 5 * 3600 <= shift < 5 * 3600 + 120
     other.set_clock("+0")
-    here = int(time.time())
+    now = int(time.time())
     assert (
-        here <= int(other.run([sys.executable, "-c", SAYS.replace("made", "more")], {})[1].split()[-1]) < here + 120
+        now <= int(other.run([sys.executable, "-c", DESCRIBE.replace("made", "more")], {})[1].split()[-1]) < now + 120
     )
 
 
-def test_a_wrong_clock_hangs_no_child(two: tuple[Host, Host]) -> None:
-    """A process with busy threads starts others while its clock is wrong, as a run of Prefect's does."""
+def test_a_wrong_clock_does_not_hang_child_processes(two: tuple[Host, Host]) -> None:
+    """A process with busy threads starts others while its clock is wrong, as a flow run does."""
     _, other = two
     other.set_clock("-30d")
     assert other.run([sys.executable, "-c", FORKS], {}) == (0, "")
 
 
-def test_what_is_cut_is_cut(net: Network, two: tuple[Host, Host]) -> None:
-    """A host without its cable reaches nobody; without its way to storage only that."""
+def test_a_cut_connection_is_cut(net: Network, two: tuple[Host, Host]) -> None:
+    """A host without its cable reaches no server; a host that lost the way to storage reaches the API."""
     one, other = two
     servers = {address: socket.create_server((address, 0)) for address in (net.storage, net.api)}
 
@@ -137,8 +137,8 @@ def test_what_is_cut_is_cut(net: Network, two: tuple[Host, Host]) -> None:
             server.close()
 
 
-def test_a_crash_leaves_nothing(two: tuple[Host, Host], tmp_path: Path) -> None:
-    """Of a host no process is left, and the next start has empty disks."""
+def test_a_crash_leaves_no_process_and_no_file(two: tuple[Host, Host], tmp_path: Path) -> None:
+    """No process of the host is left, and its disks are empty after the next start."""
     one, other = two
     sleeping = one.popen(["sleep", "600"], {}, tmp_path / "sleep.log")
     until(lambda: one.processes(), "it sleeps")
@@ -152,8 +152,8 @@ def test_a_crash_leaves_nothing(two: tuple[Host, Host], tmp_path: Path) -> None:
     assert other.running
 
 
-def test_whatever_ends_the_test_ends_its_hosts(tmp_path: Path) -> None:
-    """A killed session leaves no process, no network and no bridge."""
+def test_hosts_end_with_the_test_session(tmp_path: Path) -> None:
+    """A session that is killed leaves no process, no network and no bridge."""
     require_hosts()
     doomed = subprocess.Popen(
         [sys.executable, "-c", DOOMED, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -1,6 +1,6 @@
-"""A bounded storm on separate hosts, and what is left of it: counted, whole, nothing twice, mended by an operator.
+"""A short storm on separate hosts: every job is accounted for, nothing ran twice, and an operator recovers the rest.
 
-PROXX_STORM_SEED (default 7) chooses the schedule, which is printed. The long form is
+PROXX_STORM_SEED (default 7) chooses the plan, which is printed. The long form is
 `python -m tests.cluster.storm --seed N --minutes 60 --report FOLDER`.
 """
 
@@ -17,11 +17,11 @@ from tests.cluster.card import make_card, unscaled
 from tests.cluster.fleet import Fleet, storm_hosts
 from tests.cluster.plan import Blow, plan
 from tests.cluster.rounds import Round, table, write_report
-from tests.cluster.storm import PROFILES, SEED, one_round
+from tests.cluster.storm import PROFILES, SEED, run_round
 
 CHOSEN: Final = int(os.environ.get("PROXX_STORM_SEED", str(SEED)))
 HOSTS: Final = 3
-SOME: Final = PROFILES[:4]
+FEW_PROFILES: Final = PROFILES[:4]
 BLOWS: Final = len(Blow)
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(1500)]
 
@@ -33,13 +33,13 @@ def stormy(fleet: Fleet) -> Iterator[Fleet]:
     fleet.crash_all()
 
 
-def test_a_seed_is_a_schedule() -> None:
+def test_a_seed_gives_one_plan() -> None:
     hosts = ["a", "b", "c"]
     assert plan(CHOSEN, hosts, 40) == plan(CHOSEN, hosts, 40)
     assert plan(CHOSEN, hosts, 40) != plan(CHOSEN + 1, hosts, 40)
     for seed in range(50):
         first = plan(seed, hosts, len(Blow))
-        assert {action.blow for action in first} == set(Blow), "a kind of blow is left out"
+        assert {action.blow for action in first} == set(Blow), "a kind of blow is missing"
         assert [action.step for action in first] == list(range(1, len(Blow) + 1))
         assert {action.host for action in plan(seed, hosts, 40)} == set(hosts)
 
@@ -55,18 +55,18 @@ def test_a_seed_is_a_schedule() -> None:
 @pytest.mark.clause("P3")
 @pytest.mark.clause("V2")
 @pytest.mark.clause("V3", lead=True)
-def test_a_storm(stormy: Fleet, tmp_path: Path) -> None:
+def test_every_job_survives_a_storm(stormy: Fleet, tmp_path: Path) -> None:
     """Runs, workers, hosts, storage and API killed, cables cut, clocks put wrong; then the accounting."""
-    card = make_card(tmp_path / "card", SOME, copies=2, long=True)
+    card = make_card(tmp_path / "card", FEW_PROFILES, copies=2, long=True)
     reference = unscaled(card, card.jobs)
     card.upload(stormy.bucket)
-    doing = Round(CHOSEN, plan(CHOSEN, list(stormy.hosts), BLOWS))
-    print(f"PROXX_STORM_SEED={CHOSEN}:", *map(str, doing.plan), sep="\n")
+    record = Round(CHOSEN, plan(CHOSEN, list(stormy.hosts), BLOWS))
+    print(f"PROXX_STORM_SEED={CHOSEN}:", *map(str, record.plan), sep="\n")
     try:
-        one_round(stormy, card, reference, CHOSEN, BLOWS, doing)
+        run_round(stormy, card, reference, record)
     finally:
-        print(table([doing]), *doing.operator, sep="\n")
-        write_report(tmp_path / "report", [doing], "")
-    assert set(doing.after) and sum(doing.after.values()) == len(card.jobs)
-    assert len(doing.hit) == BLOWS
-    assert doing.struck >= 3, "a storm that hits nothing at work shows nothing"
+        print(table([record]), *record.operator, sep="\n")
+        write_report(tmp_path / "report", [record], "")
+    assert set(record.after) and sum(record.after.values()) == len(card.jobs)
+    assert len(record.hit) == BLOWS
+    assert record.struck >= 3, "a storm that hits no work proves nothing"

@@ -1,4 +1,4 @@
-"""`proxx demo` as a new user meets it: what it prints, its runs in Prefect's pages, and that nothing stays behind."""
+"""`proxx demo` for a new user: what it prints, its runs in Prefect's pages, and that no process is left."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RUN: Final = re.compile(r"  (card-00\d) · [0-9a-f]{12} · attempt 1: Completed:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
-    """An empty folder with an empty home beside it; afterwards nothing runs that was started from there."""
+    """An empty folder with an empty home beside it. Processes that are left are killed after the test."""
     for name in ("home", "here"):
         (tmp_path / name).mkdir()
     yield tmp_path / "here"
@@ -39,7 +39,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
 
 
 def environment(tmp_path: Path) -> dict[str, str]:
-    """A user whose own Prefect is somewhere else, and must not be asked: nothing listens there."""
+    """Returns the environment of a user with another Prefect, at an address where nothing listens."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PROXX_"))}
     return {
         **kept,
@@ -78,7 +78,7 @@ def proxx(*args: object) -> list[str]:
 
 
 def processes(tmp_path: Path) -> list[psutil.Process]:
-    """All that descend from what was started in the test's folder, or work in it."""
+    """Returns all processes that were started in the test's folder, or name it on their command line."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
@@ -90,10 +90,10 @@ def processes(tmp_path: Path) -> list[psutil.Process]:
     return found
 
 
-def words_of(some: list[psutil.Process]) -> list[str]:
-    """All words of their command lines."""
+def words_of(running: list[psutil.Process]) -> list[str]:
+    """Returns all words of their command lines."""
     words = []
-    for process in some:
+    for process in running:
         with suppress(psutil.Error):
             words += process.cmdline()
     return words
@@ -110,14 +110,14 @@ def ask(page: str, what: str) -> Any:  # noqa: ANN401
         return json.load(answer)
 
 
-def test_from_an_empty_folder_to_prefects_pages(place: Path) -> None:
+def test_the_whole_demo_and_its_pages(place: Path) -> None:
     (place / "prefect.toml").write_text(
         '[api]\nurl = "http://127.0.0.1:9/api"\n[server]\nlogging_level = "NONSENSE"\n'
     )
     with started(place, proxx("demo")) as demo:
         out, err = demo.communicate(timeout=300)
     assert (demo.returncode, err) == (0, "")
-    assert [found[1] for found in map(RUN.fullmatch, out.splitlines()) if found] == [
+    assert [match[1] for match in map(RUN.fullmatch, out.splitlines()) if match] == [
         "card-001",
         "card-002",
         "card-003",
@@ -140,7 +140,7 @@ def test_from_an_empty_folder_to_prefects_pages(place: Path) -> None:
         assert "not touched" in again.communicate(timeout=60)[1]
         assert again.returncode == 2
 
-    line = out.splitlines()[-1].removeprefix("$ ")  # as it stands there
+    line = out.splitlines()[-1].removeprefix("$ ")  # exactly as it is printed
     with busy(4200), started(place, shlex.split(line)) as pages:
         assert pages.stdout is not None and pages.stderr is not None
         page = pages.stdout.readline().split()[-1]
@@ -155,7 +155,7 @@ def test_from_an_empty_folder_to_prefects_pages(place: Path) -> None:
         assert [run["state_type"] for run in ask(page, "task_runs")] == ["COMPLETED"] * 3
         finished = {log["flow_run_id"] for log in ask(page, "logs") if log["message"].startswith("Finished in state")}
         assert finished == {run["id"] for run in runs}
-        request = urllib.request.Request(page, headers={"accept": "text/html"})  # noqa: S310  (a browser's)
+        request = urllib.request.Request(page, headers={"accept": "text/html"})  # noqa: S310  (as a browser asks)
         with DIRECT.open(request, timeout=60) as answer:
             assert b"<html" in answer.read()
         pages.send_signal(signal.SIGINT)
@@ -166,7 +166,7 @@ def test_from_an_empty_folder_to_prefects_pages(place: Path) -> None:
 
 @contextmanager
 def busy(port: int) -> Iterator[None]:
-    """Nobody else gets the port meanwhile; where somebody has it already that is as well."""
+    """Takes the port during the block, unless it is taken already."""
     with socket.socket() as taken:
         with suppress(OSError):
             taken.bind(("127.0.0.1", port))
@@ -174,7 +174,7 @@ def busy(port: int) -> Iterator[None]:
         yield
 
 
-def test_ctrl_c_in_the_middle_leaves_no_process(place: Path) -> None:
+def test_ctrl_c_during_the_demo_leaves_no_process(place: Path) -> None:
     with started(place, proxx("demo")) as demo:
         assert demo.stdout is not None
         for line in demo.stdout:
@@ -187,7 +187,7 @@ def test_ctrl_c_in_the_middle_leaves_no_process(place: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_ended_or_killed_it_leaves_no_process(place: Path, number: signal.Signals) -> None:
+def test_a_demo_that_is_terminated_or_killed_leaves_no_process(place: Path, number: signal.Signals) -> None:
     with started(place, proxx("demo")) as demo:
         until(lambda: "server" in words_of(processes(place.parent)), "its server starts")
         demo.send_signal(number)
@@ -195,9 +195,9 @@ def test_ended_or_killed_it_leaves_no_process(place: Path, number: signal.Signal
     nothing_runs(place.parent)
 
 
-def test_pages_of_no_demo(place: Path) -> None:
+def test_the_pages_of_a_demo_that_never_ran_are_refused(place: Path) -> None:
     with started(place, proxx("demo", "--ui")) as pages:
         _, err = pages.communicate(timeout=60)
     assert pages.returncode == 2
-    assert "There are no runs in proxx-demo: make them first, `proxx demo --folder proxx-demo`." in err
+    assert "There are no runs in proxx-demo: first run `proxx demo --folder proxx-demo`." in err
     assert list(place.iterdir()) == []

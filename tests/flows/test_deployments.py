@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import uuid
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,8 @@ from tests.support.jobs import half_second
 
 DEPLOYMENTS: Final = ("proxy-job/proxx", "make-proxies/proxx")
 BIN: Final = Path(sys.executable).parent
+PACKAGES: Final = {"proxx_flows.worker": "proxx_flows.worker.serve"}
+"""Packages that `python -m` runs, with the module that defines their command."""
 SYSTEM: Final = {
     "systemctl",
     "rsync",
@@ -130,7 +133,7 @@ def test_what_is_deployed(pool: Pool) -> None:
         for name in DEPLOYMENTS:
             deployed = client.read_deployment_by_name(name)
             module = name.split("/")[0].replace("-", "_")
-            assert deployed.entrypoint == f"flows.{module}.{module}"
+            assert deployed.entrypoint == f"proxx_flows.{module}.{module}"
             assert not deployed.pull_steps
             assert deployed.work_pool_name == "proxx"
             assert deployed.job_variables == defaults
@@ -188,7 +191,7 @@ def test_every_command_of_the_runbook_is_one(line: str) -> None:
         compile(words[2], line, "exec")  # run by test_pool_storage
     else:
         assert words[:2] == ["python", "-m"], line
-        module = __import__(words[2], fromlist=["main"])
+        module = import_module(PACKAGES.get(words[2], words[2]))
         module.main.make_context(words[2], words[3:])
 
 

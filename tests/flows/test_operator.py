@@ -1,6 +1,6 @@
-"""An operator who knows nothing but `proxx audit`: real troubles, its commands pasted as they are, and peace after.
+"""An operator who only follows `proxx audit`: each failure is real, and pasting the audit's commands resolves it.
 
-Each test ends a real process in a real way, asks the audit, and does what the audit says.
+Each test ends a real process in a real way, runs the audit, and does what the audit advises.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from tests.support.jobs import create, make_job, write_spec
 from tests.support.makemedia import make, picture
 
 ROOT: Final = Path(__file__).parents[2]
-DEADLINE: Final = 120  # seconds for anything, beside three other test runs
+DEADLINE: Final = 120  # seconds for any step, on a machine with three other test runs
 BIN: Final = Path(sys.executable).parent
-EXECUTE: Final = "prefect flow-run execute"  # as a worker does it, and marks what crashed
-ENGINE: Final = f"{sys.executable} -m prefect.engine"  # what a worker starts, without the worker: half the time
+EXECUTE: Final = "prefect flow-run execute"  # as a worker runs it, marking a crashed run
+ENGINE: Final = f"{sys.executable} -m prefect.engine"  # what a worker starts, without the worker: takes half the time
 
 
 def long_job(output: Path | str) -> JobSpec:
-    """A job whose encoder can be caught in the middle."""
+    """A job that encodes long enough to stop its encoder midway."""
     encoded = ("-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-pix_fmt", "yuv420p")
     return create((make("long.mov", *picture("1280x720", seconds="4"), *encoded),), output, "prores_proxy")
 
@@ -62,11 +62,11 @@ class Desk:
 
     @property
     def root(self) -> Path:
-        """Of a store that is a folder."""
+        """The folder of the store, if it is a folder."""
         return Path(self.ground.at("store"))
 
     def start(self, line: str, **more: str) -> subprocess.Popen[str]:
-        """A command line in a session of its own."""
+        """Starts a command line in a session of its own."""
         first, *words = shlex.split(line)
         own = {"PROXX_STORE": self.store.uri, "PREFECT_LOCAL_STORAGE_PATH": str(self.folder / "results")}
         return subprocess.Popen(
@@ -82,7 +82,7 @@ class Desk:
 
     @contextmanager
     def running(self, line: str, **more: str) -> Iterator[subprocess.Popen[str]]:
-        """The same, and nothing of its session is left after the block."""
+        """The same during the block; its session is killed after it."""
         process = self.start(line, **more)
         try:
             yield process
@@ -92,20 +92,20 @@ class Desk:
             process.communicate(timeout=DEADLINE)
 
     def paste(self, line: str) -> str:
-        """Run a line to its good end. `proxx` runs in this process: a new one would only take longer to start."""
+        """Runs a line, which must succeed. `proxx` runs in this process, because a new process starts slowly."""
         first, *words = shlex.split(line)
         if first == "proxx":
             answer = call(self.capsys, *words)
-            status, said = answer.status, answer.out + answer.err
+            status, output = answer.status, answer.out + answer.err
         else:
             process = self.start(line)
-            said, _ = process.communicate(timeout=DEADLINE)
+            output, _ = process.communicate(timeout=DEADLINE)
             status = process.returncode
-        assert status == 0, f"{line}: {status}\n{said}"
-        return said
+        assert status == 0, f"{line}: {status}\n{output}"
+        return output
 
-    def ask(self) -> Answer:
-        """The audit, whose counts must add up whenever it is asked."""
+    def audit(self) -> Answer:
+        """Runs the audit. Its counts must add up every time."""
         answer = call(self.capsys, "audit", "--all", "--json")
         if answer.status in (0, 1):
             counts = answer.json["counts"]
@@ -113,33 +113,33 @@ class Desk:
             assert answer.status == (counts["need_decision"] > 0)
         return answer
 
-    def found(self, job: JobSpec, verdict: str, *, decide: bool) -> dict[str, Any]:
-        """What the audit says of the only job there is."""
-        answer = self.ask()
-        (found,) = answer.json["jobs"]
-        assert (found["job_id"], found["verdict"], answer.status) == (job.job_id, verdict, int(decide)), found
-        return dict(found)
+    def finding(self, job: JobSpec, verdict: str, *, decide: bool) -> dict[str, Any]:
+        """Returns the audit's finding about the only job, which must have this verdict."""
+        answer = self.audit()
+        (finding,) = answer.json["jobs"]
+        assert (finding["job_id"], finding["verdict"], answer.status) == (job.job_id, verdict, int(decide)), finding
+        return dict(finding)
 
-    def follow(self, found: dict[str, Any], *verbs: str) -> None:
-        """Paste the lines of these verbs, with a reason where they want one."""
+    def follow(self, finding: dict[str, Any], *verbs: str) -> None:
+        """Pastes the commands with these verbs, with a reason in place of TEXT."""
         for verb in verbs:
-            (line,) = [step["command"] for step in found["steps"] if verb in step["command"].split()]
+            (line,) = [step["command"] for step in finding["steps"] if verb in step["command"].split()]
             self.paste(line.replace("TEXT", "'seen it myself'"))
 
     def submit(self, job: JobSpec) -> str:
-        """The id of the run that waits."""
+        """Submits the job and returns the id of its run, which waits."""
         self.paste(f"proxx submit {write_spec(job, self.folder / 'job.json')}")
         return self.waiting(job)
 
     def waiting(self, job: JobSpec) -> str:
-        return str(self.found(job, "WAITING", decide=False)["runs"][-1])
+        return str(self.finding(job, "WAITING", decide=False)["runs"][-1])
 
     def run(self, run_id: str) -> None:
-        """To the run's end, however it ends."""
+        """Executes the run until it ends, with any outcome."""
         self.start(ENGINE, PREFECT__FLOW_RUN_ID=run_id).communicate(timeout=DEADLINE)
 
     def encoder_below(self, process: subprocess.Popen[str]) -> psutil.Process:
-        """The encoder, stopped in the middle of its work."""
+        """Returns the encoder below the process, suspended while it encodes."""
         end = time.monotonic() + DEADLINE
         while time.monotonic() < end:
             assert process.poll() is None, process.communicate()[0]
@@ -149,7 +149,7 @@ class Desk:
                         child.suspend()
                         return child
             time.sleep(0.02)
-        raise AssertionError("no encoder was seen")
+        raise AssertionError("no encoder started")
 
 
 also_in_a_bucket = pytest.mark.parametrize("desk", ["file", "rgw"], indirect=True)
@@ -163,7 +163,7 @@ def desk(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Desk:
-    """On a folder; with `also_in_a_bucket` on RGW too."""
+    """A desk with a store in a folder; with `also_in_a_bucket`, also in a bucket of RGW."""
     deploy(prefect)
     ground = speak(ground_of(getattr(request, "param", "file"), request, tmp_path), monkeypatch)
     desk = Desk(prefect, tmp_path, ground, capsys)
@@ -174,40 +174,40 @@ def desk(
 
 @also_in_a_bucket
 @pytest.mark.clause("V2", "V3")
-def test_a_run_killed_in_mid_encode(desk: Desk) -> None:
+def test_a_run_that_is_killed_while_it_encodes(desk: Desk) -> None:
     job = long_job(desk.ground.at("out"))
     run = desk.submit(job)
     with desk.running(f"{EXECUTE} {run}") as process:
         encoder = desk.encoder_below(process)
-        desk.found(job, "RUNNING", decide=False)
+        desk.finding(job, "RUNNING", decide=False)
         engine = job_status(desk.store, job.job_id).attempts[0].worker
         assert engine is not None
         os.kill(engine.pid, signal.SIGKILL)
         encoder.wait(DEADLINE)
         process.communicate(timeout=DEADLINE)
-    held = desk.found(job, "HELD", decide=True)
+    held = desk.finding(job, "HELD", decide=True)
     assert held["runs"] == [run]
     assert f"process {engine.pid} at " in held["said"]
     assert f"run {run} ended Crashed" in held["said"]
 
     desk.follow(held, "unlock", "submit")
     desk.run(desk.waiting(job))
-    assert desk.found(job, "COMPLETED", decide=False)["said"] == "Attempt 2 completed."
+    assert desk.finding(job, "COMPLETED", decide=False)["said"] == "Attempt 2 completed."
     assert list(desk.ground.files("out")) == ["long.mov"]
 
 
 @pytest.mark.clause("V3")
 def test_a_run_refused_before_the_lock_and_then_one_that_failed(desk: Desk) -> None:
-    """The worker's machine has not mounted the store; next, a file is in the way of the output."""
+    """First the worker's machine has not mounted the store, then a file is in the place of the output."""
     job = make_job(desk.folder / "out", "prores_proxy_half")
     run = desk.submit(job)
     away = desk.root.rename(desk.folder / "unmounted")
     desk.run(run)
-    assert desk.ask().code == "STORE_UNAVAILABLE"
+    assert desk.audit().code == "STORE_UNAVAILABLE"
     assert not desk.root.exists()
     away.rename(desk.root)
 
-    lost = desk.found(job, "LOST", decide=True)
+    lost = desk.finding(job, "LOST", decide=True)
     assert lost["said"].startswith(f"Run {run} for attempt 1 ended ")
     assert "(STORE_MISMATCH: " in lost["said"]
     desk.follow(lost, "submit")
@@ -216,65 +216,65 @@ def test_a_run_refused_before_the_lock_and_then_one_that_failed(desk: Desk) -> N
     obstacle.write_bytes(b"not a proxy")
     desk.run(desk.waiting(job))
 
-    failed = desk.found(job, "FAILED", decide=True)
+    failed = desk.finding(job, "FAILED", decide=True)
     assert (failed["attempt"], failed["said"]) == (1, f"Attempt 1 failed: OUTPUT_EXISTS. {OutputExists.remedy}")
     obstacle.unlink()
     desk.follow(failed, "submit")
     desk.run(desk.waiting(job))
-    assert desk.found(job, "COMPLETED", decide=False)["attempt"] == 2
+    assert desk.finding(job, "COMPLETED", decide=False)["attempt"] == 2
 
 
 @pytest.mark.clause("V3")
 def test_a_run_cancelled_before_it_began(desk: Desk) -> None:
-    """Asked for again it waits; cancelled again and given up, nothing is left to decide."""
+    """Submitted again, it waits; cancelled again and retired, nothing is left to decide."""
     job = make_job(desk.folder / "out", "prores_proxy_half")
     run = desk.submit(job)
     desk.paste(f"prefect flow-run cancel {run}")
-    desk.follow(desk.found(job, "LOST", decide=True), "submit")
+    desk.follow(desk.finding(job, "LOST", decide=True), "submit")
     second = desk.waiting(job)
     assert second != run
     desk.paste(f"prefect flow-run cancel {second}")
-    desk.follow(desk.found(job, "LOST", decide=True), "retire")
-    assert desk.found(job, "FAILED", decide=False)["said"].endswith(": seen it myself.")
+    desk.follow(desk.finding(job, "LOST", decide=True), "retire")
+    assert desk.finding(job, "FAILED", decide=False)["said"].endswith(": seen it myself.")
 
 
 @pytest.mark.clause("V3")
-def test_a_plain_run_beside_prefect(desk: Desk) -> None:
-    """Killed in the middle: only the ledger knows of it."""
+def test_a_proxx_run_outside_prefect(desk: Desk) -> None:
+    """It is killed while it encodes, and only the ledger has a record of it."""
     job = long_job(desk.folder / "out")
     with desk.running(f"proxx run {write_spec(job, desk.folder / 'job.json')}") as process:
         encoder = desk.encoder_below(process)
-        held = desk.found(job, "HELD", decide=True)
+        held = desk.finding(job, "HELD", decide=True)
         assert held["runs"] == []
-        assert "which Prefect does not know" in held["said"]
+        assert "which Prefect does not have" in held["said"]
         assert "While that process lives there is nothing to do." in held["said"]
         process.kill()
         encoder.wait(DEADLINE)
     desk.follow(held, "unlock")
-    desk.follow(desk.found(job, "LOST", decide=True), "submit")
+    desk.follow(desk.finding(job, "LOST", decide=True), "submit")
     desk.waiting(job)
 
 
 @also_in_a_bucket
 @pytest.mark.clause("V3")
-def test_registered_and_never_asked_for(desk: Desk) -> None:
-    """The submitter died between the two."""
+def test_a_job_that_is_registered_and_has_no_run(desk: Desk) -> None:
+    """The submission died between registration and the creation of the run."""
     job = make_job(desk.ground.at("out"), "prores_proxy_half")
     register_job(job, spec_bytes(job), desk.store, this_worker(), "submit")
-    desk.follow(desk.found(job, "UNKNOWN_TO_PREFECT", decide=True), "submit")
+    desk.follow(desk.finding(job, "UNKNOWN_TO_PREFECT", decide=True), "submit")
     desk.waiting(job)
 
 
 @pytest.mark.clause("V3")
-def test_a_store_that_was_restored_from_an_older_copy(desk: Desk) -> None:
-    """Only Prefect remembers the job: submitted once more it has its run again, or both are given up."""
+def test_a_store_that_is_restored_from_an_older_copy(desk: Desk) -> None:
+    """Only Prefect has a record of the job: submitting it again returns its run; or run and job are given up."""
     job = make_job(desk.folder / "out", "prores_proxy_half")
     run = desk.submit(job)
     (desk.root / "jobs").rename(desk.folder / "jobs-lost")
-    assert "submit its spec once more" in desk.found(job, "UNKNOWN_TO_STORE", decide=True)["said"]
+    assert "submit its spec again" in desk.finding(job, "UNKNOWN_TO_STORE", decide=True)["said"]
     assert desk.submit(job) == run
 
     (desk.root / "jobs").rename(desk.folder / "jobs-lost-again")
-    desk.follow(desk.found(job, "UNKNOWN_TO_STORE", decide=True), "cancel", "delete")
-    answer = desk.ask()
+    desk.follow(desk.finding(job, "UNKNOWN_TO_STORE", decide=True), "cancel", "delete")
+    answer = desk.audit()
     assert (answer.status, answer.json["jobs"]) == (0, [])

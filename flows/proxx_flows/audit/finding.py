@@ -1,4 +1,4 @@
-"""What an audit finds: one verdict on one job, and what an operator can do about it."""
+"""The finding of an audit about one job: a verdict, an explanation, and what an operator can do."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from proxx_flows.audit.next_steps import NextStep
 
 
 class JobVerdict(StrEnum):
-    WAITING = "WAITING"  # a run is asked for and has not begun
-    RUNNING = "RUNNING"  # a run is on it
-    COMPLETED = "COMPLETED"  # made
-    FAILED = "FAILED"  # it ended without being made, and why is on record; retired jobs too
-    HELD = "HELD"  # an attempt is open, and nothing in Prefect runs it
-    LOST = "LOST"  # no result and nothing that works on one: nobody will do anything
-    UNKNOWN_TO_PREFECT = "UNKNOWN_TO_PREFECT"  # registered, and no run was ever asked for
-    UNKNOWN_TO_STORE = "UNKNOWN_TO_STORE"  # named, and not registered in this store
+    WAITING = "WAITING"  # a run is scheduled and has not begun
+    RUNNING = "RUNNING"  # a run works on it
+    COMPLETED = "COMPLETED"  # all proxies were made
+    FAILED = "FAILED"  # it ended without completing and the reason is recorded, or it is retired
+    HELD = "HELD"  # an attempt is open, and no run in Prefect works on it
+    LOST = "LOST"  # no result, and nothing will produce one
+    UNKNOWN_TO_PREFECT = "UNKNOWN_TO_PREFECT"  # registered, and Prefect has no run for it
+    UNKNOWN_TO_STORE = "UNKNOWN_TO_STORE"  # named by a run or refused, and not registered in this store
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditFinding:
-    """The verdict on one job. state: what the ledger says, None where it has nothing. attempt: the latest.
+    """The verdict on one job.
 
-    decide: somebody has to do something, or nothing will happen. differs: Prefect says something else than the
-    ledger. since: of the latest thing known (RFC 3339). said: sentences. steps: what can be done, to be pasted.
+    state: of the job by its ledger, None if the store has no record of it. attempt: the latest.
+    decide: nothing will happen unless somebody acts. differs: Prefect contradicts the ledger.
+    since: time of the latest known event (RFC 3339). explanation: sentences for the operator.
+    steps: what can be done, as commands to paste. runs: ids of the job's flow runs, oldest first.
     """
 
     job_id: str
@@ -35,6 +37,6 @@ class AuditFinding:
     decide: bool
     differs: bool
     since: str
-    said: str
+    explanation: str
     steps: tuple[NextStep, ...] = ()
     runs: tuple[str, ...] = ()

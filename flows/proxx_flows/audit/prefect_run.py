@@ -1,4 +1,4 @@
-"""A run of Prefect as the audit sees it: whose attempt it is for, and in which state. Pure."""
+"""A flow run as the audit sees it: the attempt it is for, and its state. Pure."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ if TYPE_CHECKING:
     from proxx_flows.common.api import PrefectRun
 
 ENDED: Final = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
-WAITS: Final = frozenset({"SCHEDULED", "PENDING", "PAUSED"})
-LONGEST: Final = 300
-"""Letters of a state's message that are kept."""
+WAITING: Final = frozenset({"SCHEDULED", "PENDING", "PAUSED"})
+MESSAGE_LENGTH: Final = 300
+"""How many characters of a state's message are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeenRun:
-    """One run. created, since: when it was made and when its latest known change was (RFC 3339). submitted: it has
-    a key of `submit`; inline: it carries the whole spec and registers it itself.
+    """One flow run.
+
+    created, since: when it was created, and the time of its latest known change (RFC 3339).
+    submitted: it has the idempotency key of a submission. inline: its parameters hold the whole spec, so that it
+    registers the job itself.
     """
 
     id: str
@@ -44,20 +47,20 @@ class SeenRun:
 
     @property
     def waits(self) -> bool:
-        return self.state_type in WAITS
+        return self.state_type in WAITING
 
     @property
-    def stands(self) -> str:
-        """For sentences: `is Late`, `ended Crashed (why, as Prefect has it)`."""
+    def status_text(self) -> str:
+        """The state for use in a sentence: `is Late`, `ended Crashed (the message in Prefect)`."""
         if self.alive:
             return f"is {self.state_name}"
-        why = f" ({self.message})" if self.message and self.state_type != "COMPLETED" else ""
-        return f"ended {self.state_name}{why}"
+        message = f" ({self.message})" if self.message and self.state_type != "COMPLETED" else ""
+        return f"ended {self.state_name}{message}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class NamedAttempt:
-    """What a run says it is for. job_id: None where it names none. store, store_uuid: None where it does not say."""
+    """The job and the store that a run's parameters name; None for what they do not name."""
 
     job_id: str | None
     store: str | None
@@ -65,7 +68,7 @@ class NamedAttempt:
 
 
 def attempt_of_run(run: PrefectRun) -> NamedAttempt:
-    """What the run's parameters say; whatever somebody typed there, this raises nothing."""
+    """Returns what the run's parameters name. Raises nothing, whatever somebody typed there."""
     reference, spec = _object(run.parameters.get("reference")), _object(run.parameters.get("spec"))
     job_id = _text(reference.get("job_id")) or _text(spec.get("job_id"))
     return NamedAttempt(
@@ -77,14 +80,14 @@ def attempt_of_run(run: PrefectRun) -> NamedAttempt:
 
 def describe_run(run: PrefectRun) -> SeenRun:
     reference = _object(run.parameters.get("reference"))
-    said = reference.get("attempt", run.parameters.get("attempt", 1))
-    attempt = said if isinstance(said, int) and said > 0 else 1
+    number = reference.get("attempt", run.parameters.get("attempt", 1))
+    attempt = number if isinstance(number, int) and number > 0 else 1
     return SeenRun(
         id=run.id,
         attempt=attempt,
         state_type=run.state_type or "SCHEDULED",
         state_name=run.state_name or "(without a state)",
-        message=" ".join(run.message.split())[:LONGEST],
+        message=" ".join(run.message.split())[:MESSAGE_LENGTH],
         created=_moment(run.created),
         since=_moment(run.end or run.start or run.created),
         submitted=f":{attempt_of_run(run).job_id}:{attempt}:" in (run.key or ""),
@@ -93,7 +96,7 @@ def describe_run(run: PrefectRun) -> SeenRun:
 
 
 def _object(value: object) -> Mapping[str, Any]:
-    """A JSON object, also where somebody gave it as text."""
+    """Returns the JSON object, also if it was given as text; an empty one if it is no object."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -111,11 +114,11 @@ def _text(value: object) -> str | None:
 
 
 def _place(store: str | None) -> str | None:
-    """One form for one place."""
+    """Returns the store's URI in its normal form, so that two spellings of one place are equal."""
     if store is None:
         return None
     try:
         return open_store(store).uri
     except ProxxError:
-        kind, mark, rest = store.partition("://")
-        return f"{kind}{mark}{rest.rpartition('@')[2]}"  # somebody may have typed a password there
+        scheme, separator, rest = store.partition("://")
+        return f"{scheme}{separator}{rest.rpartition('@')[2]}"  # without a password that somebody typed there

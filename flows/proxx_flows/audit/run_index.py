@@ -1,10 +1,9 @@
-"""The runs of Prefect by job, kept on disk while an audit reads the store: its memory does not grow with either."""
+"""The flow runs by job, kept on disk during an audit: its memory grows neither with the runs nor with the jobs."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from types import TracebackType
 from typing import Final, Self
 
 from proxx_flows.audit.prefect_run import SeenRun
@@ -13,10 +12,10 @@ _COLUMNS: Final = "id, attempt, state_type, state_name, message, created, since,
 
 
 class RunIndex:
-    """What was seen of all runs, by job. A temporary database of SQLite's, gone with its end."""
+    """All flow runs by job, in a temporary SQLite database that is deleted when it is closed."""
 
     def __init__(self) -> None:
-        self._db = sqlite3.connect("")  # a private file that SQLite removes itself
+        self._db = sqlite3.connect("")  # a temporary file that SQLite deletes itself
         self._db.execute(f"CREATE TABLE run (job, foreign_to, {_COLUMNS}, PRIMARY KEY (id))")
         self._db.execute("CREATE INDEX by_job ON run (job, foreign_to)")
         self._db.execute("CREATE TABLE known (job TEXT PRIMARY KEY)")
@@ -24,24 +23,24 @@ class RunIndex:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, why: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._db.close()
 
     def add(self, job_id: str, run: SeenRun, foreign_to: str = "") -> None:
-        """A run that comes twice is kept as it came last. foreign_to: the uuid of the store it names, if another."""
-        what = (run.id, run.attempt, run.state_type, run.state_name, run.message, run.created, run.since)
+        """Adds a run, or replaces it. foreign_to: uuid of the store that the run names, if it is another store."""
+        values = (run.id, run.attempt, run.state_type, run.state_name, run.message, run.created, run.since)
         self._db.execute(
             "INSERT OR REPLACE INTO run VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-            (job_id, foreign_to, *what, run.submitted, run.inline),
+            (job_id, foreign_to, *values, run.submitted, run.inline),
         )
 
     def of(self, job_id: str) -> tuple[SeenRun, ...]:
-        """The runs for this job in this store, oldest first; from now on the job is not among the `unseen`."""
+        """Returns the runs of this job in this store, oldest first. `unseen` leaves out the job afterwards."""
         self._db.execute("INSERT OR IGNORE INTO known VALUES (?)", (job_id,))
         return self._runs(job_id, "")
 
     def unseen(self) -> Iterator[tuple[str, str, tuple[SeenRun, ...]]]:
-        """Each job that only runs name: its id, the uuid of the store they name or "", the runs."""
+        """Yields each job that `of` was not called for: its id, the uuid of the foreign store or "", and its runs."""
         query = (
             "SELECT DISTINCT job, foreign_to FROM run "
             "WHERE foreign_to != '' OR job NOT IN (SELECT job FROM known) ORDER BY job, foreign_to"

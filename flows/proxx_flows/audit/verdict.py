@@ -1,7 +1,7 @@
-"""What to think of one job, seen in the store and in Prefect: one verdict, and what an operator can do. Pure.
+"""The verdict on one job by its records in the store and its flow runs in Prefect, with the steps for it. Pure.
 
-The ledger is the truth about what was made; Prefect is the truth about what somebody still asks for. Where they
-contradict each other it is said, and the ledger decides.
+The ledger decides what was made; Prefect shows which attempts are still requested. Where the two contradict each
+other, the finding reports it and follows the ledger.
 """
 
 from __future__ import annotations
@@ -15,24 +15,23 @@ from proxx.store.registration import RefusalRecord
 from proxx.store.status import AttemptStatus, JobStatus, State
 from proxx_flows.audit.finding import AuditFinding, JobVerdict
 from proxx_flows.audit.next_steps import Advice, NextStep
-from proxx_flows.audit.prefect_run import LONGEST, SeenRun
+from proxx_flows.audit.prefect_run import MESSAGE_LENGTH, SeenRun
 
 AGREES: Final[dict[State, frozenset[str]]] = {
     State.COMPLETED: frozenset({"COMPLETED"}),
     State.FAILED: frozenset({"FAILED"}),
     State.UNLOCKED: frozenset({"FAILED", "CRASHED", "CANCELLED"}),
 }
-"""What Prefect may say of a run whose attempt ended so, without a contradiction."""
+"""The Prefect states that do not contradict an attempt that ended in this state of the ledger."""
 STOPPED: Final = frozenset({"FAILED", "CANCELLED", "CRASHED"})
 """The same for an attempt that was stopped on request."""
 
 REMEDIES: Final = {code: kind.remedy for code, kind in ERROR_CLASSES.items()}
-"""What each failure's own sentence says can be done, by its code."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _View:
-    """One job and its runs; what is asked of it next."""
+    """One job and its flow runs, oldest first."""
 
     job: JobStatus
     runs: tuple[SeenRun, ...]
@@ -50,20 +49,23 @@ class _View:
         return tuple(run for run in self.runs if run.attempt == attempt)
 
     def run_of(self, attempt: AttemptStatus) -> SeenRun | None:
-        """The run that took the attempt, where Prefect knows it."""
+        """The run that took the attempt, if Prefect has it."""
         return next((run for run in self.runs if run.id == attempt.run_id), None)
 
 
 def judge_job(job: JobStatus, runs: Sequence[SeenRun], advice: Advice, *, spec: bool = True) -> AuditFinding:
-    """The verdict on a job the store has something of. runs: all of them, oldest first. spec: spec.json is there."""
+    """Returns the finding about a job that the store has a record of.
+
+    runs: all its flow runs, oldest first. spec: whether the store has its spec.json.
+    """
     taken = {attempt.run_id: attempt.attempt for attempt in job.attempts}
-    known = (replace(run, attempt=taken.get(run.id, run.attempt)) for run in runs)  # the ledger knows better
+    known = (replace(run, attempt=taken.get(run.id, run.attempt)) for run in runs)  # the ledger is more reliable
     view = _View(job=job, runs=tuple(known), advice=advice)
     match job.state:
         case State.DAMAGED:
             problems = "; ".join(job.problems)
-            said = f"The store's records of this job are damaged: {problems}. Restore them from a copy of the store."
-            return _finding(view, JobVerdict.LOST, said, (advice.history(),), decide=True)
+            text = f"The store's records of this job are damaged: {problems}. Restore them from a copy of the store."
+            return _finding(view, JobVerdict.LOST, text, (advice.history(),), decide=True)
         case State.RETIRED:
             return _retired(view)
         case State.UNREGISTERED:
@@ -71,23 +73,23 @@ def judge_job(job: JobStatus, runs: Sequence[SeenRun], advice: Advice, *, spec: 
         case State.HELD:
             return _held(view, job.attempts[-1])
         case State.COMPLETED | State.FAILED | State.UNLOCKED:
-            return _asked_again(view) or _ended(view, job.attempts[-1])
+            return _next_requested(view) or _ended(view, job.attempts[-1])
         case State.REGISTERED:
-            return _asked_again(view) or _nobody_began(view)
+            return _next_requested(view) or _not_begun(view)
 
 
-def unknown(job_id: str, runs: Sequence[SeenRun], advice: Advice, why: str) -> AuditFinding:
-    """The verdict on a job that only runs name. why: what of it the store lacks, as a sentence."""
+def judge_unknown_job(job_id: str, runs: Sequence[SeenRun], advice: Advice, reason: str) -> AuditFinding:
+    """Returns the finding about a job that only flow runs name. reason: why the store lacks it, as sentences."""
     last, by_hand = runs[-1], _registers_itself(runs)
     steps: list[NextStep] = []
     if by_hand is not None:
-        verdict, said = by_hand
+        verdict, text = by_hand
         decide = False
     else:
         verdict = JobVerdict.UNKNOWN_TO_STORE
-        said = f"{why} Run {last.id} {last.stands}{', and will be refused' if last.alive else ''}."
+        text = f"{reason} Run {last.id} {last.status_text}{', and will be refused' if last.alive else ''}."
         steps = [advice.cancel(run.id) for run in runs if run.alive] + [advice.forget(run.id) for run in runs]
-        decide = not (last.inline and last.state_type == "CANCELLED")  # nobody wants it, and nothing is promised
+        decide = not (last.inline and last.state_type == "CANCELLED")  # cancelled by hand, so nobody waits for it
     return AuditFinding(
         job_id=job_id,
         verdict=verdict,
@@ -96,117 +98,118 @@ def unknown(job_id: str, runs: Sequence[SeenRun], advice: Advice, why: str) -> A
         decide=decide,
         differs=decide,
         since=last.since,
-        said=said,
+        explanation=text,
         steps=tuple(steps),
         runs=tuple(run.id for run in runs),
     )
 
 
 def _registers_itself(runs: Sequence[SeenRun]) -> tuple[JobVerdict, str] | None:
-    """A run that carries the whole spec needs no registered job: it comes to be when the run begins."""
+    """Returns verdict and text if a live run carries the whole spec: it registers the job when it begins."""
     for run in runs:
         if run.alive and run.inline:
-            said = f"Run {run.id}, started by hand, is {run.state_name} and registers the job itself."
-            return (JobVerdict.WAITING if run.waits else JobVerdict.RUNNING), said
+            text = f"Run {run.id}, started by hand, is {run.state_name} and registers the job itself."
+            return (JobVerdict.WAITING if run.waits else JobVerdict.RUNNING), text
     return None
 
 
-def _asked_again(view: _View) -> AuditFinding | None:
-    """The attempt that comes next is asked for: that is what becomes of the job."""
+def _next_requested(view: _View) -> AuditFinding | None:
+    """Returns the finding if a live run is for the next attempt: that run decides what happens to the job."""
     alive = [run for run in view.of(view.next) if run.alive]
     if not alive:
         return None
     run = next((run for run in alive if not run.waits), alive[0])
     before = f" Attempt {view.begun} {_ended_as(view.job.attempts[-1])}." if view.begun else ""
     if run.state_type == "PAUSED":
-        said = f"Run {run.id} for attempt {view.next} is paused in Prefect: resume it there, or cancel it.{before}"
-        return _finding(view, JobVerdict.WAITING, said, (view.advice.cancel(run.id),), decide=True)
+        text = f"Run {run.id} for attempt {view.next} is paused in Prefect: resume it there, or cancel it.{before}"
+        return _finding(view, JobVerdict.WAITING, text, (view.advice.cancel(run.id),), decide=True)
     if run.waits:
-        late = " Its time has come and no worker has taken it yet." if run.state_name == "Late" else ""
-        said = f"Run {run.id} waits for a worker, for attempt {view.next} ({run.state_name}).{late}{before}"
-        return _finding(view, JobVerdict.WAITING, said)
-    said = f"Run {run.id} is {run.state_name} and has not taken attempt {view.next} yet.{before}"
-    return _finding(view, JobVerdict.RUNNING, said)
+        late = " It is due and no worker has taken it yet." if run.state_name == "Late" else ""
+        text = f"Run {run.id} for attempt {view.next} waits for a worker ({run.state_name}).{late}{before}"
+        return _finding(view, JobVerdict.WAITING, text)
+    text = f"Run {run.id} is {run.state_name} and has not taken attempt {view.next} yet.{before}"
+    return _finding(view, JobVerdict.RUNNING, text)
 
 
-def _nobody_began(view: _View) -> AuditFinding:
+def _not_begun(view: _View) -> AuditFinding:
+    """The job is registered, has no attempt, and no live run for attempt 1."""
     ended = view.of(1)
     if not ended:
-        others = f" Run {view.runs[-1].id} asks for attempt {view.runs[-1].attempt}." if view.runs else ""
-        said = f"It is registered and Prefect has no run for attempt 1: nothing will happen.{others}"
+        last = view.runs[-1] if view.runs else None
+        other = f" Run {last.id} is for attempt {last.attempt}." if last else ""
+        text = f"The job is registered and Prefect has no run for attempt 1: nothing will happen.{other}"
         steps = (view.advice.submit(1), view.advice.retire())
-        return _finding(view, JobVerdict.UNKNOWN_TO_PREFECT, said, steps, decide=True)
-    steps = (view.advice.submit(1, again=_keyed(ended)), view.advice.retire())
-    said = f"{_never_began(view, ended[-1])} Nothing will happen."
-    return _finding(view, JobVerdict.LOST, said, steps, decide=True, differs=ended[-1].state_type == "COMPLETED")
+        return _finding(view, JobVerdict.UNKNOWN_TO_PREFECT, text, steps, decide=True)
+    steps = (view.advice.submit(1, again=_is_submitted(ended)), view.advice.retire())
+    text = f"{_never_began(view, ended[-1])} Nothing will happen."
+    return _finding(view, JobVerdict.LOST, text, steps, decide=True, differs=ended[-1].state_type == "COMPLETED")
 
 
 def _held(view: _View, latest: AttemptStatus) -> AuditFinding:
     run = view.run_of(latest)
-    who = f"Attempt {latest.attempt} is open, taken by {latest.worker} at {latest.since}"
+    text = f"Attempt {latest.attempt} is open, taken by {latest.worker} at {latest.since}"
     if run is not None and run.state_type in ("RUNNING", "CANCELLING", "PENDING"):
-        return _finding(
-            view, JobVerdict.RUNNING, f"{who}; run {run.id} is {run.state_name}.", (view.advice.unlock(),)
-        )
+        text += f"; run {run.id} is {run.state_name}."
+        return _finding(view, JobVerdict.RUNNING, text, (view.advice.unlock(),))
     if run is None:
-        said = (
-            f"{who}, run {latest.run_id or '-'}, which Prefect does not know: a `proxx run` beside Prefect, or a run "
-            "that was deleted there. While that process lives there is nothing to do."
+        text += (
+            f", run {latest.run_id or '-'}, which Prefect does not have: it is a `proxx run` outside Prefect, or was "
+            "deleted there. While that process lives there is nothing to do."
         )
     elif run.alive:
-        said = f"{who}; Prefect says run {run.id} is {run.state_name}, so nothing shows whether its process lives."
+        text += f"; run {run.id} is {run.state_name} in Prefect, so nothing shows whether its process lives."
     else:
-        said = (
-            f"{who}; run {run.id} {run.stands} in Prefect and has not given the attempt back: its process died, or "
+        text += (
+            f"; run {run.id} {run.status_text} in Prefect without closing the attempt: its process died, or cannot "
+            "reach Prefect."
         )
-        said += "is only cut off from Prefect."
         if run.state_type == "COMPLETED":
-            said += " The ledger has no result, so nothing counts as made."
+            text += " The ledger has no result, so nothing counts as made."
     if early := [run for run in view.of(view.next) if run.alive]:
-        said += (
-            f" Run {early[0].id} for attempt {view.next} is {early[0].state_name}: begun before that it is refused."
+        text += (
+            f" Run {early[0].id} for attempt {view.next} is {early[0].state_name}: it is refused if it begins now."
         )
-    steps = (view.advice.unlock(), view.advice.submit(view.next, again=_keyed(view.of(view.next)), then=True))
-    return _finding(view, JobVerdict.HELD, said, steps, decide=True, differs=run is not None)
+    steps = (view.advice.unlock(), view.advice.submit(view.next, again=_is_submitted(view.of(view.next)), then=True))
+    return _finding(view, JobVerdict.HELD, text, steps, decide=True, differs=run is not None)
 
 
 def _ended(view: _View, latest: AttemptStatus) -> AuditFinding:
-    """The latest attempt is closed and no run is asked for the next one."""
-    said, differs = _of_latest(view, latest)
+    """The latest attempt is closed and no live run is for the next one."""
+    text, differs = _outcome(view, latest)
     refused = view.of(view.next)
     if refused:
-        said += f" {_never_began(view, refused[-1])}"
+        text += f" {_never_began(view, refused[-1])}"
         differs = differs or refused[-1].state_type == "COMPLETED"
-    mended = latest.state == State.FAILED and latest.code != "INTERRUPTED"
-    again = view.advice.submit(view.next, again=_keyed(refused), mended=mended)
+    fix_first = latest.state == State.FAILED and latest.code != "INTERRUPTED"
+    again = view.advice.submit(view.next, again=_is_submitted(refused), fix_first=fix_first)
     if latest.state == State.COMPLETED:
         steps = (again,) if refused else ()
-        return _finding(view, JobVerdict.COMPLETED, said, steps, differs=differs)
+        return _finding(view, JobVerdict.COMPLETED, text, steps, differs=differs)
     verdict = JobVerdict.FAILED if latest.state == State.FAILED else JobVerdict.LOST
-    return _finding(view, verdict, said, (view.advice.history(), again, view.advice.retire()), True, differs)
+    return _finding(view, verdict, text, (view.advice.history(), again, view.advice.retire()), True, differs)
 
 
-def _of_latest(view: _View, latest: AttemptStatus) -> tuple[str, bool]:
-    """What became of the latest attempt, and whether Prefect says otherwise."""
-    said = f"Attempt {latest.attempt} {_ended_as(latest)}.{_remedy(latest.code)}"
+def _outcome(view: _View, latest: AttemptStatus) -> tuple[str, bool]:
+    """Returns the outcome of the latest attempt as text, and whether Prefect contradicts it."""
+    text = f"Attempt {latest.attempt} {_ended_as(latest)}.{_remedy(latest.code)}"
     run = view.run_of(latest)
     if run is None:
-        return f"{said} It ran beside Prefect, or Prefect has no record of it any more.", False
+        return f"{text} It ran outside Prefect, or Prefect no longer has its run.", False
     agrees = STOPPED if latest.code == "INTERRUPTED" else AGREES[latest.state]
     if run.state_type in agrees:
-        return said, False
-    said += f" Prefect says otherwise: run {run.id} {run.stands}. The ledger is the truth about what was made."
-    return said, True
+        return text, False
+    text += f" Prefect contradicts the ledger: run {run.id} {run.status_text}. The ledger decides what was made."
+    return text, True
 
 
 def _retired(view: _View) -> AuditFinding:
-    """An operator decided; whether it was made before is what counts."""
+    """The verdict on a retired job is COMPLETED if an attempt completed it before, else FAILED."""
     latest = view.job.attempts[-1]
-    made = [attempt.attempt for attempt in view.job.attempts if attempt.state == State.COMPLETED]
-    said = f"Retired by {latest.worker} at {latest.since}: {latest.reason or '-'}."
-    if made:
-        said = f"Attempt {made[-1]} completed it. {said}"
-    return _finding(view, JobVerdict.COMPLETED if made else JobVerdict.FAILED, said)
+    completed = [attempt.attempt for attempt in view.job.attempts if attempt.state == State.COMPLETED]
+    text = f"Retired by {latest.worker} at {latest.since}: {latest.reason or '-'}."
+    if completed:
+        text = f"Attempt {completed[-1]} completed the job. {text}"
+    return _finding(view, JobVerdict.COMPLETED if completed else JobVerdict.FAILED, text)
 
 
 def _unregistered(view: _View, spec: bool) -> AuditFinding:
@@ -214,34 +217,32 @@ def _unregistered(view: _View, spec: bool) -> AuditFinding:
     if by_hand := _registers_itself(view.runs):
         return _finding(view, *by_hand)
     refusal = view.job.refusals[-1] if view.job.refusals else None
-    why = ""
-    if refusal is not None:
-        why = f" The last refusal: {_refused(refusal)}"
+    last = f" The last refusal: {_refused(refusal)}" if refusal is not None else ""
     steps = (view.advice.submit(1), view.advice.retire())
     if spec:
-        said = f"Its registration was begun and not finished, so it may hold claims on outputs.{why}"
-        return _finding(view, JobVerdict.UNKNOWN_TO_STORE, said, steps, decide=True)
+        text = f"The registration of the job was begun and not finished, so the job may own outputs.{last}"
+        return _finding(view, JobVerdict.UNKNOWN_TO_STORE, text, steps, decide=True)
     if alive:
-        said = f"Run {alive[0].id} is {alive[0].state_name} and will be refused: the job is not registered.{why}"
-        return _finding(view, JobVerdict.UNKNOWN_TO_STORE, said, (view.advice.cancel(alive[0].id),), True, True)
-    said = f"It was refused before it was registered, so nothing was begun and nothing is claimed.{why}"
-    return _finding(view, JobVerdict.UNKNOWN_TO_STORE, said)
+        text = f"Run {alive[0].id} is {alive[0].state_name} and will be refused: the job is not registered.{last}"
+        return _finding(view, JobVerdict.UNKNOWN_TO_STORE, text, (view.advice.cancel(alive[0].id),), True, True)
+    text = f"The job was refused before it was registered, so nothing was begun and it owns no output.{last}"
+    return _finding(view, JobVerdict.UNKNOWN_TO_STORE, text)
 
 
 def _finding(
     view: _View,
     verdict: JobVerdict,
-    said: str,
+    text: str,
     steps: tuple[NextStep, ...] = (),
     decide: bool = False,
     differs: bool = False,
 ) -> AuditFinding:
-    """With what is to be said of runs that can do nothing any more."""
+    """Returns the finding, with text and steps about live runs that can no longer do anything."""
     latest = view.job.latest
     since = (latest.ended or latest.since) if latest else (view.job.registered_at or "")
-    idle = [run for run in view.runs if run.alive and _in_vain(view, run)]
+    idle = [run for run in view.runs if run.alive and _will_be_refused(view, run)]
     for run in idle[:3]:
-        said += f" Run {run.id} for attempt {run.attempt} is {run.state_name} in Prefect and can do nothing any more."
+        text += f" Run {run.id} for attempt {run.attempt} is {run.state_name} in Prefect and will be refused."
     more = tuple(view.advice.cancel(run.id) for run in idle[:3])
     return AuditFinding(
         job_id=view.job.job_id,
@@ -251,36 +252,36 @@ def _finding(
         decide=decide,
         differs=differs or bool(idle),
         since=since or (view.runs[-1].since if view.runs else ""),
-        said=said,
+        explanation=text,
         steps=steps + tuple(step for step in more if step not in steps),
         runs=tuple(run.id for run in view.runs),
     )
 
 
-def _in_vain(view: _View, run: SeenRun) -> bool:
-    """Whether the run will be refused whatever happens: its attempt has begun by another run or is over."""
+def _will_be_refused(view: _View, run: SeenRun) -> bool:
+    """Whether the run is refused in any case: another run took its attempt, or its attempt has ended."""
     if view.job.state in (State.RETIRED, State.DAMAGED):
         return view.job.state == State.RETIRED
     if run.attempt > view.begun:
         return False
     attempt = view.job.attempts[run.attempt - 1]
-    return attempt.run_id != run.id or attempt != view.job.latest  # of the latest's own run its sentence tells
+    return attempt.run_id != run.id or attempt != view.job.latest  # the text covers the latest attempt's own run
 
 
 def _never_began(view: _View, run: SeenRun) -> str:
     refusal = next((r for r in reversed(view.job.refusals) if run.id == r.envelope.run_id), None)
-    stands = run.stands if refusal is None else f"ended {run.state_name}"
-    said = f"Run {run.id} for attempt {run.attempt} {stands} and never began it."
-    return said if refusal is None else f"{said} It was refused: {_refused(refusal)}"
+    state = run.status_text if refusal is None else f"ended {run.state_name}"
+    text = f"Run {run.id} for attempt {run.attempt} {state} and never began it."
+    return text if refusal is None else f"{text} It was refused: {_refused(refusal)}"
 
 
 def _refused(refusal: RefusalRecord) -> str:
-    detail = f" ({' '.join(refusal.detail.split())[:LONGEST]})" if refusal.detail else ""
+    detail = f" ({' '.join(refusal.detail.split())[:MESSAGE_LENGTH]})" if refusal.detail else ""
     return f"{refusal.code}: {refusal.message.rstrip('.')}{detail}.{_remedy(refusal.code)}"
 
 
-def _keyed(runs: Sequence[SeenRun]) -> bool:
-    """Whether `submit` would only be given back a run that has ended."""
+def _is_submitted(runs: Sequence[SeenRun]) -> bool:
+    """Whether `submit` without `--again` would return one of these runs, which have ended."""
     return any(run.submitted for run in runs)
 
 
@@ -289,7 +290,7 @@ def _ended_as(attempt: AttemptStatus) -> str:
         case State.COMPLETED:
             return "completed"
         case State.FAILED:
-            return f"failed: {attempt.code or 'its result does not say why'}"
+            return f"failed: {attempt.code or 'its result has no failure code'}"
         case _:
             return f"was closed by an operator, without a result: {attempt.reason or '-'}"
 

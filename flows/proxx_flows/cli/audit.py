@@ -1,4 +1,4 @@
-"""`proxx audit`: the store against Prefect, every job named, what needs a decision said."""
+"""`proxx audit`: compares the store with Prefect, and shows the jobs that need a decision."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ if TYPE_CHECKING:
     from proxx_flows.audit.finding import AuditFinding
 
 DECIDE: Final = 1
-TOLD: Final = (State.DAMAGED, State.UNLOCKED, State.RETIRED)
-"""States of the ledger that no verdict has the name of."""
+SHOWN_STATES: Final = (State.DAMAGED, State.UNLOCKED, State.RETIRED)
+"""States of the ledger that no verdict is named after: the counts show them within a verdict."""
 
 
 @click.command()
 @since_option
-@click.option("--all", "everything", is_flag=True, help="Show also the jobs that need nothing.")
+@click.option("--all", "everything", is_flag=True, help="Show all jobs, not only those that need something.")
 @store_option
 @json_option
 def audit(since: date | None, everything: bool) -> int:
-    """Compare the store with Prefect and name every job that needs a decision. Changes nothing.
+    """Compare the store with Prefect and show every job that needs a decision. Changes nothing.
 
-    Every job is one of WAITING, RUNNING, COMPLETED, FAILED, HELD (an attempt is open and nothing in Prefect runs
-    it), LOST (no result, and nothing that works on one), UNKNOWN_TO_PREFECT, UNKNOWN_TO_STORE. The exit status is
-    0 where nothing needs a decision, else 1.
+    Each job has one verdict: WAITING, RUNNING, COMPLETED, FAILED, HELD (an attempt is open and no run in Prefect
+    works on it), LOST (there is no result and nothing will produce one), UNKNOWN_TO_PREFECT or UNKNOWN_TO_STORE.
+
+    The exit status is 0 if no job needs a decision, otherwise 1.
     """
     from proxx_flows.common.errors import StoreNotShared
     from proxx_flows.common.shared_store import shared_store
@@ -44,48 +45,51 @@ def audit(since: date | None, everything: bool) -> int:
     try:
         store = shared_store(current_settings().store)
     except StoreNotShared as why:
-        why.add_note("`proxx status` shows the jobs of this user's own store; Prefect knows nothing of them.")
+        why.add_note("`proxx status` shows the jobs of this user's own store; Prefect has no runs for them.")
         raise
     with prefect_quiet():
         from proxx_flows.audit.audit import AuditTally, audit_store
         from proxx_flows.common import connection
 
         tally = AuditTally()
-        looking = audit_store(store, since=since, say_store=None if current_settings().store is None else store.uri)
+        store_argument = None if current_settings().store is None else store.uri
+        store_audit = audit_store(store, since=since, store_argument=store_argument)
         connection.require_prefect()
         with connection.connected():
-            shown = (found for found in looking.findings(tally) if everything or found.decide or found.differs)
+            findings = store_audit.findings(tally)
+            shown = (finding for finding in findings if everything or finding.decide or finding.differs)
             if current_settings().json:
-                _as_json(shown, looking, tally)
+                _as_json(shown, store_audit, tally)
             else:
-                _as_words(shown, looking, tally)
+                _as_text(shown, store_audit, tally)
         return DECIDE if tally.decide else 0
 
 
-def _as_words(shown: Iterator[AuditFinding], looking: Audit, tally: AuditTally) -> None:
-    for found in shown:
-        attempt = f"  attempt {found.attempt}" if found.attempt is not None else ""
-        mark = "" if found.decide else "  (nothing to decide)"
-        out(f"{short_id(found.job_id)}  {found.verdict}{attempt}{mark}")
-        out(f"    {safe(found.said)}")
-        for step in found.steps:
+def _as_text(shown: Iterator[AuditFinding], store_audit: Audit, tally: AuditTally) -> None:
+    for finding in shown:
+        attempt = f"  attempt {finding.attempt}" if finding.attempt is not None else ""
+        mark = "" if finding.decide else "  (nothing to decide)"
+        out(f"{short_id(finding.job_id)}  {finding.verdict}{attempt}{mark}")
+        out(f"    {safe(finding.explanation)}")
+        for step in finding.steps:
             out(f"    {step.when}:")
             out(f"        {safe(step.command)}")
         out()
-    for line in _counts(tally, looking):
+    for line in _counts(tally, store_audit):
         out(line)
 
 
-def _counts(tally: AuditTally, looking: Audit) -> Iterator[str]:
-    """The summary: every kind there is of, and the sum."""
-    kinds = []
+def _counts(tally: AuditTally, store_audit: Audit) -> Iterator[str]:
+    """Yields the summary: the number of jobs with each verdict, what was left out, and how many need a decision."""
+    verdicts = []
     for verdict, count in sorted(tally.verdicts.items()):
-        told = [(state, tally.states[verdict, state]) for state in TOLD]
-        inner = ", ".join(f"{n} {state.lower()}" for state, n in told if n)
-        kinds.append(f"{count:,} {verdict}" + (f" ({inner})" if inner else ""))
-    yield f"{plural(tally.jobs, 'job')} in {safe(looking.store.uri)}" + (f" = {' + '.join(kinds)}" if kinds else "")
-    if looking.since is not None:
-        yield f"Left out: jobs nothing happened to since {looking.since}."
+        states = [(state, tally.states[verdict, state]) for state in SHOWN_STATES]
+        inner = ", ".join(f"{number} {state.lower()}" for state, number in states if number)
+        verdicts.append(f"{count:,} {verdict}" + (f" ({inner})" if inner else ""))
+    jobs = f"{plural(tally.jobs, 'job')} in {safe(store_audit.store.uri)}"
+    yield jobs + (f" = {' + '.join(verdicts)}" if verdicts else "")
+    if store_audit.since is not None:
+        yield f"Left out: jobs that nothing happened to since {store_audit.since}."
     for store, count in sorted(tally.elsewhere.items()):
         yield f"Not of this store: {plural(count, 'run')} of {safe(store)}"
     if tally.nameless:
@@ -93,20 +97,20 @@ def _counts(tally: AuditTally, looking: Audit) -> Iterator[str]:
     if tally.decide:
         yield f"{plural(tally.decide, 'job needs a decision', 'jobs need a decision')}."
     else:
-        yield "Nothing needs a decision."
+        yield "No job needs a decision."
 
 
-def _as_json(shown: Iterator[AuditFinding], looking: Audit, tally: AuditTally) -> None:
-    """One object, printed when it is whole; until then its jobs are kept on disk, so that memory does not grow."""
+def _as_json(shown: Iterator[AuditFinding], store_audit: Audit, tally: AuditTally) -> None:
+    """Prints one object. Its jobs are kept on disk until all are known, so that memory does not grow with them."""
     with TemporaryFile("w+", encoding="ascii") as kept:
         comma = ""
-        for found in shown:
-            kept.write(comma + json.dumps(as_data(found)) + "\n")
+        for finding in shown:
+            kept.write(comma + json.dumps(as_data(finding)) + "\n")
             comma = ","
         head: dict[str, Json] = {
-            "store": looking.store.uri,
-            "store_uuid": looking.store_id.uuid,
-            "since": looking.since.isoformat() if looking.since else None,
+            "store": store_audit.store.uri,
+            "store_uuid": store_audit.store_id.uuid,
+            "since": store_audit.since.isoformat() if store_audit.since else None,
             "counts": counts_as_data(tally),
         }
         out(json.dumps(head).removesuffix("}") + ', "jobs": [')
@@ -116,23 +120,23 @@ def _as_json(shown: Iterator[AuditFinding], looking: Audit, tally: AuditTally) -
         out("]}")
 
 
-def as_data(found: AuditFinding) -> dict[str, Json]:
+def as_data(finding: AuditFinding) -> dict[str, Json]:
     return {
-        "job_id": found.job_id,
-        "verdict": found.verdict.value,
-        "ledger": found.state.value if found.state is not None else None,
-        "attempt": found.attempt,
-        "needs_decision": found.decide,
-        "differs": found.differs,
-        "since": found.since,
-        "said": found.said,
-        "steps": [{"when": step.when, "command": step.command} for step in found.steps],
-        "runs": list(found.runs),
+        "job_id": finding.job_id,
+        "verdict": finding.verdict.value,
+        "ledger": finding.state.value if finding.state is not None else None,
+        "attempt": finding.attempt,
+        "needs_decision": finding.decide,
+        "differs": finding.differs,
+        "since": finding.since,
+        "said": finding.explanation,
+        "steps": [{"when": step.when, "command": step.command} for step in finding.steps],
+        "runs": list(finding.runs),
     }
 
 
 def counts_as_data(tally: AuditTally) -> dict[str, Json]:
-    """`jobs` is the sum of `verdicts`, which has all of them."""
+    """Returns the counts. `verdicts` has every verdict, and `jobs` is their sum."""
     from proxx_flows.audit.finding import JobVerdict
 
     return {

@@ -1,4 +1,4 @@
-"""`proxx demo`: clips made here become jobs, and each job one flow run of a Prefect server of the demo's own."""
+"""`proxx demo`: makes clips, creates jobs from them, and runs each job on a Prefect server of the demo's own."""
 
 from __future__ import annotations
 
@@ -33,87 +33,89 @@ PROFILE: Final = "prores_proxy_half"
     default=Path("proxx-demo"),
     show_default="./proxx-demo",
     metavar="DIR",
-    help="A folder to make and work in; it must not exist, but for --ui.",
+    help="The folder to create and to work in. It must not exist, except with --ui.",
 )
-@click.option("--ui", is_flag=True, help="Show the runs of a demo that was made, in Prefect's pages.")
+@click.option("--ui", is_flag=True, help="Serve Prefect's pages with the runs of an earlier demo.")
 def demo(folder: Path, ui: bool) -> int:
-    """Make three small clips and take them through everything: create, run by Prefect, verify, reproduce, look.
+    """Make three small clips and show every step: create, run by Prefect, verify, reproduce, status, history.
 
-    It needs no Prefect server and uses none that you have: its own lives in the folder, on this machine only, and
-    ends with the command. Removing the folder removes all of it.
+    The demo starts a Prefect server of its own, on this machine only, which ends with the command. It does not use
+    any other Prefect server. Everything is in the folder: remove the folder to remove the demo.
     """
     with ending_on_request():
-        return show_pages(folder) if ui else tell(folder)
+        return show_pages(folder) if ui else run_demo(folder)
 
 
-def tell(folder: Path) -> int:
-    """The whole story, in the order of the work."""
+def run_demo(folder: Path) -> int:
+    """Runs the whole demo and returns the exit status."""
     from proxx.doctor.demo_media import make_card
     from proxx.ffmpeg.toolchain import find_toolchain
 
     installed = find_toolchain("static")
     try:
         folder.mkdir()
-    except FileExistsError as why:
+    except FileExistsError as error:
         raise click.UsageError(
-            f"{folder} is there already and is not touched: remove it, or name another with --folder."
-        ) from why
+            f"{folder} exists and is not touched: remove it, or name another folder with --folder."
+        ) from error
     card, specs, store = folder / "card", folder / "specs", current_settings().store or str(folder / "store")
-    out(f"A card with three clips, made just now in {safe(card)}:")
-    for path, what in make_card(card, installed):
-        out(f"  {safe(path.relative_to(card.absolute()))}: {what}")
+    out(f"A card with three clips, made for this demo in {safe(card)}:")
+    for path, description in make_card(card, installed):
+        out(f"  {safe(path.relative_to(card.absolute()))}: {description}")
 
-    words = "First decide everything. `create` reads the clips and writes a spec for each, so three jobs; nothing is "
-    words += "encoded yet:"
+    text = (
+        "First, `create` reads the clips and decides everything. It writes a spec for each clip, so there are three "
+    )
+    text += "jobs. Nothing is encoded yet:"
     args = ["create", str(card), "--profile", PROFILE, "--output", str(folder / "proxies")]
-    status = show(words, [*args, "--clips-per-job", "1", "--spec", str(specs)])
+    status = show(text, [*args, "--clips-per-job", "1", "--spec", str(specs)])
     paths = sorted(specs.glob("*.json"))
     status = status or run_all(folder / "prefect", store, paths)
     if status:
-        return ended(status)
+        return stopped(status)
     here, first = ["--store", store], str(paths[0])
-    for words, args in (
+    for text, args in (
         (
-            "Are the published files what the job made? `verify` reads and decodes them:",
+            "`verify` checks that the published files are what the job made, and decodes them:",
             [*here, "verify", first],
         ),
         (
-            "The same without Prefect gives the same bytes. `reproduce` encodes again, here and now, and compares:",
+            "Without Prefect the bytes are the same. `reproduce` encodes the first job again, here, and compares:",
             [*here, "reproduce", first],
         ),
-        ("What is known of all jobs, whoever ran them:", [*here, "status"]),
-        ("And how the first one came to be:", [*here, "history", first]),
+        ("`status` lists all jobs, whoever ran them:", [*here, "status"]),
+        ("`history` lists every event of the first job:", [*here, "history", first]),
     ):
-        if status := show(words, args):
-            return ended(status)
-    out(f"\nThe proxies are in {safe(folder / 'proxies')}. Everything is in {safe(folder)}: remove it when done.")
-    out("\nLook at the three runs in Prefect's pages, until Ctrl-C:")
+        if status := show(text, args):
+            return stopped(status)
+    out(f"\nThe proxies are in {safe(folder / 'proxies')}. Remove {safe(folder)} to remove the demo.")
+    out("\nTo see the three runs in Prefect's pages (Ctrl-C ends it):")
     out(f"$ {safe(shlex.join([*this_command(), 'demo', '--ui', '--folder', str(folder)]))}")
     return 0
 
 
 def run_all(home: Path, store: str, specs: list[Path]) -> int:
-    """Each spec as one flow run of a server that is there for the while; exit status 1 where one is not Completed."""
+    """Runs each spec as one flow run of a temporary server. Returns the exit status: 1 if a run is not Completed."""
     from proxx_flows.cli.embedded_server import serving_prefect
 
     out(
-        "\nThen only execute. `proxx run` would do it in this terminal; here each job becomes one flow run of\n"
-        "Prefect, on a server of this demo's own, which needs some seconds to start:\n"
+        "\nThen the jobs are executed. `proxx run` would do that in this terminal. Here each job becomes one flow\n"
+        "run on a Prefect server of the demo's own, which takes some seconds to start:\n"
     )
     with serving_prefect(home) as server:
-        out(f"  its pages, as long as this lasts: {server.runs_page}")
+        out(f"  its pages, while the demo runs: {server.runs_page}")
         count = 0
         for line, completed in runs(server, store, specs):
             out(f"  {safe(line)}")
             count += completed
     if count < len(specs):
-        err(f"proxx: only {count} of {plural(len(specs), 'run')} completed; {safe(home / 'runs.log')} has more.")
+        err(f"proxx: only {count} of {plural(len(specs), 'run')} completed; the log is {safe(home / 'runs.log')}.")
         return 1
     return 0
 
 
 def runs(server: EmbeddedServer, store: str, specs: list[Path]) -> Iterator[tuple[str, bool]]:
-    """Each run as a line to show when it has ended, and whether it completed."""
+    """Yields for each run, when it has ended, a line to show and whether it completed."""
     import json
     import subprocess
 
@@ -126,21 +128,21 @@ def runs(server: EmbeddedServer, store: str, specs: list[Path]) -> Iterator[tupl
         log_file(server.home, "runs") as log,
         child(argv, env=server.env, cwd=server.home, stdout=subprocess.PIPE, stderr=log) as process,
     ):
-        assert process.stdout is not None  # noqa: S101  (a pipe was asked for)
+        assert process.stdout is not None  # noqa: S101  (stdout is a pipe)
         for line in process.stdout:
             run = json.loads(line)
             yield f"{run['name']}: {run['state']}: {run['message']}", run["type"] == "COMPLETED"
-        process.wait()  # its last log lines are on their way
+        process.wait()  # it still sends its last log lines to the server
 
 
 def show_pages(folder: Path) -> int:
-    """Prefect's pages on what a demo did, until somebody ends it."""
+    """Serves Prefect's pages about an earlier demo until Ctrl-C."""
     from proxx_flows.cli.embedded_server import PORT, database, serving_prefect
     from proxx_flows.common.errors import ServerNotStarted
 
     home = folder / "prefect"
     if not database(home).is_file():
-        raise click.UsageError(f"There are no runs in {folder}: make them first, `proxx demo --folder {folder}`.")
+        raise click.UsageError(f"There are no runs in {folder}: first run `proxx demo --folder {folder}`.")
     try:
         with serving_prefect(home, wanted=PORT) as server:
             out(f"The runs of this demo: {server.runs_page}\nCtrl-C ends it.")
@@ -155,23 +157,23 @@ def show(words: str, args: list[str]) -> int:
     return run_another_verb(args)
 
 
-def ended(status: int) -> int:
-    err(f"proxx: the demonstration ends here, with exit status {status}.")
+def stopped(status: int) -> int:
+    err(f"proxx: the demo stops here, with exit status {status}.")
     return status
 
 
 def this_command() -> list[str]:
-    """How this command line began, so that a line shown can be pasted: `proxx` where that is found, else its path."""
+    """Returns the words that start this program, for lines to paste: `proxx` if the shell finds it, else its path."""
     called = Path(sys.argv[0])
-    found = shutil.which("proxx")
-    if found is not None and called.name == "proxx" and Path(found).resolve() == called.resolve():
+    on_path = shutil.which("proxx")
+    if on_path is not None and called.name == "proxx" and Path(on_path).resolve() == called.resolve():
         return ["proxx"]
     return [str(called)] if called.name == "proxx" and called.is_file() else [sys.executable, "-m", "proxx"]
 
 
 @contextmanager
 def ending_on_request() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the block as Ctrl-C does, so that what it started is ended too."""
+    """SIGTERM and SIGHUP end the block as Ctrl-C does, so that its child processes are ended too."""
 
     def stop(number: int, _: FrameType | None) -> None:
         raise KeyboardInterrupt(signal.Signals(number).name)

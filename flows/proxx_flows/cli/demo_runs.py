@@ -1,4 +1,4 @@
-"""The demonstration's flow runs, in a process whose Prefect is the demonstration's. One line of JSON a run.
+"""Runs the demo's jobs as flow runs on the demo's Prefect server, and prints one line of JSON for each.
 
 `python -m proxx_flows.cli.demo_runs STORE SPEC...` with absolute paths.
 """
@@ -23,7 +23,7 @@ from proxx_flows.proxy_job import proxy_job
 
 
 def runs(url: str, specs: Sequence[Path]) -> Iterator[dict[str, str]]:
-    """Register each job and run it here, one after another; what its run came to."""
+    """Registers each job and runs it in this process, one after another; yields the outcome of each run."""
     store = open_store(url)
     for path in specs:
         data = path.read_bytes()
@@ -43,7 +43,7 @@ def runs(url: str, specs: Sequence[Path]) -> Iterator[dict[str, str]]:
 def main(arguments: Sequence[str]) -> None:
     url, *specs = arguments
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
-        os.dup2(2, 1)  # whatever else is printed goes to the log
+        os.dup2(2, 1)  # everything else that is printed goes to the log
         for run in runs(url, [Path(spec) for spec in specs]):
             print(json.dumps(run), file=answers, flush=True)
 

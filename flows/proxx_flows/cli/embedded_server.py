@@ -1,7 +1,7 @@
-"""Prefect's own server on one folder: its home, database and pages lie there, and it ends with who started it.
+"""A Prefect server of the demo's own: home, database and pages are in one folder, and it ends with its parent.
 
-Nothing of the user's own Prefect is used or touched: no PREFECT_ variable, no profile, no settings file of the
-current folder. It is `prefect server start` on a loopback port, so what an operator sees is what anybody gets.
+Nothing of the user's own Prefect is used or changed: no PREFECT_ variable, no profile, no settings file of the
+current folder. It is a plain `prefect server start` on a loopback port.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from typing import IO, Final
 from proxx_flows.common.errors import ServerNotStarted
 
 HOST: Final = "127.0.0.1"
-PORT: Final = 4200  # where people look for Prefect
-_BOOT_SECONDS: Final = 120  # measured: 4 on an idle machine, 30 on a busy one where it compiles itself first
+PORT: Final = 4200  # Prefect's default
+_BOOT_SECONDS: Final = 120  # measured: 4 on an idle machine, 30 on a busy one that compiles Prefect's modules first
 _GRACE_SECONDS: Final = 15
 _TICK_SECONDS: Final = 0.1
 _PR_SET_PDEATHSIG: Final = 1
 
-# Loaded before any fork. PyDLL keeps the interpreter lock, so the forked child takes none.
+# Loaded before any fork. PyDLL keeps the interpreter lock, so the forked child does not have to take it.
 _LIBC: Final = ctypes.PyDLL(None) if sys.platform == "linux" else None
-_DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a web proxy has no part in loopback
+_DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback needs no web proxy
 
 
 @dataclass(frozen=True)
 class EmbeddedServer:
-    """A server that answers. home: its PREFECT_HOME. env: for processes that are to talk to it and nobody else."""
+    """A running server. home: its PREFECT_HOME. env: the environment for processes that use this server."""
 
     home: Path
     port: int
@@ -50,19 +50,19 @@ class EmbeddedServer:
 
 
 def database(home: Path) -> Path:
-    """Prefect's SQLite file: there is one where a server ran."""
+    """Returns the path of Prefect's SQLite file, which exists once a server has run."""
     return home / "prefect.db"
 
 
 @contextmanager
 def serving_prefect(home: Path, *, wanted: int | None = None) -> Iterator[EmbeddedServer]:
-    """A server while the block runs. wanted: the port to take if it is free, else any.
+    """Runs a server during the block. wanted: the port to use if it is free; otherwise any port is used.
 
-    Raises ServerNotStarted with the end of what it said.
+    Raises ServerNotStarted with the last line of the server's log.
     """
     home.mkdir(parents=True, exist_ok=True)
     home = home.absolute()
-    for port in (_free_port(wanted), _free_port(None), _free_port(None)):  # one that was free may be taken by now
+    for port in (_free_port(wanted), _free_port(None), _free_port(None)):  # a free port may be taken meanwhile
         env = _environment(home, port)
         argv = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
         with log_file(home, "server") as log, child(argv, env=env, cwd=home, stdout=log, stderr=log) as process:
@@ -76,12 +76,12 @@ def serving_prefect(home: Path, *, wanted: int | None = None) -> Iterator[Embedd
 
 
 def log_file(home: Path, name: str) -> IO[bytes]:
-    """Where a process of this home leaves its words: nobody needs them until something is wrong."""
+    """Opens the log of a process with this home, for appending."""
     return (home / f"{name}.log").open("ab")
 
 
 def _environment(home: Path, port: int) -> dict[str, str]:
-    """The user's, with nothing of Prefect but what is said here."""
+    """Returns the user's environment with these settings of Prefect and no others."""
     kept = {name: value for name, value in os.environ.items() if not name.upper().startswith("PREFECT_")}
     direct = f"{HOST},localhost"
     for name in ("NO_PROXY", "no_proxy"):
@@ -91,9 +91,9 @@ def _environment(home: Path, port: int) -> dict[str, str]:
         "PREFECT_HOME": str(home),
         "PREFECT_PROFILES_PATH": str(home / "profiles.toml"),
         "PREFECT_API_URL": f"http://{HOST}:{port}/api",
-        "PREFECT_SERVER_UI_API_URL": f"http://{HOST}:{port}/api",  # else its pages ask port 4200
-        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "pages"),  # else it writes beside its own code
-        "PREFECT_SERVER_UI_V2_ENABLED": "false",  # version 2 asks another host from the browser
+        "PREFECT_SERVER_UI_API_URL": f"http://{HOST}:{port}/api",  # otherwise its pages ask port 4200
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "pages"),  # otherwise it writes next to its own code
+        "PREFECT_SERVER_UI_V2_ENABLED": "false",  # in version 2 the browser asks another host
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
@@ -101,15 +101,15 @@ def _environment(home: Path, port: int) -> dict[str, str]:
     }
 
 
-# --- processes that end with this one --------------------------------------------------------------------
+# --- child processes that end with this process ----------------------------------------------------------
 
 
 @contextmanager
 def child(
     argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, stdout: IO[bytes] | int, stderr: IO[bytes]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process out of reach of the terminal's Ctrl-C; however the block is left, it and its group have ended."""
-    process = subprocess.Popen(  # noqa: S603  (a list of arguments of this module's callers, no shell)
+    """Runs a process during the block, out of reach of the terminal's Ctrl-C. Its group has ended after the block."""
+    process = subprocess.Popen(  # noqa: S603  (an argument list from callers within the package, no shell)
         list(argv),
         env=dict(env),
         cwd=cwd,
@@ -117,7 +117,7 @@ def child(
         stdout=stdout,
         stderr=stderr,
         start_new_session=True,
-        preexec_fn=_with_its_parent(os.getpid()),
+        preexec_fn=_ending_with_parent(os.getpid()),
     )
     try:
         yield process
@@ -125,8 +125,8 @@ def child(
         _end(process)
 
 
-def _with_its_parent(parent: int) -> Callable[[], None]:
-    """What a child does first: ask to be ended where its parent is killed. Only Linux can say so."""
+def _ending_with_parent(parent: int) -> Callable[[], None]:
+    """Returns what the child runs first: it asks for SIGTERM when its parent dies. Only Linux offers that."""
 
     def prepare() -> None:
         if _LIBC is not None:
@@ -138,27 +138,28 @@ def _with_its_parent(parent: int) -> Callable[[], None]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask it to end and wait; one that does not is killed with its group, also where somebody is impatient."""
+    """Terminates the process and waits; kills it with its group after the grace period, or if the wait is stopped."""
     try:
-        process.terminate()  # does nothing where it was seen to end
+        process.terminate()  # does nothing if the process has been reaped
         process.wait(_GRACE_SECONDS)
     except subprocess.TimeoutExpired:
         pass
     finally:
-        if process.returncode is None:  # not reaped, so the group's number is still its own
+        if process.returncode is None:  # not reaped, so the group id is still its own
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
 
 
-# --- is it there? ----------------------------------------------------------------------------------------
+# --- start-up --------------------------------------------------------------------------------------------
 
 
 def _answers(process: subprocess.Popen[bytes], port: int, home: Path) -> bool:
-    """Whether it came up; False where it ended instead. Raises ServerNotStarted where it does neither.
+    """Waits until the server answers and returns True, or False if its process ended.
 
-    It is asked for its home: somebody else's server may have been faster to take the port.
+    Raises ServerNotStarted after _BOOT_SECONDS. The answer must name this home: another server may have taken the
+    port meanwhile.
     """
     about = f"http://{HOST}:{port}/api/admin/settings"
     until = time.monotonic() + _BOOT_SECONDS
@@ -182,7 +183,7 @@ def _free_port(wanted: int | None) -> int:
 
 def _free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that is only just given up is free
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just released is free
         try:
             probe.bind((HOST, port))
         except OSError:
@@ -192,4 +193,4 @@ def _free(port: int) -> bool:
 
 def _last_line(log: Path) -> str:
     lines = log.read_text("utf-8", "replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "the log is empty"

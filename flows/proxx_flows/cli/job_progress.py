@@ -1,4 +1,4 @@
-"""Many jobs as they are dealt with: a bar on a terminal, plain lines elsewhere, with --json nothing in between."""
+"""Progress over many jobs: a bar on a terminal, plain lines elsewhere, nothing with --json."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from proxx.console.output import err, out
 from proxx.console.terminal import on_a_terminal
 from proxx.console.wording import duration, safe
 
-_BETWEEN: Final = 50_000_000  # ns between two drawings
+_REDRAW_NS: Final = 50_000_000  # between two redraws
 
 
 class ProgressView(Protocol):
-    """What is told while it goes on. count: how many are done, of `whole`."""
+    """Shows the progress of one step after another. count: how many jobs are done, of `whole`."""
 
     def begin(self, label: str, whole: int) -> None: ...
     def step(self, count: int, what: str) -> None: ...
     def line(self, text: str, *, bad: bool = False, dull: bool = False) -> None:
-        """dull: one of many that went as they should; a terminal has the bar for these."""
+        """bad: about a failure. dull: about one of many successes, for which a terminal has the bar."""
 
     def warn(self, text: str) -> None: ...
 
 
 class PlainProgress:
-    """For pipes, logs and dumb terminals."""
+    """Plain lines, for pipes, logs and dumb terminals."""
 
     def begin(self, label: str, whole: int) -> None:
         pass
@@ -42,14 +42,14 @@ class PlainProgress:
 
 
 class NoProgress(PlainProgress):
-    """For --json: standard output has one document and standard error only what cannot wait."""
+    """For --json: standard output has one document, standard error only warnings."""
 
     def line(self, text: str, *, bad: bool = False, dull: bool = False) -> None:
         pass
 
 
 class BarProgress:
-    """One bar on standard error. What is worth reading stays above it as a line; a job that went well is none."""
+    """A bar on standard error. Lines above it stay, except for one of many successes."""
 
     def __init__(self, progress: Any) -> None:  # noqa: ANN401  (rich's, imported only where it is used)
         self._progress = progress
@@ -67,14 +67,14 @@ class BarProgress:
 
     def step(self, count: int, what: str) -> None:
         now = time.monotonic_ns()
-        if self._task is None or (now - self._drawn < _BETWEEN and count < self._whole):
+        if self._task is None or (now - self._drawn < _REDRAW_NS and count < self._whole):
             return
         self._drawn = now
         spent = (now - self._began) // 1_000_000
         left = f"{duration((self._whole - count) * spent // count)} left" if count and count < self._whole else ""
         with suppress(OSError, ValueError):
-            said = f"{count:,}/{self._whole:,}"
-            self._progress.update(self._task, completed=count, count=said, left=left, what=safe(what))
+            counted = f"{count:,}/{self._whole:,}"
+            self._progress.update(self._task, completed=count, count=counted, left=left, what=safe(what))
             self._progress.refresh()
 
     def line(self, text: str, *, bad: bool = False, dull: bool = False) -> None:
@@ -93,7 +93,7 @@ class BarProgress:
 
 @contextmanager
 def showing(*, as_json: bool) -> Iterator[ProgressView]:
-    """A bar where standard error is a terminal and the answer is for people."""
+    """Yields a bar if standard error is a terminal and the answer is text."""
     if as_json or not on_a_terminal():
         yield NoProgress() if as_json else PlainProgress()
         return

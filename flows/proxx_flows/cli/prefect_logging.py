@@ -1,4 +1,4 @@
-"""Prefect's client as a part of our commands: it says nothing on the terminal and reports nobody's use."""
+"""Prefect's client within the commands of `proxx`: it prints nothing and sends no telemetry."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from proxx_flows.common.errors import PrefectUnreachable
 
 @contextmanager
 def prefect_quiet() -> Iterator[None]:
-    """To be entered before the process first imports Prefect: its notice about telemetry comes with that.
+    """Silences Prefect during the block. Enter it before the process first imports Prefect, which prints a notice.
 
-    Raises PrefectUnreachable where its settings cannot be read; its own error would print them, passwords too.
+    Raises PrefectUnreachable if Prefect's settings cannot be read; its own error would print passwords.
     """
     os.environ.setdefault("DO_NOT_TRACK", "1")
     before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)  # what matters of it our own sentences tell
+    logging.disable(logging.CRITICAL)  # the commands report what matters
     try:
         try:
             import proxx_flows.common.api  # noqa: F401

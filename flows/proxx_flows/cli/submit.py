@@ -1,16 +1,16 @@
-"""`proxx submit`: jobs handed to a pool's workers, once each, however often it is said."""
+"""`proxx submit`: submits jobs to a pool's workers; each attempt gets one run, however often it is submitted."""
 
 from __future__ import annotations
 
 import sys
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from proxx.console.output import out, out_json, table
-from proxx.console.settings import current_settings, json_option, store_option
+from proxx.console.settings import current_settings, day_option, json_option, store_option
 from proxx.console.wording import plural, safe, short_id
 from proxx_flows.cli.prefect_logging import prefect_quiet
 
@@ -21,33 +21,27 @@ if TYPE_CHECKING:
     from proxx_flows.submission.submit import Submitter
 
 
-def _day(_: click.Context, __: click.Parameter, value: datetime | None) -> date | None:
-    return value.date() if value is not None else None
-
-
 @click.command()
 @click.argument("specs", metavar="[SPEC]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--attempt",
     type=click.IntRange(min=1, max=9999),
     metavar="N",
-    help="Which try is asked for; 1 where nothing is said. It must be the job's next.",
+    help="Submit attempt N of each job, by default attempt 1. It must be the job's next attempt.",
 )
-@click.option("--again", is_flag=True, help="Ask once more for attempts whose run ended without beginning them.")
-@click.option("--wait", is_flag=True, help="Stay until all are done, and tell each end. Ctrl-C only stops watching.")
+@click.option("--again", is_flag=True, help="Submit attempts again whose run ended without beginning them.")
+@click.option(
+    "--wait", is_flag=True, help="Wait until all jobs have ended, and report each. Ctrl-C stops the waiting only."
+)
 @click.option(
     "--failed-with",
     metavar="CODE",
-    help="Instead of SPEC: all jobs whose latest attempt failed with CODE (DECODE_FAILED, ...).",
+    help="Instead of SPEC: select the jobs whose latest attempt failed with CODE, such as DECODE_FAILED.",
 )
+@day_option("With --failed-with: select only jobs that failed on DAY (UTC, such as 2026-01-31) or later.")
 @click.option(
-    "--since",
-    type=click.DateTime(("%Y-%m-%d",)),
-    callback=_day,
-    metavar="DAY",
-    help="With --failed-with: those that ended on DAY (2026-01-31, UTC) or later.",
+    "--yes", is_flag=True, help="With --failed-with: submit their next attempts. Without it the jobs are listed."
 )
-@click.option("--yes", is_flag=True, help="With --failed-with: ask for their next attempts; else they are listed.")
 @store_option
 @json_option
 def submit(
@@ -59,18 +53,21 @@ def submit(
     since: date | None,
     yes: bool,
 ) -> int:
-    """Hand jobs to the workers of a pool: each SPEC, and each .json file of a SPEC that is a folder. A job that is in
-    the store can be named by its id, or the beginning of it, as other commands take it.
+    """Submit jobs to the workers of a Prefect work pool.
 
-    All specs are read first; if one cannot be used, nothing is submitted and every problem is told. Then each job
-    is registered in the store and asked for as one run of Prefect's deployment proxy-job/proxx. A job that is
-    refused (its output belongs to another, its attempt is taken or over) is named, and the others go on.
+    SPEC is a spec file, a folder (each .json file in it is a spec), or the id of a job in the store or its first
+    digits.
 
-    The same command twice makes nothing twice, and after an interruption it does the rest. The store is one that
-    all workers reach: the default in a user's home is refused.
+    All specs are read first. If one cannot be used, nothing is submitted and every problem is reported. Then each
+    job is registered in the store and gets one run of Prefect's deployment proxy-job/proxx. A job can be refused,
+    because another job owns its output or because the attempt is running or has ended; the other jobs are submitted.
 
-    The exit status is 0 where every job has its run, with --wait where every job is COMPLETED. Of several
-    it is the gravest: 6 environment, 1 a job failed, 3 a spec, 4 refused.
+    Submitting a job twice creates one run. After an interruption, repeat the command to submit the rest. The store
+    must be one that all workers reach, so the default store in your home folder is refused.
+
+    The exit status is 0 if every job has its run, or with --wait if every job is COMPLETED. Otherwise it is 6 for a
+    problem of the environment, 1 for a failed job, 3 for an invalid spec, 4 for a refused job; if several apply, the
+    first in this order.
     """
     _check_usage(specs, attempt, again, failed_with, since, yes)
     from proxx_flows.cli.job_progress import showing
@@ -79,19 +76,19 @@ def submit(
 
     store = shared_store(current_settings().store)
     if failed_with is not None and since is not None:
-        chosen = _next_attempts(store, failed_with, since, yes)
-        if chosen is None:
+        selected = _next_attempts(store, failed_with, since, yes)
+        if selected is None:
             return 0
     else:
-        with showing(as_json=current_settings().json) as show:
+        with showing(as_json=current_settings().json) as view:
             files = spec_files(specs)
-            show.begin("reading", len(files))
-            chosen = read_selection(files, store, attempt or 1, lambda path, count: show.step(count, path.name))
+            view.begin("reading", len(files))
+            selected = read_selection(files, store, attempt or 1, lambda path, count: view.step(count, path.name))
     with prefect_quiet():
-        desk = _desk(store, again)
+        submitter = _submitter(store, again)
         from proxx_flows.cli.submitting import submit_and_report
 
-        return submit_and_report(desk, chosen, wait=wait, as_json=current_settings().json)
+        return submit_and_report(submitter, selected, wait=wait, as_json=current_settings().json)
 
 
 def _check_usage(
@@ -99,24 +96,24 @@ def _check_usage(
 ) -> None:
     if failed_with is None:
         if since is not None or yes:
-            raise click.UsageError("--since and --yes belong to --failed-with.")
+            raise click.UsageError("--since and --yes need --failed-with.")
         if not specs:
             raise click.UsageError(
-                "Name a spec file, a folder of them, a job of the store, or --failed-with CODE --since DAY."
+                "Name a spec file, a folder of spec files, a job id, or --failed-with CODE --since DAY."
             )
         return
     if specs or attempt is not None or again:
-        raise click.UsageError("--failed-with finds the jobs and their next attempts itself.")
+        raise click.UsageError("--failed-with selects the jobs and attempts: leave out SPEC, --attempt and --again.")
     if since is None:
-        raise click.UsageError("--failed-with needs --since DAY, so that nothing old is asked for by mistake.")
+        raise click.UsageError("--failed-with needs --since DAY, so that no old job is submitted by mistake.")
     from proxx.contracts.error_codes import ERROR_CLASSES
 
     if failed_with not in ERROR_CLASSES:
-        raise click.UsageError(f"No failure has the code {failed_with} (`proxx history JOB` shows what a job has).")
+        raise click.UsageError(f"There is no failure code {failed_with} (`proxx history JOB` shows a job's code).")
 
 
-def _desk(store: Store, again: bool) -> Submitter:
-    """Where to hand in, once Prefect and the deployment are known to be there. Only then the store is touched."""
+def _submitter(store: Store, again: bool) -> Submitter:
+    """Checks that Prefect and the deployment are reachable, then creates the store if it does not exist."""
     from proxx.store.opening import initialize_store
     from proxx_flows.common import api, connection
     from proxx_flows.submission.submit import Submitter
@@ -127,7 +124,10 @@ def _desk(store: Store, again: bool) -> Submitter:
 
 
 def _next_attempts(store: Store, code: str, since: date, yes: bool) -> tuple[SelectedJob, ...] | None:
-    """The next attempts of the jobs that failed so; None where there are none, or nobody wants them."""
+    """Returns the next attempts of the jobs that failed with the code.
+
+    Returns None if there are none, or if nobody confirmed; the answer has been printed then.
+    """
     from proxx.contracts.errors import StoreUnavailable
     from proxx.store.opening import store_identity
     from proxx_flows.submission.selection import SelectedJob, failed_with
@@ -135,8 +135,8 @@ def _next_attempts(store: Store, code: str, since: date, yes: bool) -> tuple[Sel
     if store_identity(store) is None:
         raise StoreUnavailable(message="There is no job store here, or its share is not mounted.", detail=store.uri)
     failed = tuple(failed_with(store, code, since))
-    asked = bool(failed) and (yes or _confirmed(failed, code, since))
-    if not asked:
+    confirmed = bool(failed) and (yes or _confirmed(failed, code, since))
+    if not confirmed:
         if current_settings().json:
             jobs: list[Json] = [
                 {"job_id": job.job_id, "attempt": job.attempt, "ended": job.ended, "message": job.message}
@@ -147,20 +147,20 @@ def _next_attempts(store: Store, code: str, since: date, yes: bool) -> tuple[Sel
         elif not failed:
             out(f"No job's latest attempt failed with {code} since {since}.")
         else:
-            out("Nothing was asked for; --yes does.")
+            out("Nothing was submitted: add --yes to submit these jobs.")
         return None
     return tuple(SelectedJob(job_id=job.job_id, attempt=job.attempt + 1, spec=None) for job in failed)
 
 
 def _confirmed(failed: tuple[FailedJob, ...], code: str, since: date) -> bool:
-    """Show them, and ask where a person can answer."""
+    """Lists the jobs, and asks for confirmation on a terminal."""
     if current_settings().json:
         return False
     rows = [(short_id(job.job_id), str(job.attempt), job.ended[:19] + "Z", safe(job.message)) for job in failed]
-    table(("JOB", "ATTEMPT", "ENDED", "SAID"), rows)
+    table(("JOB", "ATTEMPT", "ENDED", "MESSAGE"), rows)
     out(f"{plural(len(failed), 'job')} failed with {code} since {since}.")
     return (
         sys.stdin is not None
         and sys.stdin.isatty()
-        and click.confirm(f"Ask for the next attempt of {plural(len(failed), 'job')}?", err=True)
+        and click.confirm(f"Submit the next attempt of {plural(len(failed), 'job')}?", err=True)
     )

@@ -1,9 +1,9 @@
-"""Jobs handed in and followed, and told as lines or as one document: what `submit` does once it knows which."""
+"""Submits the selected jobs, follows their runs with `--wait`, and reports as lines or as one JSON document."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,18 +16,18 @@ from proxx.contracts.error_codes import ERROR_CLASSES
 from proxx_flows.cli.job_progress import ProgressView, showing
 from proxx_flows.common import connection
 from proxx_flows.submission.selection import SelectedJob
-from proxx_flows.submission.submit import RefusedJob, Submitted, Submitter, ends
+from proxx_flows.submission.submit import RefusedJob, Submitted, Submitter, await_outcomes
 from proxx_flows.submission.summary import JobSummary, failures_in_words
 
 STOPPED: Final = 130
-GRAVEST: Final = (6, 1, 3, 4, 0)
-"""Which exit status is said where several would be right."""
+GRAVEST: Final = (STOPPED, 70, 6, 1, 5, 3, 2, 4, 0)
+"""The exit statuses of `proxx`, gravest first: of several, `submit` exits with the first one in this order."""
 
 FEW: Final = 20
-"""Jobs that a terminal shows each by a line of its own, also where all is well."""
+"""Up to this many jobs, a terminal shows a line for each job that was submitted; above it, the bar alone."""
 
 BADLY: Final = frozenset({"Failed", "Crashed", "Cancelled"})
-"""States of a run asked for before that ended, and will not make its job any more."""
+"""States of an earlier run that has ended and will not complete its job."""
 OVER: Final = BADLY | {"Completed"}
 
 _STATUSES: Final = {code: kind.status for code, kind in ERROR_CLASSES.items()}
@@ -35,7 +35,7 @@ _STATUSES: Final = {code: kind.status for code, kind in ERROR_CLASSES.items()}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndedJob:
-    """What is kept of an end: a thousand summaries with all their outputs would be many."""
+    """What is kept of a job that ended: a thousand summaries with all their outputs would take too much memory."""
 
     word: str
     status: int
@@ -44,7 +44,7 @@ class EndedJob:
 
 @dataclass(kw_only=True)
 class SubmissionProgress:
-    """What has happened so far. ends: by run."""
+    """What has happened so far. wanted: the number of selected jobs. ends: by run id."""
 
     wanted: int
     answers: list[Submitted | RefusedJob] = field(default_factory=list)
@@ -53,7 +53,7 @@ class SubmissionProgress:
     interrupted: bool = False
 
     @property
-    def running(self) -> list[Submitted]:
+    def submitted(self) -> list[Submitted]:
         return [answer for answer in self.answers if isinstance(answer, Submitted)]
 
     @property
@@ -62,148 +62,163 @@ class SubmissionProgress:
 
     @property
     def status(self) -> int:
-        if self.interrupted:
-            return STOPPED
-        all_of_them = {one.why.status for one in self.refused} | {end.status for end in self.ends.values()}
+        statuses = {job.error.status for job in self.refused} | {end.status for end in self.ends.values()}
         if self.stopped is not None:
-            all_of_them.add(self.stopped.status)
-        return next((grave for grave in GRAVEST if grave in all_of_them), 0)
+            statuses.add(self.stopped.status)
+        if self.interrupted:
+            statuses.add(STOPPED)
+        return gravest_status(statuses)
 
 
-def submit_and_report(desk: Submitter, wanted: Sequence[SelectedJob], *, wait: bool, as_json: bool) -> int:
-    """The exit status. Raises what stopped it half-way, unless that is in the document."""
-    course = SubmissionProgress(wanted=len(wanted))
-    with showing(as_json=as_json) as show, connection.connected():
+def gravest_status(statuses: Collection[int]) -> int:
+    """Returns the gravest of these exit statuses, 0 if there are none.
+
+    A status that GRAVEST lacks is graver than all it has, so that it is never reported as success.
+    """
+    unlisted = [status for status in statuses if status not in GRAVEST]
+    return max(unlisted) if unlisted else next((status for status in GRAVEST if status in statuses), 0)
+
+
+def submit_and_report(submitter: Submitter, selected: Sequence[SelectedJob], *, wait: bool, as_json: bool) -> int:
+    """Returns the exit status. Raises the error that stopped the submission, unless it is in the JSON document."""
+    progress = SubmissionProgress(wanted=len(selected))
+    with showing(as_json=as_json) as view, connection.connected():
         try:
-            _submit(desk, wanted, course, show)
+            _submit(submitter, selected, progress, view)
             if wait:
-                _follow(desk, course, show, keep=as_json)
-        except ProxxError as why:
-            course.stopped = why
+                _follow(submitter, progress, view, keep=as_json)
+        except ProxxError as error:
+            progress.stopped = error
         except KeyboardInterrupt:
-            course.interrupted = True
+            progress.interrupted = True
     if as_json:
-        out_json(_document(desk, course))
-        return course.status
-    _summary(desk, course, wait)
-    if course.stopped is not None:
-        if not course.interrupted and len(course.answers) < course.wanted:
-            course.stopped.add_note("The same command again does the rest, and nothing twice.")
-        raise course.stopped
-    return course.status
+        out_json(_document(submitter, progress))
+        return progress.status
+    _summary(submitter, progress, wait)
+    if progress.stopped is not None:
+        if not progress.interrupted and len(progress.answers) < progress.wanted:
+            progress.stopped.add_note("Repeat the command to submit the rest: no job is submitted twice.")
+        raise progress.stopped
+    return progress.status
 
 
-def _submit(desk: Submitter, wanted: Sequence[SelectedJob], course: SubmissionProgress, show: ProgressView) -> None:
-    show.begin("submitting", len(wanted))
-    for answer in desk.submit(wanted):
-        course.answers.append(answer)
-        count = f"[{len(course.answers)}/{len(wanted)}]"
+def _submit(
+    submitter: Submitter, selected: Sequence[SelectedJob], progress: SubmissionProgress, view: ProgressView
+) -> None:
+    view.begin("submitting", len(selected))
+    for answer in submitter.submit(selected):
+        progress.answers.append(answer)
+        count = f"[{len(progress.answers)}/{len(selected)}]"
         if isinstance(answer, Submitted):
-            show.line(f"{count} {_submitted(answer)}", dull=len(wanted) > FEW)
+            view.line(f"{count} {_submitted(answer)}", dull=len(selected) > FEW)
         else:
-            show.line(f"{count} {_refused(answer)}", bad=True)
-        show.step(len(course.answers), answer.asked.name if isinstance(answer, Submitted) else "")
+            view.line(f"{count} {_refused(answer)}", bad=True)
+        view.step(len(progress.answers), answer.requested.name if isinstance(answer, Submitted) else "")
 
 
-def _follow(desk: Submitter, course: SubmissionProgress, show: ProgressView, *, keep: bool) -> None:
-    running = course.running
-    runs = len({one.run_id for one in running})
-    show.begin("done", runs)
-    for one, summary in ends(desk.store, running, show.warn):
+def _follow(submitter: Submitter, progress: SubmissionProgress, view: ProgressView, *, keep: bool) -> None:
+    """Reports each run as it ends. keep: keep the outcomes for the JSON document."""
+    submitted = progress.submitted
+    runs = len({job.run_id for job in submitted})
+    view.begin("done", runs)
+    for job, summary in await_outcomes(submitter.store, submitted, view.warn):
         data = {key: summary.to_json()[key] for key in _OUTCOME} if keep else {}
         status = {"COMPLETED": 0, "FAILED": 1, "LOST": 1}.get(summary.status)
         if status is None:
             status = _STATUSES.get(summary.failures[0].code, 4)
-        course.ends[one.run_id] = EndedJob(word=summary.status, status=status, data=data)
+        progress.ends[job.run_id] = EndedJob(word=summary.status, status=status, data=data)
         bad = summary.status != "COMPLETED"
-        show.line(f"[{len(course.ends)}/{runs}] {_end(one, summary)}", bad=bad)
-        show.step(len(course.ends), one.asked.name)
+        view.line(f"[{len(progress.ends)}/{runs}] {_end(job, summary)}", bad=bad)
+        view.step(len(progress.ends), job.requested.name)
 
 
-# --- in words --------------------------------------------------------------------------------------------
+# --- as text ---------------------------------------------------------------------------------------------
 
 
-def _submitted(one: Submitted) -> str:
-    said = "asked for" if one.created else "was asked for before"
-    now = "" if one.created else f" ({safe(one.state)})"
-    which = f", dispatch {one.dispatch}" if one.dispatch > 1 else ""
-    return (
-        f"{safe(one.asked.name)}: job {short_id(one.asked.job_id)}, attempt {one.asked.attempt}{which}: "
-        f"{said}, run {one.run_id}{now}"
-    )
+def _submitted(job: Submitted) -> str:
+    verb = "submitted" if job.created else "was submitted before"
+    state = "" if job.created else f" ({safe(job.state)})"
+    dispatch = f", dispatch {job.dispatch}" if job.dispatch > 1 else ""
+    name = f"{safe(job.requested.name)}: job {short_id(job.requested.job_id)}"
+    return f"{name}, attempt {job.requested.attempt}{dispatch}: {verb}, run {job.run_id}{state}"
 
 
-def _refused(one: RefusedJob) -> str:
-    detail = f" ({safe(one.why.detail)})" if one.why.detail else ""
-    said = f"{one.why.code}: {safe(one.why.message).rstrip('.')}{detail}. {safe(one.why.remedy)}"
-    return f"{name_of(one.wanted)}: {said}"
+def _refused(job: RefusedJob) -> str:
+    detail = f" ({safe(job.error.detail)})" if job.error.detail else ""
+    error = f"{job.error.code}: {safe(job.error.message).rstrip('.')}{detail}. {safe(job.error.remedy)}"
+    return f"{name_of(job.selected)}: {error}"
 
 
-def _end(one: Submitted, end: JobSummary) -> str:
-    what = f"{safe(one.asked.name)}: job {short_id(end.job_id)}, attempt {end.attempt}"
+def _end(job: Submitted, end: JobSummary) -> str:
+    name = f"{safe(job.requested.name)}: job {short_id(end.job_id)}, attempt {end.attempt}"
     if end.status == "COMPLETED":
         frames = sum(proxy.frames for proxy in end.outputs)
-        return f"{what}: COMPLETED, {plural(end.clips.completed, 'clip')}, {plural(frames, 'frame')}"
+        return f"{name}: COMPLETED, {plural(end.clips.completed, 'clip')}, {plural(frames, 'frame')}"
     made = f", {end.clips.completed} of {plural(end.clips.total, 'clip')} made" if end.status == "FAILED" else ""
-    told = "".join(f"\n  {safe(line)}" for line in failures_in_words(end))
-    return f"{what}: {end.status}{made}{told}"
+    failures = "".join(f"\n  {safe(line)}" for line in failures_in_words(end))
+    return f"{name}: {end.status}{made}{failures}"
 
 
-def name_of(wanted: SelectedJob) -> str:
-    """The spec's file, or where the store's own copy is meant the beginning of the job's id."""
-    return safe(wanted.spec) if wanted.spec is not None else f"job {short_id(wanted.job_id)}"
+def name_of(selected: SelectedJob) -> str:
+    """Returns the path of the spec file, or the first digits of the job id if the spec is read from the store."""
+    return safe(selected.spec) if selected.spec is not None else f"job {short_id(selected.job_id)}"
 
 
-def _summary(desk: Submitter, course: SubmissionProgress, wait: bool) -> None:
-    """Counts, and what is to be known now."""
-    new = sum(one.created for one in course.running)
-    before, refused = len(course.running) - new, len(course.refused)
-    left = course.wanted - len(course.answers)
-    parts = [f"{new:,} asked for"] if new or not course.answers else []
-    parts += [f"{before:,} asked for before"] if before else []
+def _summary(submitter: Submitter, progress: SubmissionProgress, wait: bool) -> None:
+    """Prints the counts and what to do next."""
+    new = sum(job.created for job in progress.submitted)
+    before, refused = len(progress.submitted) - new, len(progress.refused)
+    left = progress.wanted - len(progress.answers)
+    parts = [f"{new:,} submitted"] if new or not progress.answers else []
+    parts += [f"{before:,} submitted before"] if before else []
     parts += [f"{refused:,} refused"] if refused else []
     parts += [f"{left:,} not reached"] if left else []
-    out(f"{plural(course.wanted, 'job')}: {', '.join(parts)}.")
-    if course.ends:
-        kinds = Counter(end.word for end in course.ends.values())
-        going = len({one.run_id for one in course.running}) - len(course.ends)
-        told = [f"{count:,} {word}" for word, count in sorted(kinds.items())]
-        out(f"Ended: {', '.join(told)}" + (f"; {going:,} go on." if going else "."))
-    ended_badly = not course.ends and any(one.state in BADLY for one in course.running)
-    if ended_badly or any(end.word != "COMPLETED" for end in course.ends.values()):
-        out("Next: proxx audit says what each job that is not completed needs.")
-    if course.interrupted:
-        gone = "No longer watched: the runs go on." if wait and not left else "Stopped: the runs asked for go on."
-        err(f"proxx: {gone} The same command again makes nothing twice" + (", and does the rest." if left else "."))
-    elif not wait and not desk.deployment.ready and any(one.state not in OVER for one in course.running):
-        pool = f" of work pool {safe(desk.deployment.work_pool)}" if desk.deployment.work_pool else ""
-        out(f"No worker{pool} is there now: the runs wait for one.")
+    out(f"{plural(progress.wanted, 'job')}: {', '.join(parts)}.")
+    if progress.ends:
+        words = Counter(end.word for end in progress.ends.values())
+        going = len({job.run_id for job in progress.submitted}) - len(progress.ends)
+        counts = [f"{count:,} {word}" for word, count in sorted(words.items())]
+        out(f"Ended: {', '.join(counts)}" + (f"; {going:,} still running." if going else "."))
+    ended_badly = not progress.ends and any(job.state in BADLY for job in progress.submitted)
+    if ended_badly or any(end.word != "COMPLETED" for end in progress.ends.values()):
+        out("Next: `proxx audit` shows what each job that is not completed needs.")
+    if progress.interrupted:
+        going_on = "The runs go on unwatched." if wait and not left else "Stopped: the submitted runs go on."
+        rest = " to submit the rest" if left else ""
+        err(f"proxx: {going_on} Repeat the command{rest}: no job is submitted twice.")
+    elif not wait and not submitter.deployment.ready and any(job.state not in OVER for job in progress.submitted):
+        pool = f" of work pool {safe(submitter.deployment.work_pool)}" if submitter.deployment.work_pool else ""
+        out(f"No worker{pool} is online: the runs wait until one is.")
 
 
-# --- as data ---------------------------------------------------------------------------------------------
+# --- as JSON ---------------------------------------------------------------------------------------------
 
 _OUTCOME: Final = ("status", "fingerprint", "clips", "failures")
 
 
-def _document(desk: Submitter, course: SubmissionProgress) -> dict[str, Json]:
-    """All of it, always with the same keys. complete: whether every job was dealt with. error: what stopped it."""
-    jobs: list[Json] = [_as_data(answer, course.ends) for answer in course.answers]
+def _document(submitter: Submitter, progress: SubmissionProgress) -> dict[str, Json]:
+    """Returns the whole answer, always with the same keys.
+
+    complete: whether every job was submitted or refused. error: the error that stopped the submission.
+    """
+    jobs: list[Json] = [_as_data(answer, progress.ends) for answer in progress.answers]
+    complete = len(progress.answers) == progress.wanted and not progress.interrupted and progress.stopped is None
     return {
-        "store": desk.store.uri,
-        "store_uuid": desk.store_uuid,
-        "deployment": desk.deployment.name,
-        "complete": len(course.answers) == course.wanted and not course.interrupted and course.stopped is None,
+        "store": submitter.store.uri,
+        "store_uuid": submitter.store_uuid,
+        "deployment": submitter.deployment.name,
+        "complete": complete,
         "jobs": jobs,
-        "error": failure_data(course.stopped) if course.stopped is not None else None,
+        "error": failure_data(progress.stopped) if progress.stopped is not None else None,
     }
 
 
-def _as_data(one: Submitted | RefusedJob, ended: dict[str, EndedJob]) -> dict[str, Json]:
-    """outcome: what the ledger says at the end, with --wait. error: why the job was refused."""
+def _as_data(job: Submitted | RefusedJob, ended: dict[str, EndedJob]) -> dict[str, Json]:
+    """outcome: with --wait, the outcome by the ledger. error: why the job was refused."""
     data: dict[str, Json] = {
-        "spec": str(one.wanted.spec) if one.wanted.spec is not None else None,
-        "job_id": one.wanted.job_id,
-        "attempt": one.wanted.attempt,
+        "spec": str(job.selected.spec) if job.selected.spec is not None else None,
+        "job_id": job.selected.job_id,
+        "attempt": job.selected.attempt,
         "dispatch": None,
         "run_id": None,
         "created": False,
@@ -211,10 +226,10 @@ def _as_data(one: Submitted | RefusedJob, ended: dict[str, EndedJob]) -> dict[st
         "outcome": None,
         "error": None,
     }
-    match one:
+    match job:
         case Submitted(dispatch=dispatch, run_id=run_id, created=created, state=state):
             data |= {"dispatch": dispatch, "run_id": run_id, "created": created, "state": state}
             data["outcome"] = ended[run_id].data if run_id in ended else None
-        case RefusedJob(why=why):
-            data["error"] = failure_data(why)
+        case RefusedJob(error=error):
+            data["error"] = failure_data(error)
     return data

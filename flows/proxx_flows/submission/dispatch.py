@@ -1,4 +1,4 @@
-"""Jobs handed to a pool's workers and followed to their ends. Who follows may go; the jobs go on."""
+"""Creates the flow runs of jobs and follows them until they end. The jobs go on if nobody follows them."""
 
 from __future__ import annotations
 
@@ -14,57 +14,63 @@ from proxx_flows.common.reference import JobReference, idempotency_key, run_name
 from proxx_flows.submission.outcome import RequestedAttempt, RunEnd
 
 FIRST: Final = 1
-"""The dispatch that `proxx submit` begins with too: whoever asks for the same attempt gets the same run."""
+"""Dispatch numbers start here, as for `proxx submit`: everybody who submits the same attempt gets the same run."""
 POLL_SECONDS: Final = (1, 2, 4, 8, 15)
-"""Between two looks, the last one for ever. A look is one request for every hundred runs."""
+"""Pauses between polls; the last one is repeated. A poll is one request for every hundred runs."""
 
 
 @dataclass(frozen=True)
 class DispatchedRun:
-    """The run of an attempt. ended: long ago, so that this call asked for nothing."""
+    """The flow run of an attempt. ended: it had ended before this call, so nothing was created."""
 
     run_id: str
     ended: bool
 
 
-def dispatch_job(deployment: api.Deployment, reference: JobReference, asked: RequestedAttempt) -> DispatchedRun:
-    """The run that works on the attempt: made now, or the last one it was given. Raises errors of `api`."""
-    name = safe(asked.name)
-    found = api.create_run(
+def dispatch_job(deployment: api.Deployment, reference: JobReference, requested: RequestedAttempt) -> DispatchedRun:
+    """Creates the first flow run of the attempt, or returns its latest run if it has one.
+
+    Raises PrefectUnreachable or RunRefused.
+    """
+    name = safe(requested.name)
+    answer = api.create_run(
         deployment.id,
         reference,
         dispatch=FIRST,
         name=run_name(name, reference),
-        tags=run_tags(name, asked.profile, asked.job_id),
+        tags=run_tags(name, requested.profile, requested.job_id),
     )
-    if found.created:
-        return DispatchedRun(found.run.id, ended=False)
-    run, dispatch = found.run, FIRST
+    if answer.created:
+        return DispatchedRun(answer.run.id, ended=False)
+    run, dispatch = answer.run, FIRST
     while run.ended and (later := api.runs_by_keys([key := idempotency_key(reference, dispatch + 1)])):
-        run, dispatch = later[key], dispatch + 1  # an operator asked again
+        run, dispatch = later[key], dispatch + 1  # `proxx submit --again` created it
     return DispatchedRun(run.id, ended=run.ended)
 
 
 def follow(
     run_ids: Sequence[str], warn: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[RunEnd]:
-    """Each run as it ends, in the order of their ends. A server that is away for a while is waited for."""
-    left, look, away = set(run_ids), 0, False
-    while left:
+    """Yields each run when it ends, in the order of the ends. Waits while the server cannot be reached.
+
+    warn: receives one message each time the server becomes unreachable.
+    """
+    remaining, polls, unreachable = set(run_ids), 0, False
+    while remaining:
         try:
-            found = {run.id: run for run in api.runs_by_ids(sorted(left))}
-        except PrefectUnreachable as why:
-            if not away:
-                warn(f"{why} Waiting for it: the jobs do not depend on this.")
-            away = True
+            runs = {run.id: run for run in api.runs_by_ids(sorted(remaining))}
+        except PrefectUnreachable as error:
+            if not unreachable:
+                warn(f"{error} Waiting for the server: the jobs run without it.")
+            unreachable = True
         else:
-            away = False
-            for run_id in sorted(left):
-                run = found.get(run_id)
+            unreachable = False
+            for run_id in sorted(remaining):
+                run = runs.get(run_id)
                 if run is None or run.ended:
-                    left.discard(run_id)
-                    state, message = (run.state_name, run.message) if run else ("Deleted", "Prefect does not know it")
+                    remaining.discard(run_id)
+                    state, message = (run.state_name, run.message) if run else ("Deleted", "Prefect has no such run")
                     yield RunEnd(run_id=run_id, state=state, message=message)
-        if left:
-            sleep(POLL_SECONDS[min(look, len(POLL_SECONDS) - 1)])
-            look += 1
+        if remaining:
+            sleep(POLL_SECONDS[min(polls, len(POLL_SECONDS) - 1)])
+            polls += 1

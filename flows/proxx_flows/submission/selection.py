@@ -1,6 +1,6 @@
-"""Which jobs are meant: by spec files, folders of them and ids, or by what their latest attempt failed of.
+"""Which jobs to submit: by spec file, by folder, by id, or by the code with which the latest attempt failed.
 
-Specs are read one at a time, and of each only what names it is kept: a thousand take no more memory than one.
+Specs are read one at a time and only their ids are kept, so a thousand specs take no more memory than one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from proxx.console.settings import resolve_job_id
+from proxx.console.settings import read_spec_file, resolve_job_id
 from proxx.contracts.canonical import Json
 from proxx.contracts.error_bases import InvalidInput, Problem
 from proxx.contracts.errors import JobUnknown, SpecInvalid, StoreDamaged
@@ -23,20 +23,16 @@ from proxx.store.keys import JOBS, is_job_id, spec_key
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectedJob:
-    """One attempt of one job. spec: its file, or None for the store's own copy."""
+    """One attempt of one job. spec: the spec file, or None to use the copy in the store."""
 
     job_id: str
     attempt: int
     spec: Path | None
 
-    @property
-    def label(self) -> str:
-        return str(self.spec) if self.spec is not None else self.job_id
-
     def read(self, store: Store) -> bytes:
-        """The bytes of the spec. Raises SpecInvalid, JobUnknown."""
+        """Returns the bytes of the spec. Raises SpecInvalid or JobUnknown."""
         if self.spec is not None:
-            return spec_data(self.spec)
+            return read_spec_file(self.spec)
         data = store.read(spec_key(self.job_id))
         if data is None:
             raise JobUnknown(message="the job's spec is not in this store", detail=f"{self.job_id} in {store.uri}")
@@ -45,7 +41,10 @@ class SelectedJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedJob:
-    """A job whose latest attempt failed. failures: how many of them had the code. message: of the first."""
+    """A job whose latest attempt failed. ended: when (RFC 3339, UTC). failures: how many have the code.
+
+    message: of the first of them.
+    """
 
     job_id: str
     attempt: int
@@ -54,76 +53,73 @@ class FailedJob:
     message: str
 
 
-def spec_data(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as why:
-        problem = Problem(str(path), SpecInvalid.code, f"{why.strerror or why}.")
-        raise SpecInvalid(message="The spec file cannot be read.", problems=(problem,)) from why
+def spec_files(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Returns the spec files of these files and folders: of a folder, its `.json` files by name.
 
-
-def spec_files(said: Sequence[Path]) -> tuple[Path, ...]:
-    """Each file as it was said, and of a folder each `.json` file in it, by name. Raises SpecInvalid."""
-    found: list[Path] = []
+    Raises SpecInvalid if a folder cannot be read or has no such file.
+    """
+    files: list[Path] = []
     problems: list[Problem] = []
-    for path in said:
+    for path in paths:
         if not path.is_dir():
-            found.append(path)
+            files.append(path)
             continue
         try:
-            inside = sorted(each for each in path.iterdir() if each.suffix == ".json" and each.name[0] != ".")
-        except OSError as why:
-            problems.append(Problem(str(path), SpecInvalid.code, f"{why.strerror or why}."))
+            inside = sorted(entry for entry in path.iterdir() if entry.suffix == ".json" and entry.name[0] != ".")
+        except OSError as error:
+            problems.append(Problem(str(path), SpecInvalid.code, f"{error.strerror or error}."))
             continue
         if not inside:
             problems.append(Problem(str(path), SpecInvalid.code, "There is no .json file in this folder."))
-        found += inside
+        files += inside
     if problems:
         raise SpecInvalid(message="Nothing was submitted.", problems=tuple(problems))
-    return tuple(found)
+    return tuple(files)
 
 
 def read_selection(
-    paths: Sequence[Path], store: Store, attempt: int, tell: Callable[[Path, int], None]
+    paths: Sequence[Path], store: Store, attempt: int, on_progress: Callable[[Path, int], None]
 ) -> tuple[SelectedJob, ...]:
-    """The jobs of these specs, or with these ids: what is no file and could be an id names a job of the store.
+    """Returns the jobs with these specs or ids. A path that is no file and looks like a job id is taken as one.
 
-    Raises SpecInvalid with every problem of every spec: then none is registered.
+    on_progress: called before each path is read, with the number of paths read so far.
+    Raises SpecInvalid with every problem of every spec; then none is registered.
     """
-    found: list[SelectedJob] = []
+    selected: list[SelectedJob] = []
     problems: list[Problem] = []
     bad = 0
     for count, path in enumerate(paths):
-        tell(path, count)
+        on_progress(path, count)
         try:
             if could_be_an_id(path):
-                found.append(SelectedJob(job_id=resolve_job_id(str(path), store), attempt=attempt, spec=None))
+                selected.append(SelectedJob(job_id=resolve_job_id(str(path), store), attempt=attempt, spec=None))
             else:
-                found.append(SelectedJob(job_id=read_spec(spec_data(path)).job_id, attempt=attempt, spec=path))
-        except JobUnknown as why:
+                job_id = read_spec(read_spec_file(path)).job_id
+                selected.append(SelectedJob(job_id=job_id, attempt=attempt, spec=path))
+        except JobUnknown as error:
             bad += 1
-            said = f"is no file, and no job of the store: {why.detail or why.message}."
-            problems.append(Problem(str(path), why.code, said, why.remedy))
-        except InvalidInput as why:
+            message = f"There is no such file, and no such job in the store: {error.detail or error.message}."
+            problems.append(Problem(str(path), error.code, message, error.remedy))
+        except InvalidInput as error:
             bad += 1
-            told = why.problems or (Problem("", why.code, why.message),)
-            problems += (_in_file(path, problem) for problem in told)
+            inner = error.problems or (Problem("", error.code, error.message),)
+            problems += (_in_file(path, problem) for problem in inner)
     if problems:
-        which = "The spec" if len(paths) == 1 else f"{bad:,} of {len(paths):,} specs"
-        raise SpecInvalid(message=f"{which} cannot be used, so nothing was submitted.", problems=tuple(problems))
-    return tuple(found)
+        subject = "The spec" if len(paths) == 1 else f"{bad:,} of {len(paths):,} specs"
+        raise SpecInvalid(message=f"{subject} cannot be used, so nothing was submitted.", problems=tuple(problems))
+    return tuple(selected)
 
 
 def could_be_an_id(path: Path) -> bool:
-    """Whether it is written as a job's id or the beginning of one, and nothing of that name is here."""
+    """Whether the path looks like a job id or the beginning of one, and no file or folder has this name."""
     return re.fullmatch(r"[0-9a-f]{4,64}", str(path)) is not None and not path.exists()
 
 
 def failed_with(store: Store, code: str, since: date) -> Iterator[FailedJob]:
-    """Jobs whose latest attempt ended on that day (UTC) or later with a failure of this code, by id.
+    """Yields the jobs whose latest attempt ended with a failure of this code on that day (UTC) or later, by id.
 
-    The ledgers are read, not the index: an index may lack what the ledger has. A damaged job is left out: its
-    next attempt could not begin.
+    Reads the ledgers, not the index, which may lack entries that a ledger has. Leaves out damaged jobs: their next
+    attempt could not begin.
     """
     for job_id in store.children(JOBS):
         if not is_job_id(job_id):
@@ -147,14 +143,14 @@ def failed_with(store: Store, code: str, since: date) -> Iterator[FailedJob]:
 
 
 def _failures(result: dict[str, Json]) -> Iterator[dict[str, Json]]:
-    """Those of the clips, and what stopped the job where that is not one of them."""
+    """Yields the failures of the clips, then what stopped the job unless a clip has it."""
     clips = result.get("clips")
-    told = []
+    of_clips = []
     for clip in clips if isinstance(clips, list) else ():
         if isinstance(clip, dict) and isinstance(failure := clip.get("failure"), dict):
-            told.append(failure)
-    yield from told
-    if isinstance(stopped := result.get("stopped"), dict) and stopped not in told:
+            of_clips.append(failure)
+    yield from of_clips
+    if isinstance(stopped := result.get("stopped"), dict) and stopped not in of_clips:
         yield stopped
 
 

@@ -1,4 +1,4 @@
-"""Summary: what came of all jobs of one call, for the program that asked. Plain data that knows no Prefect."""
+"""Summary: the outcome of all jobs of one `make-proxies` call, as plain data for the caller. Does not use Prefect."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from proxx.contracts.model import Contract, Digest, Hex64
 from proxx.contracts.result import ExecutionResult
 
 SCHEMA: Final = "proxx.summary/1"
-TOLD: Final = 3
-"""Failures told in one sentence; the summary has all of them."""
+SHOWN: Final = 3
+"""How many failures a message lists; the summary has all of them."""
 
 Count = Annotated[int, Field(ge=0)]
 
 
 class Fault(Contract):
-    """One thing that went wrong. clip: its index in the job, from 0; None where no clip is to blame."""
+    """One failure. clip: index of the clip in the job, from 0; None if it is not the failure of a clip."""
 
     clip: int | None
     source: str | None
@@ -40,7 +40,7 @@ class Fault(Contract):
 
 
 class Proxy(Contract):
-    """One published and verified file. size: bytes."""
+    """One published and verified proxy. size: bytes."""
 
     source: str
     output: str
@@ -57,11 +57,12 @@ class ClipCounts(Contract):
 
 
 class JobSummary(Contract):
-    """One job. COMPLETED: all its proxies are there. FAILED: it ran, see the failures. REFUSED: nothing was begun.
-    LOST: its run ended and left no result; `proxx status` says how far it got.
+    """The outcome of one job.
 
-    run_id: the run that executed it, where one did. recorded: the attempt had ended before this call, so nothing
-    was executed again and this is what was written down then. fingerprint: of the result.
+    status: COMPLETED: all proxies are published. FAILED: the job ran, see `failures`. REFUSED: nothing was begun.
+    LOST: the run ended without a result; `proxx status` shows how far it got.
+    run_id: the run that executed the job, None if none did. recorded: the attempt had ended before this call, so
+    nothing was executed again and this is the recorded outcome. fingerprint: of the result.
     """
 
     job_id: Hex64
@@ -76,14 +77,14 @@ class JobSummary(Contract):
     failures: tuple[Fault, ...]
 
     @model_validator(mode="after")
-    def _true(self) -> Self:
+    def _consistent(self) -> Self:
         if (self.status == "COMPLETED") != (not self.failures):
-            raise ValueError("failures: a job that is not completed says why, and only that does")
+            raise ValueError("failures: a job has failures exactly if it is not COMPLETED")
         return self
 
 
 class FileProblem(Contract):
-    """A file, or a part of the request, that no job was made of."""
+    """A source file or a parameter of the request that no job was created from, and why."""
 
     path: str
     code: str
@@ -96,7 +97,10 @@ class FileProblem(Contract):
 
 
 class Summary(Contract):
-    """COMPLETED where every job is. problems: why no job was made at all. left_out: refused files done without."""
+    """The outcome of one call. status: COMPLETED if every job is.
+
+    problems: why no job was created at all. left_out: files that were refused and left out.
+    """
 
     schema_: Literal["proxx.summary/1"] = Field(default="proxx.summary/1", alias="schema")
     status: Literal["COMPLETED", "FAILED"]
@@ -105,20 +109,20 @@ class Summary(Contract):
     problems: tuple[FileProblem, ...]
 
     @model_validator(mode="after")
-    def _true(self) -> Self:
-        done = bool(self.jobs) and not self.problems and all(job.status == "COMPLETED" for job in self.jobs)
-        if done != (self.status == "COMPLETED"):
-            raise ValueError("status: COMPLETED is every job completed, and only that")
+    def _consistent(self) -> Self:
+        completed = bool(self.jobs) and not self.problems and all(job.status == "COMPLETED" for job in self.jobs)
+        if completed != (self.status == "COMPLETED"):
+            raise ValueError("status: COMPLETED means that every job is COMPLETED")
         return self
 
     @classmethod
     def read(cls, data: object) -> Self:
-        """A summary from plain JSON values, as Prefect keeps it. Raises pydantic's ValidationError."""
+        """Returns the summary in these plain JSON values, as Prefect stores it. Raises pydantic's ValidationError."""
         return cls.model_validate_json(json.dumps(data))
 
     @property
     def outputs(self) -> tuple[Proxy, ...]:
-        """All files that are published, those of failed jobs too."""
+        """All published proxies, including those of failed jobs."""
         return tuple(proxy for job in self.jobs for proxy in job.outputs)
 
     @property
@@ -127,29 +131,33 @@ class Summary(Contract):
 
     @property
     def failed(self) -> tuple[JobSummary, ...]:
-        """The jobs that need somebody's attention."""
+        """The jobs that are not COMPLETED."""
         return tuple(job for job in self.jobs if job.status != "COMPLETED")
 
 
-def with_detail(why: ProxxError) -> str:
-    return why.message if why.detail is None else f"{why.message} ({why.detail})"
+def with_detail(error: ProxxError) -> str:
+    return error.message if error.detail is None else f"{error.message} ({error.detail})"
 
 
 def summarize(jobs: tuple[JobSummary, ...], left_out: tuple[Problem, ...]) -> Summary:
-    done = all(job.status == "COMPLETED" for job in jobs)
+    completed = all(job.status == "COMPLETED" for job in jobs)
     return Summary(
-        status="COMPLETED" if done else "FAILED",
+        status="COMPLETED" if completed else "FAILED",
         jobs=jobs,
         left_out=tuple(map(FileProblem.of, left_out)),
         problems=(),
     )
 
 
-def nothing_made(why: ProxxError) -> Summary:
-    """No job was made: each problem by its file, or the one reason there is. Options become parameters."""
-    problems = why.problems if isinstance(why, InvalidInput) else ()
-    found = problems or (Problem("(the request)", why.code, with_detail(why), why.remedy),)
-    lone = len(problems) == 1 and not isinstance(why, PreflightRefused)  # then the sentence above it is needed
+def nothing_made(error: ProxxError) -> Summary:
+    """Returns the summary of a call that created no job: every problem of the error, or the error itself.
+
+    Options of the command line that a message names become parameters of the flow.
+    """
+    own = error.problems if isinstance(error, InvalidInput) else ()
+    problems = own or (Problem("(the request)", error.code, with_detail(error), error.remedy),)
+    is_alone = len(own) == 1 and not isinstance(error, PreflightRefused)  # then its message needs the error's
+    prefix = f"{error.message.rstrip('.')}: " if is_alone else ""
     return Summary(
         status="FAILED",
         jobs=(),
@@ -158,21 +166,21 @@ def nothing_made(why: ProxxError) -> Summary:
             FileProblem(
                 path=_as_parameter(problem.path),
                 code=problem.code,
-                message=_as_parameter(f"{why.message.rstrip('.')}: {problem.message}" if lone else problem.message),
-                remedy=_as_parameter(problem.remedy or why.remedy),
+                message=_as_parameter(f"{prefix}{problem.message}"),
+                remedy=_as_parameter(problem.remedy or error.remedy),
             )
-            for problem in found
+            for problem in problems
         ),
     )
 
 
 def _as_parameter(text: str) -> str:
-    """`--leave-out-refused`, as the command calls it, is `leave_out_refused` here."""
-    return re.sub(r"(?<!\S)--([a-z]+(?:-[a-z]+)*)", lambda found: found[1].replace("-", "_"), text)
+    """Returns the text with each option, such as `--leave-out-refused`, as a parameter: `leave_out_refused`."""
+    return re.sub(r"(?<!\S)--([a-z]+(?:-[a-z]+)*)", lambda option: option[1].replace("-", "_"), text)
 
 
 def job_summary(name: str, result: ExecutionResult, *, recorded: bool) -> JobSummary:
-    """What the engine's result says, in the words of a summary."""
+    """Returns the summary of a job that has an engine result. recorded: see JobSummary."""
     status = [clip.status for clip in result.clips]
     return JobSummary(
         job_id=result.job_id,
@@ -208,13 +216,13 @@ def without_result(
     name: str,
     clips: int,
     attempt: int,
-    why: Fault,
+    fault: Fault,
     *,
     run_id: str | None,
     status: Literal["REFUSED", "LOST"],
     recorded: bool = False,
 ) -> JobSummary:
-    """A job that there is no result of. clips: how many it has."""
+    """Returns the summary of a job without a result. clips: how many the job has."""
     return JobSummary(
         job_id=job_id,
         name=name,
@@ -225,16 +233,16 @@ def without_result(
         fingerprint=None,
         clips=ClipCounts(total=clips, completed=0, failed=0, not_run=clips),
         outputs=(),
-        failures=(why,),
+        failures=(fault,),
     )
 
 
 def _faults(result: ExecutionResult) -> Iterator[Fault]:
-    """Each clip's failure; what stopped the job is told once."""
-    told = result.stopped is None
+    """Yields the failure of each clip, then what stopped the job unless a clip has it."""
+    has_stop = result.stopped is None
     for clip in result.clips:
         if (failure := clip.failure) is not None:
-            told = told or failure == result.stopped
+            has_stop = has_stop or failure == result.stopped
             yield Fault(
                 clip=clip.index,
                 source=clip.source,
@@ -243,7 +251,7 @@ def _faults(result: ExecutionResult) -> Iterator[Fault]:
                 message=failure.message,
                 remedy=failure.remedy,
             )
-    if not told and (stopped := result.stopped) is not None:
+    if not has_stop and (stopped := result.stopped) is not None:
         yield Fault(
             clip=None,
             source=None,
@@ -255,35 +263,34 @@ def _faults(result: ExecutionResult) -> Iterator[Fault]:
 
 
 def in_words(summary: Summary) -> str:
-    """The summary as one message: counts, then the first failures with what to do."""
+    """Returns the summary as one message: counts, then the first failures with their remedies."""
     if summary.problems:
-        return _first("No job was made.", [safe(f"{problem.path}: {_said(problem)}") for problem in summary.problems])
+        lines = [safe(f"{problem.path}: {_sentence(problem)}") for problem in summary.problems]
+        return _with_first("No job was made.", lines)
     count = len(summary.jobs)
     clips = sum(job.clips.total for job in summary.jobs)
     if summary.status == "COMPLETED":
         before = sum(job.recorded for job in summary.jobs)
         frames = sum(proxy.frames for proxy in summary.outputs)
-        said = f"{plural(count, 'job')}, {plural(clips, 'clip')}, {plural(frames, 'frame')}"
-        return f"{said}; {plural(before, 'job')} had been completed before." if before else f"{said}."
-    lines = [
-        f"{job.name}{_clip_in_words(fault, job)}: {_said(fault)}" for job in summary.failed for fault in job.failures
-    ]
-    return _first(f"{len(summary.failed)} of {plural(count, 'job')} not completed.", lines)
+        counts = f"{plural(count, 'job')}, {plural(clips, 'clip')}, {plural(frames, 'frame')}"
+        return f"{counts}; {plural(before, 'job')} had been completed before." if before else f"{counts}."
+    lines = [line for job in summary.failed for line in failures_in_words(job)]
+    return _with_first(f"{len(summary.failed)} of {plural(count, 'job')} not completed.", lines)
 
 
 def failures_in_words(job: JobSummary) -> list[str]:
-    """A line for each failure of a job: which clip, code, sentence, what to do."""
-    return [safe(f"{job.name}{_clip_in_words(fault, job)}: {_said(fault)}") for fault in job.failures]
+    """Returns one line for each failure of the job: clip, code, message, remedy."""
+    return [safe(f"{job.name}{_clip_in_words(fault, job)}: {_sentence(fault)}") for fault in job.failures]
 
 
-def _first(head: str, lines: list[str]) -> str:
-    more = [f"... and {len(lines) - TOLD} more."] if len(lines) > TOLD else []
-    return "\n".join([head, *lines[:TOLD], *more])
+def _with_first(heading: str, lines: list[str]) -> str:
+    more = [f"... and {len(lines) - SHOWN} more."] if len(lines) > SHOWN else []
+    return "\n".join([heading, *lines[:SHOWN], *more])
 
 
-def _said(what: Fault | FileProblem) -> str:
-    """Code, sentence, what to do. The engine's messages are sentences with and without their full stop."""
-    return f"{what.code}: {what.message.rstrip('.')}. {what.remedy}".rstrip()
+def _sentence(failure: Fault | FileProblem) -> str:
+    """Returns code, message and remedy. Some messages of the engine end with a full stop and some do not."""
+    return f"{failure.code}: {failure.message.rstrip('.')}. {failure.remedy}".rstrip()
 
 
 def _clip_in_words(fault: Fault, job: JobSummary) -> str:

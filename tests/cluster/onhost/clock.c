@@ -1,7 +1,7 @@
-/* A wall clock that is wrong: LD_PRELOAD on a test's host. PROXX_TEST_CLOCK names a file with the seconds it is off.
+/* Sets the wall clock wrong, by LD_PRELOAD on a host. PROXX_TEST_CLOCK names a file with the shift in seconds.
  *
- * Takes no lock, keeps nothing: right in a forked child and in a signal handler. libfaketime is neither: its lock in
- * pthread_cond_init hung a child between fork and exec for ever, in one storm of two (0.9.10, seen by gdb).
+ * Takes no lock and keeps no state, so that it works in a forked child and in a signal handler. libfaketime does not:
+ * its lock in pthread_cond_init hung a child between fork and exec for ever, in one storm of two (0.9.10, seen by gdb).
  */
 #define _GNU_SOURCE
 #include <errno.h>

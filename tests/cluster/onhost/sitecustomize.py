@@ -1,7 +1,7 @@
-"""What a test changes about the runs on one of its hosts, without a word of it in the product.
+"""Changes that a test makes to the runs on its hosts; the product itself has no such settings.
 
-PROXX_TEST_LAUNCHER: what comes before the encoder's argv, an emulator of another CPU. PROXX_TEST_PATIENCE: seconds
-that storage may be silent before that counts as a fault.
+PROXX_TEST_LAUNCHER: the command before the encoder's argv, an emulator of another CPU. PROXX_TEST_PATIENCE: seconds
+without an answer from storage that count as a fault.
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 
 
 def default(kind: type, name: str, value: object) -> None:
-    """What a field of the dataclass is where nobody says otherwise."""
+    """Sets the default of a field of a dataclass."""
     defaults = kind.__init__.__kwdefaults__  # type: ignore[misc]
     assert name in defaults
     defaults[name] = value
@@ -22,9 +22,8 @@ if "prefect.engine" in sys.orig_argv:
 
         default(RunEnvironment, "launcher", tuple(shlex.split(launcher)))
     if patience := os.environ.get("PROXX_TEST_PATIENCE"):
-        from proxx.s3 import client as wireclient
-        from proxx.s3 import transport as wire
+        from proxx.s3 import client, transport
 
-        default(wire.TransportTiming, "patience", float(patience))
-        assert "CONNECT_SECONDS" in vars(wireclient)
-        vars(wireclient)["CONNECT_SECONDS"] = int(patience)
+        default(transport.TransportTiming, "patience", float(patience))
+        assert "CONNECT_SECONDS" in vars(client)
+        vars(client)["CONNECT_SECONDS"] = int(patience)

@@ -1,4 +1,4 @@
-"""`proxx audit` over a real store and a real server: every job named once, the counts add up, nothing is changed."""
+"""`proxx audit` with a real store and a real server: each job is named once, counts add up, nothing is changed."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ FAILED: Final[dict[str, Json]] = {
 
 
 def job(number: int) -> str:
-    """Ids that differ from their first digit on, so that tags do not mix them up."""
+    """Returns a job id. The ids differ from their first digit on, so their tags differ as well."""
     return f"{number:02x}" * 32
 
 
 @dataclass(frozen=True)
 class World:
-    """One store and its runs on the session's server. The runs are made by the API, so that any state can be had."""
+    """A store and its runs on the session's server. The API creates the runs, so that they can have any state."""
 
     server: Server
     ground: Ground
@@ -79,7 +79,7 @@ class World:
         uuid: str | None = None,
         store: str | None = None,
     ) -> str:
-        """A run in `state`; its id."""
+        """Creates a run in `state` and returns its id."""
         reference = JobReference(
             store=store or self.store.uri, job_id=job_id, attempt=attempt, store_uuid=uuid or self.uuid
         )
@@ -98,7 +98,7 @@ class World:
         return run_id
 
     def send(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Also where SQLite is locked just then, which the server answers with 503."""
+        """Posts, again after a 503: the server answers with that while SQLite is locked."""
         end = time.monotonic() + 60
         while True:
             answer = httpx.post(f"{self.server.url}/{path}", json=body, timeout=60)
@@ -123,8 +123,8 @@ def world(prefect: Server, request: pytest.FixtureRequest, tmp_path: Path, monke
     return replace(world, flow=str(world.send("flows/", {"name": "proxy-job"})["id"]))
 
 
-def jobs(answer: Answer) -> dict[str, dict[str, Any]]:
-    return {found["job_id"]: found for found in answer.json["jobs"]}
+def findings_of(answer: Answer) -> dict[str, dict[str, Any]]:
+    return {finding["job_id"]: finding for finding in answer.json["jobs"]}
 
 
 @on_each_kind
@@ -159,7 +159,9 @@ def test_every_job_is_named_once_and_the_counts_add_up(world: World, capsys: pyt
 
     answer = call(capsys, "audit", "--all", "--json", "--store", world.store.uri)
 
-    assert {job_id: (found["verdict"], found["needs_decision"]) for job_id, found in jobs(answer).items()} == expected
+    assert {
+        job_id: (finding["verdict"], finding["needs_decision"]) for job_id, finding in findings_of(answer).items()
+    } == expected
     counts = answer.json["counts"]
     verdicts = [verdict for verdict, _ in expected.values()]
     assert counts["verdicts"] == {verdict.value: verdicts.count(verdict) for verdict in JobVerdict}
@@ -168,9 +170,9 @@ def test_every_job_is_named_once_and_the_counts_add_up(world: World, capsys: pyt
     assert (answer.status, answer.json["store_uuid"]) == (1, world.uuid)
     assert world.snapshot() == before
 
-    told = call(capsys, "audit", "--store", world.store.uri)
-    assert told.status == 1
-    lines = told.out.splitlines()
+    text = call(capsys, "audit", "--store", world.store.uri)
+    assert text.status == 1
+    lines = text.out.splitlines()
     assert [line for line in lines if line.startswith("13 jobs")] == [
         f"13 jobs in {world.store.uri} = 2 COMPLETED + 2 FAILED (1 retired) + 1 HELD + 3 LOST "
         "(1 damaged, 1 unlocked) + 1 RUNNING + 1 UNKNOWN_TO_PREFECT + 2 UNKNOWN_TO_STORE + 1 WAITING"
@@ -182,15 +184,15 @@ def test_every_job_is_named_once_and_the_counts_add_up(world: World, capsys: pyt
     ]
 
 
-def test_nothing_to_decide_is_exit_0(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_decision_the_exit_status_is_0(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.ended(1, world.run(job(1), "COMPLETED"), COMPLETED)
     answer = call(capsys, "audit", "--store", world.store.uri)
     assert (answer.status, answer.err) == (0, "")
     assert answer.out.startswith(f"1 job in {world.store.uri} = 1 COMPLETED\n")
-    assert answer.out.endswith("Nothing needs a decision.\n")
+    assert answer.out.endswith("No job needs a decision.\n")
 
 
-def test_a_contradiction_is_shown_though_there_is_nothing_to_decide(
+def test_a_contradiction_is_shown_even_if_nothing_has_to_be_decided(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = world.run(job(1), "CRASHED")
@@ -199,20 +201,24 @@ def test_a_contradiction_is_shown_though_there_is_nothing_to_decide(
     assert answer.status == 0
     assert answer.out.startswith(
         f"{job(1)[:12]}  COMPLETED  attempt 1  (nothing to decide)\n"
-        f"    Attempt 1 completed. Prefect says otherwise: run {run} ended Crashed. "
-        "The ledger is the truth about what was made.\n"
+        f"    Attempt 1 completed. Prefect contradicts the ledger: run {run} ended Crashed. "
+        "The ledger decides what was made.\n"
     )
 
 
 @on_each_kind
-def test_a_replaced_store_and_other_stores(world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """A run that names another uuid at this very place is this store's trouble; one of another place is not."""
-    before = str(uuid4())  # a key of Prefect's: each kind of storage needs runs of its own
+def test_runs_of_a_replaced_store_are_reported_and_runs_of_other_stores_are_counted(
+    world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A run for another uuid at this place is reported; a run for another place is only counted."""
+    before = str(uuid4())  # part of an idempotency key: each kind of storage needs runs of its own
     world.run(job(1), "SCHEDULED", uuid=before)
     world.run(job(2), "COMPLETED", uuid=before, store=(tmp_path / "other").as_uri())
     answer = call(capsys, "audit", "--json", "--store", world.store.uri)
-    assert [(found["job_id"], found["verdict"]) for found in answer.json["jobs"]] == [(job(1), "UNKNOWN_TO_STORE")]
-    assert f"name store {before} at this place" in answer.json["jobs"][0]["said"]
+    assert [(finding["job_id"], finding["verdict"]) for finding in answer.json["jobs"]] == [
+        (job(1), "UNKNOWN_TO_STORE")
+    ]
+    assert f"are for store {before} at this place" in answer.json["jobs"][0]["said"]
     assert answer.json["counts"]["runs_of_other_stores"][(tmp_path / "other").as_uri()] == 1
     assert answer.status == 1
 
@@ -223,30 +229,32 @@ def test_a_store_under_another_path_is_the_same_store(
     world.registered(1)
     world.run(job(1), "SCHEDULED", store="file:///mnt/elsewhere/store")
     answer = call(capsys, "audit", "--all", "--json", "--store", world.store.uri)
-    assert jobs(answer)[job(1)]["verdict"] == "WAITING"
+    assert findings_of(answer)[job(1)]["verdict"] == "WAITING"
 
 
 @on_each_kind
 def test_runs_started_by_hand_are_found_by_their_parameters(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without key and tags: a reference typed in, and a whole spec, as text or as an object."""
+    """Runs without key and tags: with a reference, and with a whole spec as text or as an object."""
     for number in (1, 2, 3):
         world.registered(number)
     world.post({"reference": {"store": world.store.uri, "job_id": job(1)}}, "SCHEDULED")
     world.post({"spec": {"job_id": job(2)}, "store": world.store.uri}, "PENDING")
     world.post({"spec": json.dumps({"job_id": job(3)})}, "CANCELLED")
-    world.post({"spec": {"job_id": job(4)}, "store": world.store.uri}, "SCHEDULED")  # registers when it begins
+    world.post(
+        {"spec": {"job_id": job(4)}, "store": world.store.uri}, "SCHEDULED"
+    )  # registers the job when it begins
     answer = call(capsys, "audit", "--all", "--json", "--store", world.store.uri)
-    assert {job_id: found["verdict"] for job_id, found in jobs(answer).items()} == {
+    assert {job_id: finding["verdict"] for job_id, finding in findings_of(answer).items()} == {
         job(1): "WAITING",
         job(2): "WAITING",
         job(3): "LOST",
         job(4): "WAITING",
     }
-    again = jobs(answer)[job(3)]["steps"][0]["command"]
+    again = findings_of(answer)[job(3)]["steps"][0]["command"]
     assert again == f"proxx submit {job(3)[:12]} --store {world.store.uri}"
 
 
-def test_parameters_nobody_expected_hurt_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_malformed_parameters_are_harmless(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     odd: list[dict[str, Any]] = [{}, {"reference": 7}, {"reference": {"job_id": "../x"}}, {"spec": "no json"}]
     for parameters in odd:
         world.post(parameters, "FAILED")
@@ -254,14 +262,14 @@ def test_parameters_nobody_expected_hurt_nothing(world: World, capsys: pytest.Ca
     typed = {"store": "s3://key:geheim@bucket/store", "job_id": job(2)}
     world.post({"reference": typed}, "FAILED")
     answer = call(capsys, "audit", "--json", "--store", world.store.uri)
-    assert [found["job_id"] for found in answer.json["jobs"]] == [job(1)]
+    assert [finding["job_id"] for finding in answer.json["jobs"]] == [job(1)]
     assert answer.json["counts"]["runs_without_a_job"] >= len(odd)
     assert answer.json["counts"]["runs_of_other_stores"]["s3://bucket/store"] == 1
     assert "geheim" not in answer.out
 
 
-def test_what_changes_while_the_audit_looks_is_looked_at_again(world: World) -> None:
-    """A job that comes in after the runs were listed is not unknown to Prefect."""
+def test_a_job_that_changes_during_the_audit_is_read_again(world: World) -> None:
+    """A job submitted after the runs were listed is not UNKNOWN_TO_PREFECT."""
     world.registered(1)
     tally = AuditTally()
     findings = audit_store(world.store).findings(tally)
@@ -270,11 +278,11 @@ def test_what_changes_while_the_audit_looks_is_looked_at_again(world: World) -> 
     first = next(findings)
     world.run(late, "SCHEDULED")
     assert (first.job_id, first.verdict) == (job(1), JobVerdict.UNKNOWN_TO_PREFECT)
-    assert [(found.job_id, found.verdict) for found in findings] == [(late, JobVerdict.WAITING)]
+    assert [(finding.job_id, finding.verdict) for finding in findings] == [(late, JobVerdict.WAITING)]
     assert tally.jobs == 2
 
 
-def test_since_leaves_out_what_is_older_and_says_so(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_since_leaves_out_older_jobs(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.ended(1, "beside-prefect", FAILED)
     answer = call(capsys, "audit", "--json", "--since", "2999-01-01", "--store", world.store.uri)
     assert (answer.json["counts"]["jobs"], answer.status) == (0, 0)
@@ -282,21 +290,21 @@ def test_since_leaves_out_what_is_older_and_says_so(world: World, capsys: pytest
     assert (today.json["counts"]["jobs"], today.status) == (1, 1)
 
 
-def test_an_empty_place_is_no_store(world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_place_without_a_store_is_refused(world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     answer = call(capsys, "audit", "--json", "--store", tmp_path / "not-mounted")
     assert (answer.code, answer.status) == ("STORE_UNAVAILABLE", 6)
     assert not (tmp_path / "not-mounted").exists()
 
 
-def test_prefect_out_of_reach(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_prefect_the_audit_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     initialize_store(FileStore(tmp_path / "store"))
     with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}):
         answer = call(capsys, "audit", "--json", "--store", tmp_path / "store")
-        words = call(capsys, "audit", "--store", tmp_path / "store")
+        text = call(capsys, "audit", "--store", tmp_path / "store")
     assert (answer.code, answer.status) == ("PREFECT_UNREACHABLE", 6)
-    assert (words.status, words.out, "Traceback" in words.err) == (6, "", False)
+    assert (text.status, text.out, "Traceback" in text.err) == (6, "", False)
 
 
 def test_a_broken_setting_shows_no_password(tmp_path: Path) -> None:
@@ -308,7 +316,7 @@ def test_a_broken_setting_shows_no_password(tmp_path: Path) -> None:
     assert "geheim" not in done.stderr
 
 
-def test_the_home_store_is_no_pools_store(
+def test_the_default_store_in_the_home_folder_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PROXX_STORE", raising=False)
@@ -318,7 +326,7 @@ def test_the_home_store_is_no_pools_store(
     assert "`proxx status`" in answer.err
 
 
-def test_the_index_gives_the_runs_of_a_job_oldest_first_and_what_no_store_knew() -> None:
+def test_the_index_returns_the_runs_of_a_job_and_the_jobs_that_only_runs_name() -> None:
     def run(name: str) -> SeenRun:
         return SeenRun(id=name, attempt=2, state_type="FAILED", state_name="Failed", message="m", submitted=False)
 

@@ -1,4 +1,4 @@
-"""One verdict a job: the whole table of what the ledger can say and what Prefect can say of its runs."""
+"""The verdict on a job for every combination of what its ledger records and what Prefect reports of its runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from proxx_flows.audit.finding import AuditFinding, JobVerdict
 from proxx_flows.audit.next_steps import Advice
 from proxx_flows.audit.prefect_run import SeenRun
-from proxx_flows.audit.verdict import judge_job, unknown
+from proxx_flows.audit.verdict import judge_job, judge_unknown_job
 
 from proxx.contracts.canonical import Json
 from proxx.contracts.errors import Locked, OutputClaimed, ToolchainMismatch
@@ -34,7 +34,7 @@ HISTORY = "proxx history abababababab"
 
 ALIVE: Final = ("SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING")
 STATES: Final = (*ALIVE, "COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-"""All types of state there are in Prefect."""
+"""All state types of Prefect."""
 
 
 def result(status: str, code: str | None = None) -> dict[str, Json]:
@@ -90,16 +90,16 @@ def cut_short(store: Store) -> None:
     store.create(spec_key(JOB), b"{}")
 
 
-def refused_at_the_door(store: Store) -> None:
+def refused_at_registration(store: Store) -> None:
     initialize_store(store)
-    why = OutputClaimed(message="/p/a.mov belongs to job cdcd", owner="cd" * 32, output="/p/a.mov")
-    record_refusal(store, JOB, why, stamp(DIT, "run-1"), 1)
+    claimed = OutputClaimed(message="/p/a.mov belongs to job cdcd", owner="cd" * 32, output="/p/a.mov")
+    record_refusal(store, JOB, claimed, stamp(DIT, "run-1"), 1)
 
 
 def refused(store: Store) -> None:
     registered(store)
-    why = ToolchainMismatch(message="ffmpeg is another build")
-    record_refusal(store, JOB, why, stamp(DIT, "run-1"), 1)
+    mismatch = ToolchainMismatch(message="ffmpeg is another build")
+    record_refusal(store, JOB, mismatch, stamp(DIT, "run-1"), 1)
 
 
 Maker = Callable[[Store], None]
@@ -128,19 +128,19 @@ def a_run(state: str, attempt: int = 1, *, name: str = "", run_id: str = "", sub
     )
 
 
-def found(ledger: Maker, *runs: SeenRun) -> AuditFinding:
+def finding_of(ledger: Maker, *runs: SeenRun) -> AuditFinding:
     store = MemoryStore()
     ledger(store)
     return judge_job(job_status(store, JOB), runs, ADVICE, spec=store.read(spec_key(JOB)) is not None)
 
 
 def in_short(finding: AuditFinding) -> str:
-    """`LOST!` needs a decision, `COMPLETED~` is contradicted by Prefect."""
+    """Returns the verdict, with `!` if it needs a decision and `~` if Prefect contradicts the ledger."""
     return finding.verdict + "!" * finding.decide + "~" * finding.differs
 
 
-# Columns: what the ledger says. Rows: what Prefect says of the run that is (or was to be) attempt 1. ! a decision is
-# needed, ~ Prefect says otherwise. P and S: unknown to Prefect, unknown to the store.
+# Columns: the state by the ledger. Rows: the state in Prefect of the run for attempt 1. !: needs a decision.
+# ~: Prefect contradicts the ledger. P: UNKNOWN_TO_PREFECT. S: UNKNOWN_TO_STORE.
 FIRST: Final = """
             REGISTERED  HELD      COMPLETED   FAILED    INTERRUPTED  UNLOCKED  RETIRED   DAMAGED  UNREGISTERED
 (no run)    P!          HELD!     COMPLETED   FAILED!   FAILED!      LOST!     FAILED    LOST!    S!
@@ -155,7 +155,7 @@ CRASHED     LOST!       HELD!~    COMPLETED~  FAILED!~  FAILED!      LOST!     F
 CANCELLED   LOST!       HELD!~    COMPLETED~  FAILED!~  FAILED!      LOST!     FAILED    LOST!    S!
 """
 
-# The same for a run of attempt 2, where attempt 1 was taken by a run that Prefect does not know.
+# The same for a run for attempt 2, if attempt 1 was taken by a run that Prefect does not have.
 SECOND: Final = """
             REGISTERED  HELD      COMPLETED   FAILED    INTERRUPTED  UNLOCKED  RETIRED   DAMAGED  UNREGISTERED
 SCHEDULED   P!          HELD!     WAITING     WAITING   WAITING      WAITING   FAILED~   LOST!    S!
@@ -182,10 +182,10 @@ def cells(table: str, attempt: int) -> list[object]:
 
 @pytest.mark.clause("V3")
 @pytest.mark.parametrize(("ledger", "state", "attempt", "expected"), [*cells(FIRST, 1), *cells(SECOND, 2)])
-def test_every_meeting_of_ledger_and_prefect(ledger: str, state: str, attempt: int, expected: str) -> None:
+def test_every_combination_of_ledger_and_prefect(ledger: str, state: str, attempt: int, expected: str) -> None:
     runs = () if state == "(none)" else (a_run(state, attempt),)
     expected = expected.replace("P!", "UNKNOWN_TO_PREFECT!").replace("S!", "UNKNOWN_TO_STORE!")
-    assert in_short(found(LEDGERS[ledger], *runs)) == expected
+    assert in_short(finding_of(LEDGERS[ledger], *runs)) == expected
 
 
 def test_the_tables_have_all_states() -> None:
@@ -194,12 +194,12 @@ def test_the_tables_have_all_states() -> None:
     assert set(State) <= {*LEDGERS}
 
 
-# What an operator is told to do: commands of the steps, in order.
+# The commands that the finding advises, in order.
 ADVISED: Final[dict[str, tuple[Maker, tuple[SeenRun, ...], str, tuple[str, ...]]]] = {
-    "never asked for": (registered, (), "UNKNOWN_TO_PREFECT!", (SUBMIT, RETIRE)),
+    "never submitted": (registered, (), "UNKNOWN_TO_PREFECT!", (SUBMIT, RETIRE)),
     "cancelled before it began": (registered, (a_run("CANCELLED"),), "LOST!", (f"{SUBMIT} --again", RETIRE)),
     "refused before the lock": (refused, (a_run("FAILED"),), "LOST!", (f"{SUBMIT} --again", RETIRE)),
-    "refused, then asked again": (
+    "refused, then submitted again": (
         refused,
         (a_run("FAILED"), a_run("SCHEDULED", run_id="second")),
         "WAITING",
@@ -207,7 +207,7 @@ ADVISED: Final[dict[str, tuple[Maker, tuple[SeenRun, ...], str, tuple[str, ...]]
     ),
     "refused, started by hand": (refused, (a_run("FAILED", submitted=False),), "LOST!", (SUBMIT, RETIRE)),
     "killed": (held, (a_run("CRASHED"),), "HELD!~", (UNLOCK, f"{SUBMIT} --attempt 2")),
-    "killed, and the next was asked for too early": (
+    "killed, and the next was submitted too early": (
         held,
         (a_run("CRASHED"), a_run("FAILED", 2)),
         "HELD!~",
@@ -226,7 +226,12 @@ ADVISED: Final[dict[str, tuple[Maker, tuple[SeenRun, ...], str, tuple[str, ...]]
         "RUNNING~",
         (UNLOCK, "prefect flow-run cancel other"),
     ),
-    "a loser beside the winner": (held, (a_run("FAILED", run_id="other"), a_run("RUNNING")), "RUNNING", (UNLOCK,)),
+    "a refused run beside the one that took the attempt": (
+        held,
+        (a_run("FAILED", run_id="other"), a_run("RUNNING")),
+        "RUNNING",
+        (UNLOCK,),
+    ),
     "failed": (failed, (a_run("FAILED"),), "FAILED!", (HISTORY, f"{SUBMIT} --attempt 2", RETIRE)),
     "failed, attempt 2 cancelled before it began": (
         failed,
@@ -237,29 +242,39 @@ ADVISED: Final[dict[str, tuple[Maker, tuple[SeenRun, ...], str, tuple[str, ...]]
     "failed, attempt 2 waits": (failed, (a_run("FAILED"), a_run("SCHEDULED", 2, name="Late")), "WAITING", ()),
     "unlocked": (unlocked, (a_run("CRASHED"),), "LOST!", (HISTORY, f"{SUBMIT} --attempt 2", RETIRE)),
     "completed": (completed, (a_run("COMPLETED"),), "COMPLETED", ()),
-    "completed, late loser": (completed, (a_run("COMPLETED"), a_run("FAILED", run_id="other")), "COMPLETED", ()),
-    "completed, another still asks": (
+    "completed, and another run was refused": (
+        completed,
+        (a_run("COMPLETED"), a_run("FAILED", run_id="other")),
+        "COMPLETED",
+        (),
+    ),
+    "completed, and another run still waits": (
         completed,
         (a_run("COMPLETED"), a_run("SCHEDULED", run_id="other")),
         "COMPLETED~",
         ("prefect flow-run cancel other",),
     ),
-    "completed, Prefect lost sight of it": (completed, (a_run("CRASHED"),), "COMPLETED~", ()),
-    "completed, another made of it is refused": (
+    "completed, and crashed in Prefect": (completed, (a_run("CRASHED"),), "COMPLETED~", ()),
+    "completed, and a run for attempt 2 was refused": (
         completed,
         (a_run("COMPLETED"), a_run("CRASHED", 2)),
         "COMPLETED",
         (f"{SUBMIT} --attempt 2 --again",),
     ),
     "retired": (retired, (a_run("CANCELLED"),), "FAILED", ()),
-    "retired after it was made": (retired_after, (a_run("COMPLETED"),), "COMPLETED", ()),
+    "retired after it completed": (retired_after, (a_run("COMPLETED"),), "COMPLETED", ()),
     "retired, a run waits": (retired, (a_run("SCHEDULED"),), "FAILED~", ("prefect flow-run cancel run-1",)),
     "registration cut short": (cut_short, (), "UNKNOWN_TO_STORE!", (SUBMIT, RETIRE)),
-    "hand start that will register": (cut_short, (a_run("PENDING", submitted=False),), "WAITING", ()),
-    "hand start that registers now": (cut_short, (a_run("RUNNING", submitted=False),), "RUNNING", ()),
-    "another's output": (refused_at_the_door, (a_run("FAILED", submitted=False),), "UNKNOWN_TO_STORE", ()),
-    "a reference to what was refused": (
-        refused_at_the_door,
+    "started by hand, will register the job": (cut_short, (a_run("PENDING", submitted=False),), "WAITING", ()),
+    "started by hand, registers the job now": (cut_short, (a_run("RUNNING", submitted=False),), "RUNNING", ()),
+    "refused for another job's output": (
+        refused_at_registration,
+        (a_run("FAILED", submitted=False),),
+        "UNKNOWN_TO_STORE",
+        (),
+    ),
+    "a run waits for a job that was refused": (
+        refused_at_registration,
         (a_run("SCHEDULED"),),
         "UNKNOWN_TO_STORE!~",
         ("prefect flow-run cancel run-1",),
@@ -269,33 +284,33 @@ ADVISED: Final[dict[str, tuple[Maker, tuple[SeenRun, ...], str, tuple[str, ...]]
 
 
 @pytest.mark.parametrize("case", ADVISED)
-def test_what_to_do(case: str) -> None:
+def test_the_advised_commands(case: str) -> None:
     ledger, runs, verdict, commands = ADVISED[case]
-    finding = found(ledger, *runs)
+    finding = finding_of(ledger, *runs)
     assert (in_short(finding), tuple(step.command for step in finding.steps)) == (verdict, commands)
 
 
-def test_the_sentence_names_run_worker_and_contradiction() -> None:
-    finding = found(held, a_run("COMPLETED"))
+def test_the_explanation_names_run_worker_and_contradiction() -> None:
+    finding = finding_of(held, a_run("COMPLETED"))
     since = finding.since
-    assert finding.said == (
-        f"Attempt 1 is open, taken by dit@cart-2 process 7 at {since}; run run-1 ended Completed in Prefect and "
-        "has not given the attempt back: its process died, or is only cut off from Prefect. "
+    assert finding.explanation == (
+        f"Attempt 1 is open, taken by dit@cart-2 process 7 at {since}; run run-1 ended Completed in Prefect without "
+        "closing the attempt: its process died, or cannot reach Prefect. "
         "The ledger has no result, so nothing counts as made."
     )
 
 
-def test_the_sentence_says_why_it_was_refused() -> None:
-    assert found(refused, a_run("FAILED", name="Failed")).said == (
+def test_the_explanation_names_the_refusal() -> None:
+    assert finding_of(refused, a_run("FAILED", name="Failed")).explanation == (
         "Run run-1 for attempt 1 ended Failed and never began it. It was refused: TOOLCHAIN_MISMATCH: ffmpeg is "
         f"another build. {ToolchainMismatch.remedy} Nothing will happen."
     )
 
 
-def test_a_contradicted_completion_says_which_one_counts() -> None:
-    assert found(completed, a_run("CRASHED")).said == (
-        "Attempt 1 completed. Prefect says otherwise: run run-1 ended Crashed. "
-        "The ledger is the truth about what was made."
+def test_the_explanation_of_a_contradiction_names_what_counts() -> None:
+    assert finding_of(completed, a_run("CRASHED")).explanation == (
+        "Attempt 1 completed. Prefect contradicts the ledger: run run-1 ended Crashed. "
+        "The ledger decides what was made."
     )
 
 
@@ -303,7 +318,7 @@ def test_a_contradicted_completion_says_which_one_counts() -> None:
 def test_a_job_that_only_runs_name(state: str) -> None:
     run = a_run(state)
     cancel = ("prefect flow-run cancel run-1",) if run.alive else ()
-    finding = unknown(JOB, (run,), ADVICE, "The store has nothing of this job.")
+    finding = judge_unknown_job(JOB, (run,), ADVICE, "The store has no record of this job.")
     assert in_short(finding) == "UNKNOWN_TO_STORE!~"
     delete = "prefect --no-prompt flow-run delete run-1"
     assert tuple(step.command for step in finding.steps) == (*cancel, delete)
@@ -320,20 +335,20 @@ def test_a_job_that_only_runs_name(state: str) -> None:
     ],
 )
 def test_a_job_started_by_hand_is_registered_by_its_run(state: str, expected: str) -> None:
-    finding = unknown(JOB, (a_run(state, submitted=False),), ADVICE, "The store has nothing of this job.")
+    finding = judge_unknown_job(JOB, (a_run(state, submitted=False),), ADVICE, "The store has no record of this job.")
     assert in_short(finding) == expected
 
 
-def test_the_ledger_knows_better_which_attempt_a_run_took() -> None:
-    """A flow of somebody else's that calls the engine: its parameters say nothing, its run id is in the ledger."""
+def test_the_ledger_decides_which_attempt_a_run_took() -> None:
+    """The run of another flow that calls the engine: its parameters name no attempt, its run id is in the ledger."""
     store = MemoryStore()
     unlocked(store)
     acquire(store, JOB, 2, DIT, "other")
     assert in_short(judge_job(job_status(store, JOB), (a_run("RUNNING", run_id="other"),), ADVICE)) == "RUNNING"
 
 
-def test_what_needs_a_decision_says_what_can_be_done() -> None:
-    """Over all pairs of runs too: there is one verdict, a sentence, and a command wherever somebody must decide."""
+def test_a_finding_that_needs_a_decision_has_steps() -> None:
+    """For every ledger and every pair of runs: a verdict, an explanation, and a command if somebody must decide."""
     several = [
         a_run(state, attempt, run_id=run_id)
         for state, attempt, run_id in product(STATES, (1, 2, 3), ("run-1", "run-2", "x"))
@@ -342,34 +357,34 @@ def test_what_needs_a_decision_says_what_can_be_done() -> None:
         store = MemoryStore()
         ledger(store)
         status = job_status(store, JOB)
-        for one, two in product(several, several):
-            finding = judge_job(status, (one, two), ADVICE)
+        for first, second in product(several, several):
+            finding = judge_job(status, (first, second), ADVICE)
             assert isinstance(finding.verdict, JobVerdict)
-            assert finding.said.endswith(".")
+            assert finding.explanation.endswith(".")
             assert not finding.decide or finding.steps
 
 
-def test_a_second_taker_is_refused_as_the_table_assumes() -> None:
+def test_an_open_attempt_cannot_be_taken_as_the_table_assumes() -> None:
     store = MemoryStore()
     held(store)
     with pytest.raises(Locked):
         acquire(store, JOB, 1, DIT, "other")
 
 
-def test_commands_name_the_store_where_the_environment_does_not() -> None:
+def test_commands_name_the_store_if_the_environment_does_not() -> None:
     advice = Advice(job_id=JOB, store="file:///a b")
-    said = "proxx submit abababababab --attempt 3 --again --store 'file:///a b'"
-    assert advice.submit(3, again=True).command == said
+    command = "proxx submit abababababab --attempt 3 --again --store 'file:///a b'"
+    assert advice.submit(3, again=True).command == command
 
 
 @pytest.mark.parametrize(
     ("ledger", "when"),
     [
-        (failed, "when what failed is mended, to have it made"),
-        (interrupted, "to have it made"),
-        (unlocked, "to have it made"),
+        (failed, "when the cause of the failure is fixed"),
+        (interrupted, "to run the job"),
+        (unlocked, "to run the job"),
     ],
 )
-def test_the_next_attempt_of_a_failure_is_for_after_its_mending(ledger: Maker, when: str) -> None:
-    steps = found(ledger, a_run("FAILED")).steps
-    assert [step.when for step in steps] == ["to see why", when, "to give it up for good"]
+def test_the_next_attempt_of_a_failure_is_for_after_its_cause_is_fixed(ledger: Maker, when: str) -> None:
+    steps = finding_of(ledger, a_run("FAILED")).steps
+    assert [step.when for step in steps] == ["to see the reason", when, "to give the job up"]

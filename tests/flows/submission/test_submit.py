@@ -1,4 +1,4 @@
-"""`proxx submit`: every job one run, however often and by how many it is said; what cannot be done is named."""
+"""`proxx submit`: each job gets one run, however often and by how many it is submitted; refused jobs are named."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import os
 import pty
 import signal
 import subprocess
-import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +25,9 @@ from proxx.contracts.event import Worker, stamp
 from proxx.contracts.job import JobSpec, spec_bytes
 from proxx.contracts.result import make_result
 from proxx.store.base import Store
+from proxx.store.keys import spec_key
 from proxx.store.lock import acquire, release, retire
-from proxx.store.opening import store_identity
+from proxx.store.opening import initialize_store, store_identity
 from proxx.store.registration import is_registered, record_refusal
 from tests.cli.command import Answer, call, start
 from tests.flows.deploy import deploy
@@ -43,7 +43,7 @@ DEADLINE: Final = 120  # seconds
 
 @dataclass(frozen=True)
 class World:
-    """One store of the test's own, the session's server, and specs in a folder."""
+    """A store of the test, the session's server, and a folder of specs."""
 
     server: Server
     store: Store
@@ -61,7 +61,7 @@ class World:
         return self.runs(attempt)[index, dispatch]
 
     def runs(self, attempt: int = 1) -> dict[tuple[int, int], api.PrefectRun]:
-        """By job and dispatch."""
+        """Returns the runs by job index and dispatch."""
         known = store_identity(self.store)
         if known is None:
             return {}
@@ -75,12 +75,12 @@ class World:
         return {keys[key]: run for key, run in api.runs_by_keys(list(keys)).items()}
 
     def end(self, index: int, code: str | None, *, attempt: int = 1, run_id: str | None = None) -> None:
-        """The job's attempt as a worker leaves it, COMPLETED or FAILED."""
+        """Ends the job's attempt as a worker does: COMPLETED, or FAILED with the code."""
         run = run_id or self.run_of(index, attempt=attempt).id
         ledger = acquire(self.store, self.jobs[index].job_id, attempt, ME, run)
         clip = completed() if code is None else failed()
         release(ledger, make_result(self.jobs[index].job_id, attempt, (clip,), None, envelope()).to_json())
-        if api.get_run(run) is not None:  # else it ran beside Prefect
+        if api.get_run(run) is not None:  # otherwise it ran outside Prefect
             set_state(run, Completed() if code is None else Failed(message=code))
 
 
@@ -113,7 +113,7 @@ def world(
 
 
 def process(world: World, *args: object, **keywords: Any) -> subprocess.Popen[str]:  # noqa: ANN401
-    """`proxx submit` as people start it."""
+    """Starts `proxx submit` in a process of its own."""
     env = world.server.env(PYTHONPATH=str(Path(__file__).parents[3]), PROXX_STORE=world.store.uri)
     return start("submit", *args, **{"env": env, **keywords})
 
@@ -122,14 +122,7 @@ def codes(answer: Answer) -> list[str | None]:
     return [job["error"] and job["error"]["code"] for job in answer.json["jobs"]]
 
 
-def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + DEADLINE
-    while not true():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.05)
-
-
-# --- once ------------------------------------------------------------------------------------------------
+# --- one run for each job --------------------------------------------------------------------------------
 
 
 @on_each_kind
@@ -164,8 +157,8 @@ def test_each_job_is_registered_and_has_one_run(world: World) -> None:
     job, run = world.jobs[1], runs[1, 1]
     assert run.name == f"A001 · {job.job_id[:12]} · attempt 1"
     assert {"A001", "prores_proxy_half", f"job:{job.job_id[:12]}"} <= set(run.tags)
-    meant = {"store": world.store.uri, "job_id": job.job_id, "attempt": 1, "store_uuid": known.uuid}
-    assert run.parameters["reference"] == meant
+    reference = {"store": world.store.uri, "job_id": job.job_id, "attempt": 1, "store_uuid": known.uuid}
+    assert run.parameters["reference"] == reference
 
     second = world.submit(world.specs)
     assert second.status == 0
@@ -175,32 +168,32 @@ def test_each_job_is_registered_and_has_one_run(world: World) -> None:
     assert world.runs() == runs
 
 
-def test_words_tell_new_from_before(world: World) -> None:
+def test_the_text_distinguishes_new_runs_from_earlier_ones(world: World) -> None:
     first = call(world.capsys, "submit", world.spec(0), "--store", world.store.uri)
     run = world.run_of(0).id
-    what = f"A000: job {world.jobs[0].job_id[:12]}, attempt 1"
-    assert first.out.splitlines()[:2] == [f"[1/1] {what}: asked for, run {run}", "1 job: 1 asked for."]
+    name = f"A000: job {world.jobs[0].job_id[:12]}, attempt 1"
+    assert first.out.splitlines()[:2] == [f"[1/1] {name}: submitted, run {run}", "1 job: 1 submitted."]
     second = call(world.capsys, "submit", world.spec(0), "--store", world.store.uri)
     assert second.out.splitlines()[:2] == [
-        f"[1/1] {what}: was asked for before, run {run} (Scheduled)",
-        "1 job: 1 asked for before.",
+        f"[1/1] {name}: was submitted before, run {run} (Scheduled)",
+        "1 job: 1 submitted before.",
     ]
     assert (first.err, second.err, first.status, second.status) == ("", "", 0, 0)
 
 
 @on_each_kind
-def test_two_at_once_make_one_run_a_job(world: World) -> None:
+def test_two_submissions_at_once_create_one_run_for_each_job(world: World) -> None:
     write_specs(world.specs, 10, world.specs.parent / "proxies")
     both = [process(world, world.specs, "--json") for _ in range(2)]
-    said = [one.communicate(timeout=DEADLINE) for one in both]
-    assert [one.returncode for one in both] == [0, 0], said
-    told = [json.loads(out)["jobs"] for out, _ in said]
-    assert [job["run_id"] for job in told[0]] == [job["run_id"] for job in told[1]]
-    assert [one["created"] + other["created"] for one, other in zip(*told, strict=True)] == [1] * 10
-    assert len({job["run_id"] for job in told[0]}) == 10
+    outputs = [submission.communicate(timeout=DEADLINE) for submission in both]
+    assert [submission.returncode for submission in both] == [0, 0], outputs
+    first, second = (json.loads(out)["jobs"] for out, _ in outputs)
+    assert [job["run_id"] for job in first] == [job["run_id"] for job in second]
+    assert [one["created"] + other["created"] for one, other in zip(first, second, strict=True)] == [1] * 10
+    assert len({job["run_id"] for job in first}) == 10
 
 
-def test_killed_in_the_middle_and_said_again(world: World) -> None:
+def test_a_submission_that_was_killed_can_be_repeated(world: World) -> None:
     write_specs(world.specs, 12, world.specs.parent / "proxies")
     killed = process(world, world.specs, "--wait", stdout=subprocess.PIPE)
     assert killed.stdout is not None
@@ -218,13 +211,13 @@ def test_killed_in_the_middle_and_said_again(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["\x1b[2J\x1b]0;owned\x07", "a\nb\x00c", "‮gpj", "{{ x }} ../../etc", "-x" * 100])
-def test_no_name_does_harm(world: World, name: str) -> None:
+def test_a_hostile_job_name_is_harmless(world: World, name: str) -> None:
     job = spec_like(world.jobs[0], world.specs.parent / "proxies" / "other.mov", name)
     path = world.specs / "hostile\n\x1b[31m.json"
     path.write_bytes(spec_bytes(job))
-    told = call(world.capsys, "submit", path, "--store", world.store.uri)
-    assert (told.status, told.err) == (0, "")
-    assert all(letter.isprintable() or letter == "\n" for letter in told.out)
+    text = call(world.capsys, "submit", path, "--store", world.store.uri)
+    assert (text.status, text.err) == (0, "")
+    assert all(letter.isprintable() or letter == "\n" for letter in text.out)
     again = world.submit(path).json["jobs"][0]
     run = api.get_run(again["run_id"])
     assert run is not None
@@ -233,14 +226,18 @@ def test_no_name_does_harm(world: World, name: str) -> None:
 
 @on_each_kind
 def test_a_job_of_the_store_is_named_by_its_id(world: World) -> None:
-    """From a machine that has no spec file: the whole id, its beginning, and beside files."""
+    """Without a spec file: by the whole id, by its first digits, and together with spec files."""
     world.submit(world.specs)
     world.end(0, FRAMES)
     first, second = world.jobs[0].job_id, world.jobs[1].job_id
-    asked = world.submit(first[:12], "--attempt", 2)
-    assert (asked.status, list(world.runs(2))) == (0, [(0, 1)])
-    told = asked.json["jobs"][0]
-    assert (told["spec"], told["job_id"], told["run_id"]) == (None, first, world.run_of(0, attempt=2).id)
+    answer = world.submit(first[:12], "--attempt", 2)
+    assert (answer.status, list(world.runs(2))) == (0, [(0, 1)])
+    submitted = answer.json["jobs"][0]
+    assert (submitted["spec"], submitted["job_id"], submitted["run_id"]) == (
+        None,
+        first,
+        world.run_of(0, attempt=2).id,
+    )
     both = world.submit(second, world.spec(2))
     assert [(job["job_id"], job["created"]) for job in both.json["jobs"]] == [
         (second, False),
@@ -248,21 +245,21 @@ def test_a_job_of_the_store_is_named_by_its_id(world: World) -> None:
     ]
 
 
-def test_what_is_neither_a_file_nor_a_job(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_is_neither_a_file_nor_a_job_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.submit(world.spec(0))
     answer = world.submit(world.spec(1), "0123456789ab", "nowhere.json")
     assert (answer.status, answer.code, sorted(world.runs())) == (3, "SPEC_INVALID", [(0, 1)])
     problems = {problem["path"]: problem["code"] for problem in answer.json["error"]["problems"]}
     assert problems == {"0123456789ab": "JOB_UNKNOWN", "nowhere.json": "SPEC_INVALID"}
     monkeypatch.chdir(world.specs.parent)
-    world.specs.rename("cafe")  # a file or a folder goes before a job
+    world.specs.rename("cafe")  # a file or folder takes precedence over a job id
     assert len(world.submit("cafe").json["jobs"]) == 3
 
 
 # --- refused ---------------------------------------------------------------------------------------------
 
 
-def test_one_bad_spec_and_nothing_is_submitted(world: World) -> None:
+def test_one_bad_spec_stops_the_whole_submission(world: World) -> None:
     (world.specs / "bad.json").write_text("{}")
     edited = json.loads(world.spec(1).read_bytes())
     edited["name"] = "other"
@@ -279,22 +276,37 @@ def test_one_bad_spec_and_nothing_is_submitted(world: World) -> None:
 
 
 @pytest.mark.clause("A2")
-def test_an_output_of_another_job_is_refused_and_the_others_go_on(world: World) -> None:
+def test_a_job_with_another_jobs_output_is_refused_and_the_others_are_submitted(world: World) -> None:
     thief = spec_like(world.jobs[0], Path(world.jobs[1].clips[0].outputs[0].uri), "thief")
     (world.specs / "001b.json").write_bytes(spec_bytes(thief))
     answer = world.submit(world.specs)
     assert (answer.status, codes(answer)) == (4, [None, None, "OUTPUT_CLAIMED", None])
     assert answer.json["jobs"][2]["error"]["owner"] == world.jobs[1].job_id
     assert len(world.runs()) == 3
-    told = call(world.capsys, "submit", world.specs / "001b.json", "--store", world.store.uri)
-    assert (told.status, world.jobs[1].job_id in told.err) == (4, True)
-    assert told.out == "1 job: 1 refused.\n"
+    text = call(world.capsys, "submit", world.specs / "001b.json", "--store", world.store.uri)
+    assert (text.status, world.jobs[1].job_id in text.err) == (4, True)
+    assert text.out == "1 job: 1 refused.\n"
+
+
+def test_a_later_attempt_of_a_new_job_is_refused_and_the_job_is_not_registered(world: World) -> None:
+    answer = world.submit(world.specs, "--attempt", 2)
+    assert (answer.status, codes(answer)) == (4, ["ATTEMPT_OUT_OF_ORDER"] * 3)
+    assert not any(is_registered(world.store, job.job_id) for job in world.jobs)
+    assert world.runs(2) == {}
+
+
+def test_a_job_retired_before_its_registration_was_complete_is_refused(world: World) -> None:
+    initialize_store(world.store)
+    world.store.create(spec_key(world.jobs[0].job_id), world.spec(0).read_bytes())
+    retire(world.store, world.jobs[0].job_id, "not wanted", ME)
+    answer = world.submit(world.spec(0))
+    assert (answer.status, codes(answer), world.runs()) == (4, ["JOB_RETIRED"], {})
 
 
 @on_each_kind
 @pytest.mark.clause("P6", lead=True)
-def test_what_another_began_is_refused_before_there_is_a_run(world: World) -> None:
-    """What another began, ended or retired is refused before there is a flow run."""
+def test_an_attempt_that_another_took_is_refused_before_a_run_is_created(world: World) -> None:
+    """An attempt that another run took or ended, or of a retired job, is refused before a flow run is created."""
     other = str(uuid.uuid4())
     world.submit(world.specs)  # registers
     store = world.store
@@ -313,7 +325,7 @@ def test_what_another_began_is_refused_before_there_is_a_run(world: World) -> No
     assert list(world.runs(2)) == [(1, 1)]
 
 
-def test_an_attempt_of_ones_own_run_was_asked_for_before(world: World) -> None:
+def test_an_attempt_that_a_submitted_run_took_was_submitted_before(world: World) -> None:
     world.submit(world.specs)
     acquire(world.store, world.jobs[0].job_id, 1, ME, world.run_of(0).id)
     set_state(world.run_of(0).id, Running())
@@ -327,22 +339,22 @@ def test_an_attempt_of_ones_own_run_was_asked_for_before(world: World) -> None:
     assert sorted(world.runs()) == [(0, 1), (1, 1), (2, 1)]
 
 
-def test_again_is_for_runs_that_ended_and_never_began(world: World) -> None:
-    assert codes(world.submit(world.specs, "--again")) == ["AGAIN_REFUSED"] * 3  # never asked for
+def test_again_is_for_runs_that_ended_without_beginning(world: World) -> None:
+    assert codes(world.submit(world.specs, "--again")) == ["AGAIN_REFUSED"] * 3  # never submitted
     assert world.runs() == {}
     world.submit(world.specs)
     set_state(world.run_of(0).id, Cancelled())
     set_state(world.run_of(1).id, Crashed(message="the machine\nwent away"))
     ended = world.submit(world.specs)
     assert (ended.status, codes(ended)) == (4, ["RUN_ENDED", "RUN_ENDED", None])
-    said = f"run {world.run_of(1).id} ended Crashed and never began attempt 1: the machine went away"
-    assert ended.json["jobs"][1]["error"]["message"] == said
+    message = f"run {world.run_of(1).id} ended Crashed and never began attempt 1: the machine went away"
+    assert ended.json["jobs"][1]["error"]["message"] == message
 
     again = world.submit(world.specs, "--again")
     assert (again.status, codes(again)) == (4, [None, None, "AGAIN_REFUSED"])
     assert [job["dispatch"] for job in again.json["jobs"]] == [2, 2, None]
     assert [job["created"] for job in again.json["jobs"]] == [True, True, False]
-    assert codes(world.submit(world.specs, "--again")) == ["AGAIN_REFUSED"] * 3  # they wait now
+    assert codes(world.submit(world.specs, "--again")) == ["AGAIN_REFUSED"] * 3  # their runs are scheduled now
     plain = world.submit(world.specs)
     assert (plain.status, [job["dispatch"] for job in plain.json["jobs"]]) == (0, [2, 2, 1])
     assert sorted(world.runs()) == [(0, 1), (0, 2), (1, 1), (1, 2), (2, 1)]
@@ -377,10 +389,10 @@ def test_without_prefect_nothing_is_registered(world: World) -> None:
     assert (broken.returncode, out, secret in err, "Traceback" in err) == (6, "", False, False), err
 
 
-# --- to the end ------------------------------------------------------------------------------------------
+# --- waiting ---------------------------------------------------------------------------------------------
 
 
-def test_wait_tells_each_end_and_exits_by_it(world: World) -> None:
+def test_wait_reports_each_end_and_exits_accordingly(world: World) -> None:
     world.submit(world.specs)
     world.end(0, None)
     one = world.submit(world.spec(0), "--wait")
@@ -391,22 +403,22 @@ def test_wait_tells_each_end_and_exits_by_it(world: World) -> None:
     every = world.submit(world.specs, "--wait")
     assert every.status == 1
     assert [job["outcome"]["status"] for job in every.json["jobs"]] == ["COMPLETED", "FAILED", "LOST"]
-    told = call(world.capsys, "submit", world.specs, "--wait", "--store", world.store.uri)
-    assert told.status == 1
-    assert FRAMES in told.err
-    assert told.out.splitlines()[-2:] == [
+    text = call(world.capsys, "submit", world.specs, "--wait", "--store", world.store.uri)
+    assert text.status == 1
+    assert FRAMES in text.err
+    assert text.out.splitlines()[-2:] == [
         "Ended: 1 COMPLETED, 1 FAILED, 1 LOST.",
-        "Next: proxx audit says what each job that is not completed needs.",
+        "Next: `proxx audit` shows what each job that is not completed needs.",
     ]
     unwatched = call(world.capsys, "submit", world.specs, "--store", world.store.uri)
     assert (unwatched.status, unwatched.err) == (0, "")
     assert unwatched.out.splitlines()[-2:] == [
-        "3 jobs: 3 asked for before.",
-        "Next: proxx audit says what each job that is not completed needs.",
+        "3 jobs: 3 submitted before.",
+        "Next: `proxx audit` shows what each job that is not completed needs.",
     ]
 
 
-def test_wait_exits_by_what_refused_the_run(world: World) -> None:
+def test_wait_exits_with_the_status_of_the_refusal(world: World) -> None:
     world.submit(world.spec(0))
     run = world.run_of(0).id
     why = ToolchainMismatch(message="another encoder is here")
@@ -419,42 +431,42 @@ def test_wait_exits_by_what_refused_the_run(world: World) -> None:
     assert (waiting.returncode, "REFUSED" in err, ToolchainMismatch.code in err) == (6, True, True), (out, err)
 
 
-def test_ctrl_c_only_stops_watching(world: World) -> None:
+def test_ctrl_c_stops_the_waiting_only(world: World) -> None:
     watching = process(world, world.specs, "--wait")
     assert watching.stdout is not None
     for _ in world.jobs:
         watching.stdout.readline()
     watching.send_signal(signal.SIGINT)
     out, err = watching.communicate(timeout=DEADLINE)
-    assert (watching.returncode, out) == (130, "3 jobs: 3 asked for.\n")
-    assert err == "proxx: No longer watched: the runs go on. The same command again makes nothing twice.\n"
+    assert (watching.returncode, out) == (130, "3 jobs: 3 submitted.\n")
+    assert err == "proxx: The runs go on unwatched. Repeat the command: no job is submitted twice.\n"
     assert {run.state_type for run in world.runs().values()} == {"SCHEDULED"}
 
 
-# --- what failed -----------------------------------------------------------------------------------------
+# --- jobs that failed ------------------------------------------------------------------------------------
 
 
 @on_each_kind
-def test_failed_with_lists_and_then_asks_for_the_next_attempts(world: World) -> None:
+def test_failed_with_lists_jobs_and_with_yes_submits_their_next_attempts(world: World) -> None:
     world.submit(world.specs)
     world.end(0, FRAMES)
     world.end(1, FRAMES)
     world.end(2, None)
     chosen = ("--failed-with", FRAMES, "--since", "2020-01-01")
     listed = world.submit(*chosen)
-    failed_ones = sorted(world.jobs[index].job_id for index in (0, 1))
+    failed_jobs = sorted(world.jobs[index].job_id for index in (0, 1))
     assert (listed.status, listed.json["jobs"], world.runs(2)) == (0, [], {})
-    assert [(job["job_id"], job["attempt"]) for job in listed.json["failed"]] == [(job, 1) for job in failed_ones]
-    told = call(world.capsys, "submit", *chosen, "--store", world.store.uri)
-    assert told.out.splitlines()[-2:] == [
+    assert [(job["job_id"], job["attempt"]) for job in listed.json["failed"]] == [(job, 1) for job in failed_jobs]
+    text = call(world.capsys, "submit", *chosen, "--store", world.store.uri)
+    assert text.out.splitlines()[-2:] == [
         f"2 jobs failed with {FRAMES} since 2020-01-01.",
-        "Nothing was asked for; --yes does.",
+        "Nothing was submitted: add --yes to submit these jobs.",
     ]
     for created in (True, False):
-        asked = world.submit(*chosen, "--yes")
-        assert asked.status == 0
-        told_of = [(job["job_id"], job["attempt"], job["created"]) for job in asked.json["jobs"]]
-        assert told_of == [(job, 2, created) for job in failed_ones]
+        answer = world.submit(*chosen, "--yes")
+        assert answer.status == 0
+        submitted = [(job["job_id"], job["attempt"], job["created"]) for job in answer.json["jobs"]]
+        assert submitted == [(job, 2, created) for job in failed_jobs]
     assert sorted(world.runs(2)) == [(0, 1), (1, 1)]
     assert world.submit(*chosen[:-1], "2999-01-01", "--yes").json["failed"] == []
     assert world.submit("--failed-with", "DECODE_FAILED", "--since", "2020-01-01", "--yes").json["failed"] == []
@@ -474,14 +486,16 @@ def test_failed_with_lists_and_then_asks_for_the_next_attempts(world: World) -> 
         ("x.json", "--attempt", "0"),
     ],
 )
-def test_usage(args: Sequence[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_that_do_not_go_together_are_refused(
+    args: Sequence[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert call(capsys, "submit", "--store", tmp_path / "store", *args).status == 2
 
 
 # --- on a terminal ---------------------------------------------------------------------------------------
 
 
-def test_a_terminal_has_a_bar_and_the_answer_is_not_in_it(world: World) -> None:
+def test_on_a_terminal_the_bar_and_the_answer_are_apart(world: World) -> None:
     ours, theirs = pty.openpty()
     env = world.server.env(
         PYTHONPATH=str(Path(__file__).parents[3]), PROXX_STORE=world.store.uri, TERM="xterm", COLUMNS="100"
@@ -491,11 +505,11 @@ def test_a_terminal_has_a_bar_and_the_answer_is_not_in_it(world: World) -> None:
     os.close(theirs)
     drawn = b""
     with suppress(OSError):  # the other end is closed
-        while some := os.read(ours, 65536):
-            drawn += some
+        while piece := os.read(ours, 65536):
+            drawn += piece
     os.close(ours)
     out, _ = shown.communicate(timeout=DEADLINE)
-    assert (shown.returncode, out.splitlines()[0]) == (0, "3 jobs: 3 asked for.")
+    assert (shown.returncode, out.splitlines()[0]) == (0, "3 jobs: 3 submitted.")
     assert b"submitting" in drawn
     assert b"3/3" in drawn
     assert b"telemetry" not in drawn

@@ -1,4 +1,4 @@
-"""A summary says what results say, reads back from JSON whole, and tells failures with their remedies."""
+"""A summary has the facts of the results, survives JSON unchanged, and names each failure with its remedy."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def fault(index: int) -> Fault:
     )
 
 
-def test_what_a_result_says_is_what_its_summary_says() -> None:
+def test_a_summary_has_the_facts_of_its_result() -> None:
     assert job_summary("A001", PARTLY, recorded=False) == JobSummary(
         job_id=JOB,
         name="A001",
@@ -73,8 +73,8 @@ def test_what_a_result_says_is_what_its_summary_says() -> None:
     [(DONE, []), (PARTLY, [1]), (STOPPED, [1]), (BETWEEN, [None])],
     ids=["completed", "one failed", "stopped by a clip", "stopped between clips"],
 )
-def test_each_failure_is_told_once(result: ExecutionResult, clips: list[int | None]) -> None:
-    assert [one.clip for one in job_summary("A001", result, recorded=False).failures] == clips
+def test_each_failure_is_listed_once(result: ExecutionResult, clips: list[int | None]) -> None:
+    assert [failure.clip for failure in job_summary("A001", result, recorded=False).failures] == clips
 
 
 @pytest.mark.parametrize(
@@ -86,23 +86,23 @@ def test_each_failure_is_told_once(result: ExecutionResult, clips: list[int | No
     ],
     ids=["completed", "failed", "refused"],
 )
-def test_it_reads_back_from_the_json_that_prefect_keeps(summary: Summary) -> None:
+def test_a_summary_survives_the_json_that_prefect_stores(summary: Summary) -> None:
     plain = json.loads(json.dumps(summary.to_json()))
     assert plain["schema"] == "proxx.summary/1"
     assert Summary.read(plain) == summary
 
 
-def test_what_contradicts_itself_is_no_summary() -> None:
+def test_a_summary_that_contradicts_itself_is_invalid() -> None:
     plain = summarize((LOCKED,), ()).to_json()
-    with pytest.raises(ValidationError, match="every job completed"):
+    with pytest.raises(ValidationError, match="every job is COMPLETED"):
         Summary.read({**plain, "status": "COMPLETED"})
-    with pytest.raises(ValidationError, match="says why"):
+    with pytest.raises(ValidationError, match="has failures exactly if"):
         Summary.read({**plain, "jobs": [{**LOCKED.to_json(), "failures": []}]})
-    with pytest.raises(ValidationError, match="every job completed"):
+    with pytest.raises(ValidationError, match="every job is COMPLETED"):
         Summary.read({**plain, "jobs": [], "status": "COMPLETED"})
 
 
-def test_a_caller_asks_for_what_it_needs() -> None:
+def test_outputs_failures_and_failed_jobs_are_offered_over_all_jobs() -> None:
     done, partly = job_summary("A001", DONE, recorded=False), job_summary("A002", PARTLY, recorded=False)
     summary = summarize((done, partly), ())
     assert summary.outputs == (proxy(0), proxy(1), proxy(0))
@@ -110,7 +110,7 @@ def test_a_caller_asks_for_what_it_needs() -> None:
     assert summary.failed == (partly,)
 
 
-def test_problems_keep_file_and_remedy() -> None:
+def test_problems_keep_their_file_and_remedy() -> None:
     problems = (Problem("a.mov", "NO_VIDEO", "No picture.", "Leave it out."), Problem("b.mov", "X", "Y.", "Z."))
     summary = nothing_made(PreflightRefused(message="No job was made.", problems=problems))
     assert summary.problems == (
@@ -129,7 +129,7 @@ def test_problems_keep_file_and_remedy() -> None:
             path="clips_per_job",
             code="PREFLIGHT_REFUSED",
             message="one clip a job is the least.",
-            remedy="Fix the problems listed, or leave those files out with leave_out_refused. Nothing was written.",
+            remedy=PreflightRefused.remedy.replace("--leave-out-refused", "leave_out_refused"),
         ),
     )
     away = nothing_made(StoreUnavailable(message="the store is away", detail="/s"))
@@ -143,14 +143,14 @@ def test_problems_keep_file_and_remedy() -> None:
     )
 
 
-def test_in_words() -> None:
+def test_a_summary_as_one_message() -> None:
     done, again = job_summary("A001", DONE, recorded=False), job_summary("A002", DONE, recorded=True)
     assert in_words(summarize((done,), ())) == "1 job, 2 clips, 50 frames."
     assert in_words(summarize((done, again), ())) == "2 jobs, 4 clips, 100 frames; 1 job had been completed before."
-    said = failed(1).failure
+    failure_of_clip = failed(1).failure
     assert in_words(summarize((done, job_summary("A003", PARTLY, recorded=False), LOCKED), ())) == (
         "2 of 3 jobs not completed.\n"
-        f"A003, clip 2 of 2, A001.mov: FRAMES_MISMATCH: {said.message} {said.remedy}\n"
+        f"A003, clip 2 of 2, A001.mov: FRAMES_MISMATCH: {failure_of_clip.message} {failure_of_clip.remedy}\n"
         f"A001: LOCKED: attempt 1 is taken. {Locked.remedy}"
     )
     problems = tuple(Problem(f"{name}.mov", "NO_VIDEO", "No picture.", "Leave it out.") for name in "abcde")
