@@ -6,6 +6,8 @@ import struct
 from pathlib import PurePath
 from typing import BinaryIO, Final
 
+from proxx.ffmpeg.klv import KEY_BYTES, LENGTH_BYTES, read_ber_length
+
 HEAD: Final = 64 << 10  # bytes of the beginning that these functions are given
 
 _RAW: Final = {
@@ -145,9 +147,11 @@ def _mxf_cut_off(pack: bytes, at: int, size: int) -> str | None:
     """SMPTE ST 377-1 7.1: byte 14 of the key is the status, the footer's place is 24 bytes into the value."""
     if len(pack) < 64:
         return f"its MXF header ends at byte {size}"
-    long_form = pack[16] & 0x7F if pack[16] & 0x80 else 0
-    value = 17 + long_form
-    (footer,) = struct.unpack(">Q", pack[value + 24 : value + 32])
+    field = read_ber_length(pack[KEY_BYTES : KEY_BYTES + LENGTH_BYTES])
+    if field is None:
+        return f"the length of its MXF header at byte {at + KEY_BYTES} is damaged"
+    footer_at = KEY_BYTES + field[1] + 24
+    footer = int.from_bytes(pack[footer_at : footer_at + 8], "big")
     if footer and at + footer >= size:
         return f"its footer is at byte {at + footer}, the file ends at byte {size}"
     return None

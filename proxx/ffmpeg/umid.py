@@ -17,6 +17,7 @@ from typing import BinaryIO, Final
 
 from proxx.contracts.errors import FormatMismatch
 from proxx.contracts.fingerprint import fingerprint
+from proxx.ffmpeg.klv import KEY_BYTES, LENGTH_BYTES, read_ber_length
 
 UMID_SCHEMA: Final = "proxx.umid/1"
 LABEL: Final = bytes.fromhex("060a2b340101010501010d0013")  # with the length byte
@@ -34,7 +35,6 @@ _UMID_TAGS: Final = {0x4401: "PackageUID", 0x1101: "SourcePackageID", 0x2701: "L
 _SYSTEM_SET: Final = bytes.fromhex("060e2b34024301010d01030104010201")
 _SYSTEM_UMID: Final = bytes.fromhex("830020")
 _KEY_START: Final = bytes.fromhex("060e2b34")
-_KEY: Final = 16
 _LARGEST_SET: Final = 1 << 20  # bytes; sets of header metadata are some hundred
 
 
@@ -85,18 +85,17 @@ def _items(stream: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
     end, at = stream.seek(0, os.SEEK_END), 0
     while at < end:
         stream.seek(at)
-        head = stream.read(_KEY + 9)
-        if not head.startswith(_KEY_START) or len(head) <= _KEY:
+        head = stream.read(KEY_BYTES + LENGTH_BYTES)
+        if not head.startswith(_KEY_START) or len(head) <= KEY_BYTES:
             raise _not_ours(f"there is no item at byte {at}")
-        first = head[_KEY]
-        more = first & 0x7F if first & 0x80 else 0  # BER: a length below 128, or how many bytes the length has
-        if more > 8 or len(head) < _KEY + 1 + more:
+        field = read_ber_length(head[KEY_BYTES:])
+        if field is None:
             raise _not_ours(f"the item at byte {at} has no length")
-        length = int.from_bytes(head[_KEY + 1 : _KEY + 1 + more], "big") if first & 0x80 else first
-        start = at + _KEY + 1 + more
+        length, field_size = field
+        start = at + KEY_BYTES + field_size
         if start + length > end:
             raise _not_ours(f"the item at byte {at} is longer than the file")
-        yield head[:_KEY], start, length
+        yield head[:KEY_BYTES], start, length
         at = start + length
 
 

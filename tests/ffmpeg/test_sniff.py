@@ -126,6 +126,14 @@ def test_an_mxf_whose_footer_is_gone() -> None:
     assert "header ends" in (cut(pack[:40]) or "")
 
 
+@pytest.mark.parametrize("length", [b"\xa0", b"\x89", b"\xff"])
+@pytest.mark.parametrize("size", [70, 5000])
+def test_an_mxf_with_a_damaged_length_is_reported(length: bytes, size: int) -> None:
+    """A length field has at most 8 bytes after the first (SMPTE ST 336); more once crashed on a short file."""
+    pack = (b"run-in" + MXF + length).ljust(size, b"\0")
+    assert cut(pack) == "the length of its MXF header at byte 22 is damaged"
+
+
 @pytest.mark.parametrize(("packet", "before"), [(188, 0), (192, 4), (204, 0)])
 def test_a_transport_stream_that_ends_inside_a_packet(packet: int, before: int) -> None:
     data = (bytes(before) + b"G" + bytes(packet - before - 1)) * 9
@@ -134,7 +142,7 @@ def test_a_transport_stream_that_ends_inside_a_packet(packet: int, before: int) 
     assert cut(b"G" + data[1 : 7 * packet + 1]) is None, "too little to be sure of"
 
 
-@given(st.binary(max_size=300), st.sampled_from([b"", FTYP, MXF, b"II*\0", b"MM\0*", b"\0\0\0\1mdat"]))
+@given(st.binary(max_size=300), st.sampled_from([b"", FTYP, MXF, MXF + b"\xa0", b"II*\0", b"MM\0*", b"\0\0\0\1mdat"]))
 def test_any_bytes_get_an_answer(data: bytes, before: bytes) -> None:
     head = before + data
     assert describe(head)

@@ -115,6 +115,8 @@ def test_essence_is_never_searched() -> None:
         (b"not an mxf file at all, none", "no item at byte 0"),
         (_item("060e2b34", b"abc")[:-1], "longer than the file"),
         (_item("060e2b34", b"", b"\x89"), "has no length"),
+        (_item("060e2b34", b"", b"\xa0").ljust(70, b"\0"), "has no length"),
+        (_item("060e2b34", b"", b"\x84\0\0"), "has no length"),
         (_item("060e2b34025301010d010101010137", bytes(2 << 20)), "bytes"),
         (_item("060e2b34", b"abc"), "no material package"),
     ],
