@@ -23,7 +23,7 @@ from proxx.create.jobs import Created, ExamineProgress, create_jobs
 from proxx.create.request import CreateRequest
 from proxx.engine.execute import register_job
 from proxx.ffmpeg.probe import decoders
-from proxx.ffmpeg.toolchain import find_toolchain
+from proxx.ffmpeg.toolchain import InstalledToolchain, find_toolchain
 from proxx.store.base import Store
 from proxx.store.opening import initialize_store
 from proxx_flows.common import api, connection
@@ -95,11 +95,12 @@ def make_proxies(
     try:
         place = shared_store(store)
         pool = api.find_deployment(deployment) if deployment else None  # before hours of reading
+        installed = find_toolchain(toolchain)
         created = _look(
             CreateRequest(
                 sources=tuple(sources),
                 profile=find_profile(profile),
-                toolchain=find_toolchain(toolchain).identity,
+                toolchain=installed.identity,
                 output=output,
                 name=name or None,  # a form's empty field
                 template=template,
@@ -109,7 +110,7 @@ def make_proxies(
                 date=datetime.date.today().isoformat(),
                 places=places_here(),
             ),
-            toolchain,
+            installed,
         )
     except ProxxError as why:
         return _answer(nothing_made(why))
@@ -128,7 +129,7 @@ def _answer(summary: Summary) -> State[dict[str, object]]:
 # --- deciding --------------------------------------------------------------------------------------------
 
 
-def _look(request: CreateRequest, toolchain: ToolchainField) -> Created:
+def _look(request: CreateRequest, installed: InstalledToolchain) -> Created:
     """Creation as `proxx create` does it, told in the run's log. Raises PreflightRefused with every problem."""
     _require_absolute(request)
     logger = get_run_logger()
@@ -139,7 +140,6 @@ def _look(request: CreateRequest, toolchain: ToolchainField) -> Created:
             told.add(step.index)
             logger.info("reading %d of %d: %s", step.index + 1, step.count, safe(step.path))
 
-    installed = find_toolchain(toolchain)
     created = create_jobs(request, ffprobe=installed.ffprobe, decoders=decoders(installed.ffmpeg), on_progress=tell)
     for one in created.notices:
         logger.info("%s: %s", safe(one.path), safe(one.text))

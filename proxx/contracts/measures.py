@@ -76,8 +76,8 @@ _INTEGER: Final = re.compile(r"-?[0-9]+")
 
 
 def parse_integer(value: object) -> int | None:
-    """Returns the whole number a program printed (`25`, `-1`), or None for anything else (`N/A`, no value)."""
-    text = str(value)
+    """Returns the whole number in a JSON value, a text or ASCII bytes (`25`, `-1`); None for anything else."""
+    text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
     return int(text) if _INTEGER.fullmatch(text) else None
 
 

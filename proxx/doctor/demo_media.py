@@ -1,4 +1,4 @@
-"""Three small camera-like clips, made here, so that a demonstration needs no file of anybody's."""
+"""Generates three small clips like those of cameras, so that the demonstration needs no footage."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ _SECONDS: Final = 120  # for three seconds of picture on a slow, busy machine
 
 @dataclass(frozen=True)
 class DemoClip:
-    """name: below the card's folder. what: in an editor's words. steps: ffmpeg's arguments, run in order; what
-    one writes to `{0}` the next may read. The last writes `{out}`.
+    """One generated clip. name: below the card's folder. description: as an editor would describe it.
+
+    steps: ffmpeg's arguments, run in order; the file that one step writes to `{0}` the next may read. The last step
+    writes `{out}`.
     """
 
     name: str
-    what: str
+    description: str
     steps: tuple[tuple[str, ...], ...]
 
 
@@ -73,31 +75,30 @@ CLIPS: Final = (
 
 
 def make_card(folder: Path, installed: InstalledToolchain) -> tuple[tuple[Path, str], ...]:
-    """The clips in `folder`, each with its description. Raises EncodeFailed."""
-    made = []
+    """Creates the clips in `folder` and returns each path with its description. Raises EncodeFailed."""
+    clips = []
     for clip in CLIPS:
         target = folder.absolute() / clip.name
         target.parent.mkdir(parents=True, exist_ok=True)
         between = target.with_name(f".{target.name}")
-        places = {"{out}": f"file:{target}", "{0}": f"file:{between}"}
+        paths = {"{out}": f"file:{target}", "{0}": f"file:{between}"}
         for step in clip.steps:
-            _run(installed, tuple(places.get(word, word) for word in step))
+            _run_ffmpeg(installed, tuple(paths.get(argument, argument) for argument in step))
         between.unlink(missing_ok=True)
-        made.append((target, clip.what))
-    return tuple(made)
+        clips.append((target, clip.description))
+    return tuple(clips)
 
 
-def _run(installed: InstalledToolchain, arguments: tuple[str, ...]) -> None:
-    """Bit-exact, so that the card is the same everywhere and two machines can compare what they made of it."""
+def _run_ffmpeg(installed: InstalledToolchain, arguments: tuple[str, ...]) -> None:
+    """Runs ffmpeg in bit-exact mode: the clips are the same everywhere, so two machines can compare their proxies."""
     *before, target = arguments
     argv = (*installed.ffmpeg_argv, "-nostdin", "-hide_banner", "-loglevel", "error", *before)
     argv += ("-fflags", "+bitexact", "-flags", "+bitexact", "-f", "mov", target)
-    done = capture(argv, stdout_limit=1 << 16, timeout=_SECONDS)
-    if not done.succeeded:
+    ended = capture(argv, stdout_limit=1 << 16, timeout=_SECONDS)
+    if not ended.succeeded:
         raise EncodeFailed(
-            message="A clip of the demonstration could not be made.",
+            message="ffmpeg could not generate a clip for the demonstration.",
             stage="demo",
-            exit=done.exit,
-            detail=done.stderr.decode("utf-8", "replace").strip()[-500:],
-            remedy="Run `proxx doctor`; report this with its output.",
+            exit=ended.exit,
+            detail=ended.stderr.decode("utf-8", "replace").strip()[-500:],
         )

@@ -1,4 +1,4 @@
-"""What a look at a machine found: one thing, right or wrong, and what to do."""
+"""The result of one check of a machine: what was checked, whether it is right, and what to do if not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from proxx.contracts.error_bases import ProxxError
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. remedy: what to do; where `ok` it is advice, mostly empty."""
+    """One checked thing. sentence: what was found. remedy: what to do; if `ok`, optional advice."""
 
     area: str
     ok: bool
@@ -17,15 +17,17 @@ class Finding:
     remedy: str = ""
 
 
-def failed(area: str, why: ProxxError | OSError) -> Finding:
-    if isinstance(why, ProxxError):
-        detail = f" ({why.detail})" if why.detail else ""
-        return Finding(area, False, f"{why.code}: {why.message}{detail}", why.remedy)
-    return Finding(area, False, f"{why.strerror}: {why.filename}.", "Mend what the system says, then ask again.")
+def failed_finding(area: str, error: ProxxError | OSError) -> Finding:
+    """Returns the finding for a check that raised `error`."""
+    if isinstance(error, ProxxError):
+        detail = f" ({error.detail})" if error.detail else ""
+        return Finding(area, False, f"{error.code}: {error.message}{detail}", error.remedy)
+    remedy = "Fix this file system error, then run the check again."
+    return Finding(area, False, f"{error.strerror}: {error.filename}.", remedy)
 
 
 def size_words(count: int) -> str:
-    """Whole units of 1024, rounded down."""
+    """Returns a number of bytes in whole units of 1024, rounded down."""
     for unit in ("bytes", "KiB", "MiB"):
         if count < 10_240:
             return f"{count} {unit}"

@@ -1,4 +1,4 @@
-"""`proxx doctor`'s looks at storage: the roots, where proxies are to be published, the store."""
+"""The storage checks of `proxx doctor`: the roots, the places where proxies are to be published, the store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from proxx.contracts.error_bases import ProxxError
 from proxx.create.discover import locate_argument
-from proxx.doctor.finding import Finding, failed, size_words
+from proxx.doctor.finding import Finding, failed_finding, size_words
 from proxx.files import publish, workdir
 from proxx.files.places import Places
 from proxx.files.preflight import TRIAL, try_writing
@@ -22,8 +22,8 @@ from proxx.store.base import Store
 from proxx.store.opening import store_identity
 
 
-def roots(places: Places) -> Iterator[Finding]:
-    """Every root is there and can be listed."""
+def check_roots(places: Places) -> Iterator[Finding]:
+    """Checks that every root exists and can be listed."""
     for root in places.roots.roots:
         area = f"root {root.name}"
         spot = places.spot(f"{root.name}:/")
@@ -32,79 +32,80 @@ def roots(places: Places) -> Iterator[Finding]:
                 next(os.scandir(spot.path), None)
             else:
                 next(places.bucket(spot).pages(spot.prefix))
-        except OSError as why:
-            yield Finding(area, False, f"{root.target}: {why.strerror}.", "Mount it, or correct the root.")
+        except OSError as error:
+            yield Finding(area, False, f"{root.target}: {error.strerror}.", "Mount it, or correct the root.")
         except StorageFault as fault:
             yield Finding(area, False, f"{root.target}: {fault.detail}.", fault.remedy)
         else:
             yield Finding(area, True, f"{root.target} can be listed.")
 
 
-def output(said: str, places: Places) -> Iterator[Finding]:
-    """Publish there as a job does, twice; the second must be told that the name is taken."""
+def check_output(argument: str, places: Places) -> Iterator[Finding]:
+    """Checks that proxies can be published in a folder or bucket, and that existing files are not replaced."""
     try:
-        spot = locate_argument(said, places)
-    except OutOfReach as why:
-        yield Finding("output", False, f"{why}.", "Name a place of this machine.")
+        spot = locate_argument(argument, places)
+    except OutOfReach as error:
+        yield Finding("output", False, f"{error}.", "Use a place that this machine can reach.")
         return
     if isinstance(spot, OnDisk):
-        yield from folder_output(spot.path)
+        yield from check_output_folder(spot.path)
     else:
-        yield from _bucket_output(spot, places)
+        yield from _check_output_bucket(spot, places)
 
 
-def _bucket_output(spot: InBucket, places: Places) -> Iterator[Finding]:
-    """Whether objects can be created there and are not replaced; and what uploads crashed workers left."""
+def _check_output_bucket(spot: InBucket, places: Places) -> Iterator[Finding]:
+    """Checks that objects can be created but not replaced; lists uploads that crashed workers left."""
     bucket = places.bucket(spot)
-    found = list(try_writing(bucket, spot.prefix))
-    for problem in found:
+    problems = list(try_writing(bucket, spot.prefix))
+    for problem in problems:
         yield Finding("output", False, f"{problem.path}: {problem.message}", problem.remedy)
-    if found:
+    if problems:
         return
     yield Finding("output", True, f"{bucket.place(spot.key)}: proxies can be published.")
     try:
         for objects, _ in bucket.pages(f"{spot.prefix}{TRIAL}"):
             for trial in objects:
-                said = f"{bucket.place(trial.key)}: a trial of a job that was killed, or of one that begins just now."
-                yield Finding("leftovers", True, said, "Delete it when no job begins there.")
+                sentence = f"{bucket.place(trial.key)}: a test object of a job that was killed or is just starting."
+                yield Finding("leftovers", True, sentence, "Delete it when no job is starting there.")
         for left in unfinished(bucket, spot.prefix):
             yield Finding(
                 "leftovers",
                 True,
-                f"{bucket.place(left.key)}: an upload of {left.begun} was not ended: by a worker that was killed, or "
-                f"one that uploads just now (upload {left.upload_id}).",
-                "The job's next attempt aborts it. Else abort it when no job publishes there.",
+                f"{bucket.place(left.key)}: an upload begun {left.begun} is unfinished; its worker was killed or is "
+                f"still uploading (upload {left.upload_id}).",
+                "The job's next attempt aborts it. Otherwise abort it when no job is publishing there.",
             )
     except StorageFault as fault:
         yield Finding(
             "leftovers",
             True,
-            f"{bucket.place(spot.prefix)}: what killed workers left cannot be listed.",
+            f"{bucket.place(spot.prefix)}: leftovers of killed workers cannot be listed.",
             fault.remedy,
         )
 
 
-def folder_output(folder: Path) -> Iterator[Finding]:
-    """The same in a folder."""
+def check_output_folder(folder: Path) -> Iterator[Finding]:
+    """Publishes a small file there twice, as a job does; the second time must be refused. Lists leftovers."""
     target = folder.absolute() / f".proxx-doctor-{uuid.uuid4().hex}"
     if not folder.is_dir():
-        yield Finding("output", False, f"{folder} is not there.", "Make it, or mount the volume it is on.")
+        sentence = f"{folder} does not exist or is not a folder."
+        yield Finding("output", False, sentence, "Create it, or mount the volume it is on.")
         return
     try:
-        with tempfile.TemporaryDirectory(prefix="proxx-doctor-") as own:
-            made = Path(own) / "trial"
-            said = []
+        with tempfile.TemporaryDirectory(prefix="proxx-doctor-") as work:
+            trial = Path(work) / "trial"
+            outcomes = []
             for _ in range(2):
-                made.write_bytes(b"trial")
-                with publish.staged(made, target) as whole:
-                    said.append(publish.publish(whole, target))
+                trial.write_bytes(b"trial")
+                with publish.staged(trial, target) as staged:
+                    outcomes.append(publish.publish(staged, target))
         free = workdir.free_bytes(folder)
-    except (ProxxError, OSError) as why:
-        yield failed("output", why)
+    except (ProxxError, OSError) as error:
+        yield failed_finding("output", error)
         return
     finally:
         target.unlink(missing_ok=True)
-    if said != [publish.Published(), publish.Present(whole.sha256)]:
+    if outcomes != [publish.Published(), publish.Present(staged.sha256)]:
         yield Finding("output", False, f"{folder} lets a file be replaced.", "Publish on another file system.")
         return
     yield Finding("output", True, f"{folder}: proxies can be published, {size_words(free)} are free.")
@@ -112,41 +113,41 @@ def folder_output(folder: Path) -> Iterator[Finding]:
         yield Finding(
             "leftovers",
             True,
-            f"{left} was left by a killed worker, or is being published just now.",
-            "Remove it when no job publishes to that folder.",
+            f"{left} was left by a killed worker, or is being published right now.",
+            "Remove it when no job is publishing to that folder.",
         )
 
 
-def store(open_store: Callable[[], Store]) -> Iterator[Finding]:
-    """Whether it can be reached, and whether of two who create one object only one does."""
+def check_store(open_store: Callable[[], Store]) -> Iterator[Finding]:
+    """Checks that the store can be reached, and that only one of two writers can create the same object."""
     try:
-        chosen = open_store()
-        known = store_identity(chosen)
-        if known is None:
-            yield Finding("store", True, f"{chosen.uri}: no store yet; the first job registered there makes it.")
+        opened = open_store()
+        identity = store_identity(opened)
+        if identity is None:
+            yield Finding("store", True, f"{opened.uri}: no store yet; registering the first job creates it.")
             return
-        winners = _race(chosen, f"doctor/{uuid.uuid4().hex}")
-    except (ProxxError, OSError) as why:
-        yield failed("store", why)
+        winners = _race(opened, f"doctor/{uuid.uuid4().hex}")
+    except (ProxxError, OSError) as error:
+        yield failed_finding("store", error)
         return
     if winners != 1:
-        sentence = f"{chosen.uri} let {winners} of 2 create the same object."
+        sentence = f"{opened.uri} let {winners} of 2 writers create the same object."
         yield Finding("store", False, sentence, "Do not use it: jobs could run twice. Choose another store.")
         return
-    yield Finding("store", True, f"{chosen.uri}: store {known.uuid}, writable, and creates exclusively.")
+    yield Finding("store", True, f"{opened.uri}: store {identity.uuid}, writable, and creates exclusively.")
 
 
-def _race(chosen: Store, key: str) -> int:
-    """How many of two threads created `key`. The object stays: nothing in a store is ever deleted."""
-    start, won, errors = threading.Barrier(2), list[int](), list[BaseException]()
+def _race(opened: Store, key: str) -> int:
+    """Returns how many of two threads created `key`. The object stays: nothing in a store is ever deleted."""
+    start, winners, errors = threading.Barrier(2), list[int](), list[BaseException]()
 
     def create(number: int) -> None:
         start.wait()
         try:
-            if chosen.create(key, b"trial %d" % number) is None:
-                won.append(number)
-        except (ProxxError, OSError) as why:
-            errors.append(why)
+            if opened.create(key, b"trial %d" % number) is None:
+                winners.append(number)
+        except (ProxxError, OSError) as error:
+            errors.append(error)
 
     racers = [threading.Thread(target=create, args=(number,)) for number in range(2)]
     for racer in racers:
@@ -155,4 +156,4 @@ def _race(chosen: Store, key: str) -> int:
         racer.join()
     if errors:
         raise errors[0]
-    return len(won)
+    return len(winners)

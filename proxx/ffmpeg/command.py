@@ -1,8 +1,8 @@
-"""A clip's whole ffmpeg command, as data: a pure function of profile and clip. It runs nothing and chooses nothing.
+"""Builds the whole ffmpeg command of a clip, as data: a pure function of profile and clip that runs nothing.
 
-The argv is portable: the three words that differ from machine to machine are the elements `{ffmpeg}`,
-`file:{source}` and `file:{output}`, and `bind` puts paths in their place. Everything ffmpeg would otherwise decide
-by itself (streams, decoders, threads, conversions, layouts, rates, tags) is said.
+The argv is portable: the three elements that differ from machine to machine are `{ffmpeg}`, `file:{source}` and
+`file:{output}`, and `bind_paths` replaces them. Everything that ffmpeg would otherwise choose itself (streams,
+decoders, threads, conversions, layouts, rates, tags) is given explicitly.
 """
 
 from __future__ import annotations
@@ -28,37 +28,40 @@ from proxx.ffmpeg.streams import FORMAT_WHITELIST
 FFMPEG: Final = "{ffmpeg}"
 SOURCE: Final = "file:{source}"
 OUTPUT: Final = "file:{output}"
-SOUND_SCALE: Final = 48000  # the movie time scale is a multiple of this where there is no sound that says another
+SOUND_SCALE: Final = 48000  # a clip without sound has a movie time scale that is a multiple of this
 
 
 @dataclass(frozen=True)
 class CommandPlan:
-    """What will run. argv has placeholders; `bind` makes it runnable."""
+    """The command of a clip. argv: with placeholders for paths; `bind_paths` makes it runnable."""
 
     argv: tuple[str, ...]
 
 
 def plan_command(profile: ProfileSpec, clip: Clip) -> CommandPlan:
-    """The command that makes `clip`, and then decodes every packet it wrote to see that it decodes."""
+    """Returns the command that encodes `clip` and decodes every packet it writes, to prove that it decodes."""
     graph = cast("list[str]", ffmpeg.get_args(_graph(profile, clip)))
-    words = (FFMPEG, *_global(profile, clip.recipe), *graph, *_loopback(profile))
-    return CommandPlan(argv=tuple(intern(word) for word in words))  # most are the same in each clip of a job
+    argv = (FFMPEG, *_global_options(profile, clip.recipe), *graph, *_loopback_decoder(profile))
+    return CommandPlan(argv=tuple(intern(item) for item in argv))  # most are the same in each clip of a job
 
 
 def bind_paths(argv: Sequence[str], ffmpeg_path: Path, source: Path, output: Path) -> tuple[str, ...]:
-    """The argv of this machine. Whole elements are replaced once, so a file called `{output}` stays that."""
+    """Returns the argv with paths for its placeholders. Raises ValueError if a path is not absolute.
+
+    Only whole elements are replaced, and only once: a file called `{output}` keeps its name.
+    """
     for path in (ffmpeg_path, source, output):
         if not path.is_absolute():
             raise ValueError(f"{str(path)!r} is not absolute")
-    places = {FFMPEG: str(ffmpeg_path), SOURCE: f"file:{source}", OUTPUT: f"file:{output}"}
-    return tuple(places.get(word, word) for word in argv)
+    paths = {FFMPEG: str(ffmpeg_path), SOURCE: f"file:{source}", OUTPUT: f"file:{output}"}
+    return tuple(paths.get(item, item) for item in argv)
 
 
 def proxy_label(timecode: TimecodeDecision, picture: Rate) -> tuple[int, str] | None:
-    """The proxy's first timecode, as frame number and label, counted at the picture's rate; None if absent.
+    """Returns the proxy's first timecode as frame number and label, counted at the picture's rate; None if absent.
 
-    ffmpeg writes timecode at the picture's rate only: where the source counts at half of it (50p at 25), the same
-    instant is labelled at the picture's.
+    ffmpeg writes timecode at the picture's rate only: if the source counts at half of it (50p counted at 25), the
+    same instant gets its label at the picture's rate. Raises ValueError if the rates do not divide.
     """
     if timecode.state == "absent" or timecode.rate is None or timecode.start_frame is None:
         return None
@@ -72,7 +75,7 @@ def proxy_label(timecode: TimecodeDecision, picture: Rate) -> tuple[int, str] | 
 # --- the parts of the command ----------------------------------------------------------------------------
 
 
-def _global(profile: ProfileSpec, recipe: Recipe) -> tuple[str, ...]:
+def _global_options(profile: ProfileSpec, recipe: Recipe) -> tuple[str, ...]:
     threads = str(recipe.threads.filter)
     return (
         *("-nostdin", "-nostats", "-hide_banner", "-loglevel", "level+verbose", "-progress", "pipe:1"),
@@ -84,7 +87,7 @@ def _global(profile: ProfileSpec, recipe: Recipe) -> tuple[str, ...]:
 
 
 class _Node(Protocol):
-    """What is used of a node of ffmpeg-python, which has no types of its own."""
+    """The methods used of a node of ffmpeg-python, which has no type annotations."""
 
     def filter(self, name: str, /, **options: str) -> Self: ...
     def filter_multi_output(self, name: str, /, **options: str) -> dict[int, Self]: ...
@@ -102,7 +105,7 @@ def _graph(profile: ProfileSpec, clip: Clip) -> _Node:
 
 
 def _sound_sources(source: _Node, recipe: Recipe, tracks: Sequence[int]) -> dict[int, _Node]:
-    """What each track is made from; a stream that several are made from is decoded once and split."""
+    """Returns the planes that each track is made from; a stream that several tracks use is decoded once and split."""
     sources: dict[int, _Node] = {}
     for stream in sorted({sound_stream(recipe, index) for index in tracks}):
         users = [index for index in tracks if sound_stream(recipe, index) == stream]
@@ -111,7 +114,7 @@ def _sound_sources(source: _Node, recipe: Recipe, tracks: Sequence[int]) -> dict
             sources[users[0]] = planes
         else:
             split = planes.filter_multi_output("asplit", outputs=str(len(users)))
-            sources |= {index: split[place] for place, index in enumerate(users)}
+            sources |= {index: split[branch] for branch, index in enumerate(users)}
     return sources
 
 
@@ -136,7 +139,7 @@ def _input_options(recipe: Recipe) -> dict[str, str | None]:
     }
     if accept:
         options["err_detect"] = "ignore_err"
-    if recipe.conform.mode != "cfr":  # each frame is one frame of the grid, whatever its time stamp was rounded to
+    if recipe.conform.mode != "cfr":  # each source frame becomes one proxy frame, however its time stamp was rounded
         options[f"r:{picture}"] = str(recipe.conform.rate)
     for decoder in recipe.audio_decoders:
         options[f"c:{decoder.stream}"] = decoder.decoder
@@ -166,20 +169,20 @@ def _output_options(profile: ProfileSpec, clip: Clip) -> dict[str, str | None]:
         "fflags": "+bitexact",
         "flags:v": "+bitexact+ildct" if interlaced else "+bitexact",
         "disposition:v:0": "default",
-        **_named(profile.video.options),
-        **_named(profile.container_options),
+        **_as_mapping(profile.video.options),
+        **_as_mapping(profile.container_options),
         **_timecode_and_reel(profile, clip),
     }
     if tracks:
-        options |= {"c:a": profile.audio.encoder, "flags:a": "+bitexact", **_named(profile.audio.options)}
-    for place, index in enumerate(tracks):
+        options |= {"c:a": profile.audio.encoder, "flags:a": "+bitexact", **_as_mapping(profile.audio.options)}
+    for position, index in enumerate(tracks):
         track = recipe.audio[index]
-        options[f"disposition:a:{place}"] = "default"  # every track is switched on, not only the first
+        options[f"disposition:a:{position}"] = "default"  # every track is enabled, not only the first
         language = carried_language(profile.container, track.language)
         if language:
-            options[f"metadata:s:a:{place}"] = f"language={language}"
-        if track.title:  # an option can be given once: the same stream by its number in the file
-            options[f"metadata:s:{place + 1}"] = f"title={track.title}"
+            options[f"metadata:s:a:{position}"] = f"language={language}"
+        if track.title:  # an option can be given only once, so this names the stream by its number in the file
+            options[f"metadata:s:{position + 1}"] = f"title={track.title}"
     if profile.container != "mxf":
         rate = recipe.conform.rate
         scales = sorted({recipe.audio[index].rate for index in tracks}) or [SOUND_SCALE]
@@ -200,12 +203,12 @@ def _timecode_and_reel(profile: ProfileSpec, clip: Clip) -> dict[str, str]:
             case "global":
                 options["metadata"] = f"reel_name={clip.expect.reel}"
             case "none":
-                raise ValueError(f"profile {profile.name} carries no reel, but one is expected")
+                raise ValueError(f"profile {profile.name} carries no reel, but the clip expects one")
     return options
 
 
 def _common_scale(first: int, others: Iterable[int]) -> int:
-    """The smallest time scale in which all lengths are whole; left out are those that would pass 31 bits."""
+    """Returns the smallest time scale in which all lengths are whole; rates that would pass 31 bits are left out."""
     scale = first
     for other in others:
         common = math.lcm(scale, other)
@@ -213,12 +216,12 @@ def _common_scale(first: int, others: Iterable[int]) -> int:
     return scale
 
 
-def _named(options: Iterable[Option]) -> Mapping[str, str]:
+def _as_mapping(options: Iterable[Option]) -> Mapping[str, str]:
     return {option.name: option.value for option in options}
 
 
-def _loopback(profile: ProfileSpec) -> tuple[str, ...]:
-    """A decoder for the packets of the encoder: the picture of every frame comes out again, or it was not made."""
+def _loopback_decoder(profile: ProfileSpec) -> tuple[str, ...]:
+    """Returns the options that decode the encoder's own packets: a frame that does not decode was not encoded."""
     return (
         *("-threads", str(profile.threads.decode), "-c:v", profile.video.codec, "-dec", "0:0"),
         *("-filter_complex", "[dec:0]null[decoded]", "-map", "[decoded]"),

@@ -1,7 +1,7 @@
-"""What ffmpeg's log says it did, as numbers; and of a failed encode, which of our failures it is.
+"""Parses ffmpeg's log: how much it read and wrote, and, if the encode failed, which failure it is.
 
-The lines are those of `-loglevel level+verbose` of ffmpeg 8 and 9: one summary a stream at the end, and the one
-line with which `-xerror` gives up. How far a failed encode got is not recorded: its threads race for that.
+The log is that of `-loglevel level+verbose` of ffmpeg 8 and 9: one summary line per stream at the end, and the line
+with which `-xerror` gives up. How far a failed encode got is not recorded: that depends on a race between threads.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from proxx.contracts.errors import (
 from proxx.ffmpeg.process import decode_signal
 
 SIGILL: Final = -4
-NO_SPACE: Final = 256 - 28  # ffmpeg exits with the error number it ended by: ENOSPC
+NO_SPACE: Final = 256 - 28  # ffmpeg exits with its error number, here minus ENOSPC
 
 _SUMMARY: Final = re.compile(
     r"\[(?:in|out)#\d+/[^\]]* @ 0x[0-9a-f]+\] \[verbose\]   "
@@ -37,26 +37,27 @@ _READ: Final = re.compile(
     r"(\d+) packets read \(\d+ bytes\); (\d+) frames decoded; (\d+) decode errors(?: \((\d+) samples\))?; "
 )
 _WRITTEN: Final = re.compile(r"(\d+) frames encoded(?: \((\d+) samples\))?; (\d+) packets muxed \((\d+) bytes\); ")
-# Whole prefixes, because the log also holds what a source calls itself: its file name, its titles and comments.
-_FROM: Final = r"(?:\[[^\]\n]* @ 0x[0-9a-f]+\] )+"
-_CORRUPT_PACKET: Final = re.compile(_FROM + r"\[\w+\] corrupt input packet\b.*")
-_CORRUPT_FRAME: Final = re.compile(_FROM + r"\[\w+\] corrupt decoded frame\b.*")
-# These two decoders give out what is left of a frame and end with 0: a slice of it was skipped (type 0 to 31 holds
-# picture), or its scan broke off. Words about anything else, as an odd header, mean no lost picture.
+# The whole prefix must match, because the log also holds text from the source: its file name, titles and comments.
+_ORIGIN: Final = r"(?:\[[^\]\n]* @ 0x[0-9a-f]+\] )+"
+_CORRUPT_PACKET: Final = re.compile(_ORIGIN + r"\[\w+\] corrupt input packet\b.*")
+_CORRUPT_FRAME: Final = re.compile(_ORIGIN + r"\[\w+\] corrupt decoded frame\b.*")
+# These two decoders return the remaining part of a damaged frame and exit with 0: a slice was skipped (NAL types 0
+# to 31 hold picture), or the scan broke off. Their other messages, for example about an odd header, mean no lost
+# picture.
 _LOST_PICTURE: Final = re.compile(
     r"\[hevc @ 0x[0-9a-f]+\] \[warning\] Skipping invalid undecodable NALU: (?:[12]?\d|3[01])"
     r"|\[mjpeg @ 0x[0-9a-f]+\] \[error\] (?:overread |error count: |error y=|mjpeg_decode_dc: bad vlc).*"
 )
-_TROUBLE: Final = re.compile(rf"(?:{_FROM})?\[(?:error|fatal)\] .*")
+_TROUBLE: Final = re.compile(rf"(?:{_ORIGIN})?\[(?:error|fatal)\] .*")
 _SIGNAL: Final = re.compile(r"(?:\[\w+\] )?Exiting normally, received signal \d+\.")
 _ADDRESS: Final = re.compile(r" @ 0x[0-9a-f]+")
-_TROUBLES_KEPT: Final = 200  # a damaged file can say the same thousand times; the cause is among the first
+_TROUBLES_KEPT: Final = 200  # a damaged file can cause thousands of them; the cause is among the first
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecodedStream:
-    """One source stream: packets taken from the file, frames decoded from them, decoder calls that failed."""
+    """One source stream: packets read from the file, frames decoded from them, decoder calls that failed."""
 
     packets: int
     frames: int
@@ -65,7 +66,7 @@ class DecodedStream:
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedStream:
-    """One proxy stream: frames given to the encoder, samples a channel (sound), packets written, their bytes."""
+    """One proxy stream: frames given to the encoder, samples per channel (sound), packets written, their bytes."""
 
     frames: int
     samples: int | None
@@ -75,11 +76,11 @@ class EncodedStream:
 
 @dataclass(frozen=True, kw_only=True)
 class EncodeEvidence:
-    """What one run says of itself. read: by source stream; written: by proxy stream.
+    """What ffmpeg reported about one encode. read: by source stream; written: by proxy stream.
 
-    looped: frames that came out of the decoder set on the encoder's packets. corrupt_packets and corrupt_frames:
-    what the demuxer and the decoders marked as damaged but gave out. troubles: the lines that tell a failure's
-    cause, without addresses.
+    looped: frames that were decoded again from the encoder's packets. corrupt_packets, corrupt_frames: what the
+    demuxer and the decoders marked as damaged but returned. troubles: the lines that show the cause of a failure,
+    without memory addresses.
     """
 
     read: dict[int, DecodedStream] = field(default_factory=dict)
@@ -91,13 +92,13 @@ class EncodeEvidence:
 
 
 def read_encode_log(log: Path) -> EncodeEvidence:
-    """From the file ffmpeg's stderr went to."""
-    with log.open(encoding="utf-8", errors="replace", newline="\n") as words:
-        return parse_encode_log(line.rstrip("\r\n") for line in words)
+    """Returns what ffmpeg reported in `log`, the file that holds its stderr."""
+    with log.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+        return parse_encode_log(line.rstrip("\r\n") for line in lines)
 
 
 def parse_encode_log(lines: Iterable[str]) -> EncodeEvidence:
-    """From the lines of the log. A stream that is summed up twice differently (a forged line) is left out."""
+    """Returns what ffmpeg reported in these lines. A stream with two different summaries (one forged) is left out."""
     read, written, looped = (
         dict[int, DecodedStream | None](),
         dict[int, EncodedStream | None](),
@@ -118,71 +119,75 @@ def parse_encode_log(lines: Iterable[str]) -> EncodeEvidence:
         if not match:
             continue
         kind, file, stream, rest = match[1], int(match[2]), int(match[3]), match[4]
-        if kind == "Input" and file == 0 and (told := _READ.match(rest)):
-            _note(read, stream, DecodedStream(packets=int(told[1]), frames=int(told[2]), errors=int(told[3])))
-        elif kind == "Output" and file < 2 and (told := _WRITTEN.match(rest)):
-            samples = int(told[2]) if told[2] else None
-            summary = EncodedStream(frames=int(told[1]), samples=samples, packets=int(told[3]), bytes=int(told[4]))
-            _note(written if file == 0 else looped, stream, summary)
+        if kind == "Input" and file == 0 and (counts := _READ.match(rest)):
+            _record(read, stream, DecodedStream(packets=int(counts[1]), frames=int(counts[2]), errors=int(counts[3])))
+        elif kind == "Output" and file < 2 and (counts := _WRITTEN.match(rest)):
+            samples = int(counts[2]) if counts[2] else None
+            summary = EncodedStream(
+                frames=int(counts[1]), samples=samples, packets=int(counts[3]), bytes=int(counts[4])
+            )
+            _record(written if file == 0 else looped, stream, summary)
     loop = looped.get(0)
     return EncodeEvidence(
-        read={stream: one for stream, one in read.items() if one is not None},
-        written={stream: two for stream, two in written.items() if two is not None},
+        read={stream: decoded for stream, decoded in read.items() if decoded is not None},
+        written={stream: encoded for stream, encoded in written.items() if encoded is not None},
         looped=loop.frames if loop else None,
         corrupt_packets=packets,
-        corrupt_frames=frames + lost,  # not each line: those that repeat each other are printed once
+        corrupt_frames=frames + lost,  # `lost` counts once: ffmpeg prints repeated lines only once
         troubles=tuple(troubles),
     )
 
 
-def _note(told: dict[int, T | None], stream: int, value: T) -> None:
-    told[stream] = value if told.get(stream, value) == value else None
+def _record(summaries: dict[int, T | None], stream: int, value: T) -> None:
+    """Adds a summary; a stream with two different ones is set to None."""
+    summaries[stream] = value if summaries.get(stream, value) == value else None
 
 
-# --- which failure it is ---------------------------------------------------------------------------------
+# --- classifying a failure -------------------------------------------------------------------------------
 
 
 def encode_failure(exit_: int, encoded: EncodeEvidence) -> ProxxError:
-    """The failure of an encode that did not exit with 0. Its message is the same on every machine."""
+    """Returns the failure of an encode with a nonzero exit status. Its message is the same on every machine."""
     stage = "encode"
     if exit_ == SIGILL:
-        message = "the encoder used an instruction this CPU does not have; the profile's cpu_flags name what it needs"
+        message = "the encoder used an instruction that this CPU does not have; see cpu_flags in the profile"
         return ToolchainMismatch(message=message, exit=exit_, stage=stage)
-    if exit_ < 0 or _said(encoded, "received signal"):
-        return EncoderCrashed(message=decode_signal(exit_) or "asked to end from outside", exit=exit_, stage=stage)
-    if exit_ == NO_SPACE or _said(encoded, "No space left on device", "Disk quota exceeded"):
-        return DiskFull(message="there is no space left where the clip was being written", stage=stage)
-    found = _of_output(encoded) or _of_source(encoded)
-    if found is not None:
-        found.stage = stage
-        return found
-    return EncodeFailed(message=f"ffmpeg ended with exit status {exit_}", exit=exit_, stage=stage)
+    if exit_ < 0 or _reports(encoded, "received signal"):
+        signal = decode_signal(exit_) or "a signal that asked it to stop"
+        return EncoderCrashed(message=f"ffmpeg was ended by {signal}", exit=exit_, stage=stage)
+    if exit_ == NO_SPACE or _reports(encoded, "No space left on device", "Disk quota exceeded"):
+        return DiskFull(message="the disk became full while the proxy was being written", stage=stage)
+    failure = _output_failure(encoded) or _source_failure(encoded)
+    if failure is not None:
+        failure.stage = stage
+        return failure
+    return EncodeFailed(message=f"ffmpeg failed with exit status {exit_}", exit=exit_, stage=stage)
 
 
-def _of_output(encoded: EncodeEvidence) -> ClipFailure | JobStopped | None:
-    if _said(encoded, "Error opening output", where="[out#0"):
-        return OutputUnwritable(message="the working file cannot be opened for writing")
+def _output_failure(encoded: EncodeEvidence) -> ClipFailure | JobStopped | None:
+    if _reports(encoded, "Error opening output", where="[out#0"):
+        return OutputUnwritable(message="ffmpeg cannot open the proxy for writing")
     return None
 
 
-def _of_source(encoded: EncodeEvidence) -> ClipFailure | None:
-    """Opening comes before reading, and reading before decoding: the earliest cause counts."""
-    if _said(encoded, "Error opening input", where="[in#0"):
-        if _said(encoded, "No such file or directory", where="[in#0"):
-            return SourceMissing(message="the source is not there")
-        if _said(encoded, "Permission denied", where="[in#0"):
-            return SourceUnreadable(message="the source may not be read by this user")
-        return SourceUnreadable(message="the source cannot be opened as a media file")
-    if _said(encoded, "Input/output error", "Stale file handle", where="[in#0"):
-        return SourceUnreadable(message="the source's storage failed while it was read")
-    if encoded.corrupt_packets and _said(encoded, "corrupt input packet", where="[in#0/mov"):
-        return SourceTruncated(message="the source ends, or has a hole, inside a packet")
-    if encoded.corrupt_packets or encoded.corrupt_frames or _said(encoded, *_DECODER_WORDS, where="ist#0:"):
-        return DecodeFailed(message="a packet of the source is damaged and does not decode whole")
+def _source_failure(encoded: EncodeEvidence) -> ClipFailure | None:
+    """Returns the earliest cause: the source is opened before it is read, and read before it is decoded."""
+    if _reports(encoded, "Error opening input", where="[in#0"):
+        if _reports(encoded, "No such file or directory", where="[in#0"):
+            return SourceMissing(message="the source file does not exist")
+        if _reports(encoded, "Permission denied", where="[in#0"):
+            return SourceUnreadable(message="this user has no permission to read the source file")
+        return SourceUnreadable(message="ffmpeg cannot open the source as a media file")
+    if _reports(encoded, "Input/output error", "Stale file handle", where="[in#0"):
+        return SourceUnreadable(message="the storage of the source failed while it was read")
+    if encoded.corrupt_packets and _reports(encoded, "corrupt input packet", where="[in#0/mov"):
+        return SourceTruncated(message="the source is cut off or has a gap in the middle of a packet")
+    if encoded.corrupt_packets or encoded.corrupt_frames or _reports(encoded, *_DECODER_ERRORS, where="ist#0:"):
+        return DecodeFailed(message="part of the source's picture or sound is damaged and cannot be decoded")
     return None
 
 
-_DECODER_WORDS: Final = (
+_DECODER_ERRORS: Final = (
     "Error submitting packet to decoder",
     "Error processing packet",
     "Decode error rate",
@@ -190,5 +195,6 @@ _DECODER_WORDS: Final = (
 )
 
 
-def _said(encoded: EncodeEvidence, *words: str, where: str = "") -> bool:
-    return any(where in line and word in line for line in encoded.troubles for word in words)
+def _reports(encoded: EncodeEvidence, *texts: str, where: str = "") -> bool:
+    """Returns whether a trouble line contains one of `texts`, and `where`: the part of ffmpeg that wrote it."""
+    return any(where in line and text in line for line in encoded.troubles for text in texts)

@@ -1,6 +1,6 @@
-"""The filters of picture and sound, in order, as data: what a recipe says, in ffmpeg's words. Pure.
+"""Turns a recipe into ffmpeg's picture and sound filters, in order, as data. Pure.
 
-No filter is inserted by ffmpeg (`-noauto_conversion_filters`): each conversion stands here. Arithmetic on picture
+ffmpeg inserts no filter itself (`-noauto_conversion_filters`): every conversion is listed here. Arithmetic on picture
 and sound is in integers, so that it is the same on every CPU.
 """
 
@@ -15,7 +15,7 @@ from proxx.contracts.recipe import AudioTrack, ColourValue, Recipe
 
 Filter: TypeAlias = tuple[str, dict[str, str]]
 
-# Names of matrices as the scale filter takes them; rgb has none.
+# The scale filter's name for each colour matrix; RGB has none.
 MATRICES: Final = {
     "bt709": "bt709",
     "fcc": "fcc",
@@ -27,20 +27,20 @@ MATRICES: Final = {
     "gbr": None,
 }
 UPRIGHT: Final = {90: "clock", 270: "cclock"}
-# Side data that describes light (kept with hdr `keep`) and what every proxy leaves behind.
+# Side data that is dropped from every proxy; with hdr `keep`, side data that describes light stays.
 DROPPED_SIDE_DATA: Final = ("DISPLAYMATRIX", "STEREO3D", "SPHERICAL", "A53_CC", "GOP_TIMECODE", "S12M_TIMECOD")
 SAMPLES_OF: Final = {"pcm_s16le": "s16", "pcm_s24le": "s32", "aac": "fltp"}
 
 
 def picture_filters(profile: ProfileSpec, clip: Clip) -> Iterator[Filter]:
-    """From the decoder's frames to the encoder's."""
+    """Yields the filters that turn the decoder's frames into the encoder's."""
     recipe, interlaced = clip.recipe, clip.expect.scan == "interlaced"
     yield "setpts", {"expr": "PTS-STARTPTS"}
     if recipe.conform.mode == "cfr":
         rounding = {"round": recipe.conform.round, "start_time": "0", "eof_action": "round"}
         yield "fps", {"fps": str(recipe.conform.rate), **rounding}
     if recipe.deinterlace:
-        # Changes nothing that bwdif can read; packed and RGB pictures become planes.
+        # bwdif reads planes only: converts packed and RGB frames and changes no others.
         yield "scale", {"flags": profile.video.scaler, "interl": "1"}
         parity = "bff" if recipe.field_order == "bb" else "tff"
         yield "bwdif", {"mode": "send_frame", "parity": parity, "deint": "all"}
@@ -71,7 +71,7 @@ def _crop(recipe: Recipe) -> Iterator[Filter]:
 
 
 def _to_size(profile: ProfileSpec, recipe: Recipe, interlaced: bool) -> Iterator[Filter]:
-    """Scale, convert and turn. A quarter turn goes through 4:4:4, because it swaps the chroma's directions."""
+    """Scales, converts and turns. A quarter turn goes through 4:4:4, because it swaps the directions of chroma."""
     size, format_ = recipe.scaled, profile.video.pixel_format
     colours = {
         "in_range": recipe.colour_in.range.value,
@@ -105,7 +105,7 @@ def _matrix(option: str, colour: ColourValue) -> dict[str, str]:
 def _pad(recipe: Recipe, interlaced: bool) -> Iterator[Filter]:
     inner, outer = recipe.scaled, recipe.size
     if inner != outer:
-        step = 4 if interlaced else 2  # the picture starts on a whole chroma sample, of the same field
+        step = 4 if interlaced else 2  # so that the picture starts on a whole chroma sample of the same field
         left = (outer.width - inner.width) // 4 * 2
         top = (outer.height - inner.height) // (2 * step) * step
         sides = {"x": str(left), "y": str(top), "color": "black"}
@@ -125,25 +125,25 @@ def _side_data(recipe: Recipe) -> Iterator[Filter]:
 
 PLANES: Final = {"internal_sample_fmt": "s32p", "osf": "s32p"}
 PLANAR: Final[Filter] = ("aresample", PLANES)
-"""What every decoded sound stream goes through first: 32-bit planes, whatever the decoder gives."""
+"""The first filter of every decoded sound stream: 32-bit planes, whatever format the decoder gives."""
 
 
 def sound_stream(recipe: Recipe, index: int) -> int:
-    """The source stream of a track."""
+    """Returns the source stream of a sound track. Raises ValueError if its channels come from several streams."""
     streams = {pick.stream for pick in recipe.audio[index].map}
     if len(streams) != 1:
-        raise ValueError(f"recipe.audio[{index}]: a track is made of one source stream in this version")
+        raise ValueError(f"recipe.audio[{index}]: this version makes a track from one source stream only")
     return streams.pop()
 
 
 def sound_filters(recipe: Recipe, index: int, samples: int) -> Iterator[Filter]:
-    """From planes to the encoder: exactly `samples` samples a channel, the first one with the first picture.
+    """Yields the filters from planes to the encoder: exactly `samples` per channel, starting with the first frame.
 
-    Time stamps are left behind at once: a track is a count of samples.
+    Time stamps are dropped at once: from then on a track is a count of samples.
     """
     track, offset = recipe.audio[index], recipe.audio_offset[index]
     picks = "|".join(str(pick.channel) for pick in track.map)
-    yield "channelmap", {"map": picks, "channel_layout": _layout(track)}  # whole planes: no sample is computed
+    yield "channelmap", {"map": picks, "channel_layout": _layout(track)}  # moves whole planes, computes no sample
     yield "aresample", {"osr": str(track.rate), **PLANES}
     yield "asetpts", {"expr": "N/SR/TB"}
     if offset > 0:
@@ -157,7 +157,7 @@ def sound_filters(recipe: Recipe, index: int, samples: int) -> Iterator[Filter]:
 
 
 def _layout(track: AudioTrack) -> str:
-    """ffmpeg's name; `8C` is eight unlabelled channels (`8c` would be its guess, 7.1)."""
+    """Returns ffmpeg's name of the channel layout; `8C` is eight unlabelled channels (`8c` is guessed as 7.1)."""
     count = len(track.map)
     if track.layout == "discrete":
         return "mono" if count == 1 else f"{count}C"

@@ -1,7 +1,7 @@
-"""Counting packets: how many frames and samples a decode must give. Pure; the packets come one by one.
+"""Counts packets one by one and derives how many frames and samples decoding must give. Pure.
 
-The rules are those of ffmpeg 8 (libavcodec/decode.c `discard_samples`, libavformat's edit lists) and every one
-of them is compared with real decoding in the tests.
+The rules are those of ffmpeg 8 (libavcodec/decode.c `discard_samples`, libavformat's edit lists); the tests compare
+each of them with real decoding.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ from proxx.ffmpeg.streams import (
 )
 
 _DECLARING: Final = ("mov,", "mxf", "avi", "wav")
-_FIELD_CODED: Final = {"h264"}  # whose fields may come as packets of their own and decode to one frame
+_FIELD_CODED: Final = {"h264"}  # the two fields of a frame may be separate packets
 
 
 class Packet(NamedTuple):
-    """One packet as the demuxer gives it. skip: samples to drop from here on; padding: to drop at its end."""
+    """One packet as the demuxer gives it. skip: samples to drop from its start; padding: samples to drop at its end.
+
+    pts, dts, duration: in ticks. size: in bytes.
+    """
 
     pts: int | None
     dts: int | None
@@ -41,7 +44,7 @@ class Packet(NamedTuple):
 
 
 class VideoCounter:
-    """Counts one picture track."""
+    """Counts the packets of one picture track."""
 
     def __init__(self, stream: VideoStream) -> None:
         self._stream = stream
@@ -65,7 +68,7 @@ class VideoCounter:
         if packet.key and self._first_key is None:
             self._first_key = pts
         elif self._keyframes == 1 and self._first_key is not None and (pts is None or pts < self._first_key):
-            self._leading += 1  # Matroska cannot say a time before zero, so such packets have none
+            self._leading += 1  # Matroska cannot store a time before zero, so such packets have no time stamp
         self._held += 0 if packet.discard else packet.duration
         if packet.discard:
             self._discarded += 1
@@ -73,12 +76,12 @@ class VideoCounter:
             self._empty += 1
         elif self._completes_a_pair(packet):
             self._pairs += 1
-            self._ends_at(pts, packet.duration)
+            self._extend_end(pts, packet.duration)
         elif pts is None:
             self._without_pts += 1
         else:
             self._pts.append(pts)
-            self._ends_at(pts, packet.duration)
+            self._extend_end(pts, packet.duration)
 
     def _completes_a_pair(self, packet: Packet) -> bool:
         is_field = self._field is not None and abs(packet.duration - self._field) <= 1
@@ -86,7 +89,7 @@ class VideoCounter:
         self._second_field_due = is_field and not second
         return second
 
-    def _ends_at(self, pts: int | None, duration: int) -> None:
+    def _extend_end(self, pts: int | None, duration: int) -> None:
         if pts is not None:
             self._end = pts + duration if self._end is None else max(self._end, pts + duration)
 
@@ -111,7 +114,7 @@ class VideoCounter:
 
 
 class AudioCounter:
-    """Counts one sound track."""
+    """Counts the packets and samples of one sound track."""
 
     def __init__(self, stream: AudioStream) -> None:
         self._stream = stream
@@ -135,9 +138,9 @@ class AudioCounter:
         if samples is None:  # the count is unknown, the beginning of the sound is not
             self._samples = None
             samples = int(packet.duration * self._stream.time_base * self._stream.rate)
-        self._keep(packet, pts, samples)
+        self._count_samples(packet, pts, samples)
 
-    def _keep(self, packet: Packet, pts: int | None, samples: int) -> None:
+    def _count_samples(self, packet: Packet, pts: int | None, samples: int) -> None:
         dropped = min(self._skip, samples)
         self._skip -= dropped
         kept = 0 if packet.discard else max(0, samples - dropped - packet.padding)
@@ -163,10 +166,10 @@ class AudioCounter:
 
 
 def packet_samples(stream: AudioStream, duration: int, size: int) -> int | None:
-    """How many samples a channel this packet decodes to; None where that cannot be told without decoding.
+    """Returns how many samples per channel this packet decodes to, or None if only decoding can show it.
 
-    Most coded sound decodes to the same number for every packet whatever the container says: the first and last
-    packet of a MOV track often say another, and Matroska rounds to milliseconds.
+    Most coded sound decodes to the same number of samples in every packet, whatever duration the container gives:
+    the first and last packet of a MOV track often have another, and Matroska rounds to milliseconds.
     """
     exact = duration * stream.time_base * stream.rate
     match stream.codec:
@@ -192,34 +195,34 @@ def packet_samples(stream: AudioStream, duration: int, size: int) -> int | None:
     return None
 
 
-# --- what the counts say ---------------------------------------------------------------------------------
+# --- judging the counts ----------------------------------------------------------------------------------
 
 
 def missing_seconds(probed: ProbeResult, stream: StreamBase, table: PacketTable) -> Fraction:
-    """By how much the track holds less (or, negative, more) than it declares; 0 where it declares nothing.
+    """Returns how many seconds the track holds less than it declares (negative: more); 0 if it declares no duration.
 
-    Transport streams and the like declare nothing: what ffprobe calls their duration is a guess. A picture track
-    is measured by its time stamps and by the sum of its packets' durations, which differ where frames of uneven
-    length are reordered; the nearer counts.
+    Transport streams and similar containers declare none: the duration that ffprobe shows for them is a guess. A
+    picture track is measured both by its time stamps and by the sum of its packets' durations, which differ if
+    frames of uneven length are reordered; the one nearer to the declared duration counts.
     """
     if isinstance(table, AudioPackets):
-        held = {table.seconds} if table.samples is not None else set()
+        measured = {table.seconds} if table.samples is not None else set()
     else:
-        held = {table.seconds, table.held * table.time_base}
+        measured = {table.seconds, table.held * table.time_base}
     declared = stream.duration
     if not probed.container.startswith(_DECLARING):
-        match = re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d+)", stream.tagged("DURATION") or "")  # Matroska's
+        match = re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d+)", stream.tagged("DURATION") or "")  # a tag of Matroska
         if match is None or table.start is None:
             return Fraction(0)
-        declared = int(match[1]) * 3600 + int(match[2]) * 60 + Fraction(match[3]) - table.start  # it counts from 0
-    return min((declared - one for one in held if declared is not None), key=abs, default=Fraction(0))
+        declared = int(match[1]) * 3600 + int(match[2]) * 60 + Fraction(match[3]) - table.start  # the tag is from 0
+    return min((declared - seconds for seconds in measured if declared is not None), key=abs, default=Fraction(0))
 
 
 def is_truncated(probed: ProbeResult, stream: StreamBase, table: PacketTable) -> bool:
-    """Whether the declared duration and the packets differ by more than a frame, either way.
+    """Returns whether the declared duration and the packets differ by more than one frame, in either direction.
 
-    A frame is the average one or, where frames are uneven, the longest; for sound, whose containers round and
-    prime in several ways, it is a tenth of a second.
+    One frame is the average frame or, if frames are uneven, the longest. For sound, which containers round and prime
+    in several ways, a tenth of a second is allowed.
     """
     if not isinstance(table, VideoPackets):
         allowed = Fraction(1, 10)
@@ -230,21 +233,15 @@ def is_truncated(probed: ProbeResult, stream: StreamBase, table: PacketTable) ->
     return abs(missing_seconds(probed, stream, table)) > allowed
 
 
-def even_step(table: VideoPackets) -> int | None:
-    """Ticks from each frame to the next where that is always the same, else None."""
-    steps = {b - a for a, b in pairwise(table.pts)}
-    return steps.pop() if len(steps) == 1 else None
-
-
 def repeated_pts(table: VideoPackets) -> int:
-    """How many frames stand at the time of the one before."""
+    """Returns how many frames have the same time stamp as the frame before."""
     return sum(a == b for a, b in pairwise(table.pts))
 
 
 def largest_deviation(table: VideoPackets, rate: Fraction) -> Fraction:
-    """How far, in frames of `rate`, the worst time stamp lies from the even grid that starts at the first frame.
+    """Returns, in frames of `rate`, how far the worst time stamp lies from the even grid that the first frame starts.
 
-    At a half and above some frame belongs to another place than its own.
+    From a half on, some frame is nearer to another place on the grid than to its own.
     """
     if not table.pts:
         return Fraction(0)
@@ -254,15 +251,15 @@ def largest_deviation(table: VideoPackets, rate: Fraction) -> Fraction:
 
 
 def audio_offset(video: VideoPackets, audio: AudioPackets) -> Fraction | None:
-    """Samples by which the sound begins after the picture (negative: before it), exactly."""
+    """Returns by how many samples the sound begins after the picture (negative: before); None if either is empty."""
     return None if video.start is None or audio.start is None else (audio.start - video.start) * audio.rate
 
 
 def _field_ticks(stream: VideoStream) -> Fraction | None:
-    """How long one field lasts, where packets may hold single fields.
+    """Returns the duration of one field in ticks if packets of the stream may hold single fields, else None.
 
-    From 45 a second on an average rate of an interlaced stream is one of fields: nothing records 50 interlaced
-    frames, but a field-coded transport stream copied to MP4 is declared so.
+    An average rate above 45 on an interlaced stream counts fields: nothing records 50 interlaced frames a second,
+    but a field-coded transport stream copied to MP4 is declared like that.
     """
     rate = stream.average_rate
     if stream.codec not in _FIELD_CODED or not stream.interlaced or not rate:

@@ -1,4 +1,4 @@
-"""Asks ffprobe what a file holds, safely, and says in one sentence what is wrong with one that cannot be used."""
+"""Reads with ffprobe what a source file contains; a file that cannot be used raises one sentence that says why."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from proxx.contracts.errors import NoVideo, SourceMissing, SourceTruncated, SourceUnreadable, SourceUnsupported
+from proxx.contracts.measures import parse_integer
 from proxx.ffmpeg import sniff
 from proxx.ffmpeg.ffprobe_json import parse_first_frame, parse_probe
 from proxx.ffmpeg.packets import AudioCounter, Packet, VideoCounter
+from proxx.ffmpeg.printed import compact_fields
 from proxx.ffmpeg.process import FinishedProcess, capture, decode_signal, lines
 from proxx.ffmpeg.streams import (
     FORMAT_WHITELIST,
@@ -24,172 +26,162 @@ from proxx.ffmpeg.streams import (
     VideoStream,
 )
 
-PROBE_SECONDS: Final = 300  # header reading on slow shared storage; a whole pass over a file has a day
-PASS_SECONDS: Final = 86_400
-_ANSWER_LIMIT: Final = 16 << 20  # bytes of JSON
+PROBE_SECONDS: Final = 300  # for reading headers, on slow shared storage too
+PASS_SECONDS: Final = 86_400  # for one pass over a whole file
+JSON_LIMIT: Final = 16 << 20  # bytes that ffprobe may print
+FIRST_PACKETS: Final = "%+#8"  # enough to decode one frame: a decoder may hold the first ones back
 _HARDWARE: Final = ("_qsv", "_cuvid", "_v4l2m2m", "_mediacodec", "_amf", "_oh", "_rkmpp", "_mmal")
 
 
 def probe(path: Path, ffprobe: Path, *, need_video: bool = True) -> ProbeResult:
-    """What the file holds. Raises SourceMissing, SourceUnreadable, SourceUnsupported, SourceTruncated, NoVideo."""
-    head = _look(path)
+    """Returns the container and streams of a source file.
+
+    Raises SourceMissing, SourceUnreadable, SourceUnsupported, SourceTruncated, or NoVideo (if `need_video`).
+    """
+    head = _read_head(path)
     raw = sniff.camera_raw(path.name, head)
     if raw is not None:
         raise SourceUnsupported(message=f"this is {raw}", detail=str(path), stage="probe")
-    done = _ffprobe(ffprobe, path, ("-show_format", "-show_streams", "-of", "json"))
-    if not done.succeeded:
-        _refuse(path, head, done)
-    found = parse_probe(done.stdout)
-    _check_pictures(found, head, path, need_video)
-    return found
+    ended = _ffprobe(ffprobe, path, ("-show_format", "-show_streams", "-of", "json"))
+    if not ended.succeeded:
+        _refuse(path, head, ended)
+    probed = parse_probe(ended.stdout)
+    _check_pictures(probed, head, path, need_video)
+    return probed
 
 
 def first_frame(path: Path, stream: int, ffprobe: Path) -> FirstFrame:
-    """Decode the first picture of a track: its colour, size and fields as the decoder has them."""
-    what = ("-select_streams", str(stream), "-show_frames", "-read_intervals", "%+#8", "-of", "json")
-    done = _ffprobe(ffprobe, path, what)
-    frame = parse_first_frame(done.stdout) if done.succeeded else None
+    """Decodes the first frame of a picture track and returns its colour, size and fields as the decoder reports them.
+
+    Raises SourceUnreadable if no frame can be decoded.
+    """
+    options = ("-select_streams", str(stream), "-show_frames", "-read_intervals", FIRST_PACKETS, "-of", "json")
+    ended = _ffprobe(ffprobe, path, options)
+    frame = parse_first_frame(ended.stdout) if ended.succeeded else None
     if frame is None:
-        message = f"no picture of stream {stream} can be decoded"
-        raise SourceUnreadable(message=message, detail=_words(done), exit=done.exit, stage="probe")
+        message = f"no frame of stream {stream} can be decoded"
+        raise SourceUnreadable(message=message, detail=_stderr_end(ended), exit=ended.exit, stage="probe")
     return frame
 
 
-def packet_table(path: Path, stream: Stream, ffprobe: Path) -> PacketTable:
-    """The counted packets of one picture or sound track. Reads the whole track once."""
-    return packet_tables(path, (stream,), ffprobe)[0]
-
-
 def packet_tables(path: Path, streams: Iterable[Stream], ffprobe: Path) -> tuple[PacketTable, ...]:
-    """The counted packets of several tracks in one pass over the file, in the order asked for."""
-    wanted = tuple(streams)
-    counters = {stream.index: _counter(stream) for stream in wanted}
+    """Counts the packets of picture and sound tracks in one pass; returns the tables in the order of `streams`.
+
+    Raises SourceUnreadable if the file cannot be read to its end.
+    """
+    selected = tuple(streams)
+    counters = {stream.index: _counter(stream) for stream in selected}
 
     def count(line: bytes) -> None:
-        read = _packet(line)
-        if read is not None and read[0] in counters:
-            counters[read[0]].add(read[1])
+        index, packet = _packet(line)
+        if index in counters:
+            counters[index].add(packet)
 
-    select = ("-select_streams", str(wanted[0].index)) if len(wanted) == 1 else ()
+    select = ("-select_streams", str(selected[0].index)) if len(selected) == 1 else ()
     entries = "packet=stream_index,pts,dts,duration,size,flags:packet_side_data=skip_samples,discard_padding"
     argv = _argv(ffprobe, path, (*select, "-show_entries", entries, "-of", "compact=p=0"))
-    done = lines(argv, count, timeout=PASS_SECONDS)
-    if not done.succeeded:
+    ended = lines(argv, count, timeout=PASS_SECONDS)
+    if not ended.succeeded:
         raise SourceUnreadable(
-            message="reading the packets stopped before the end of the file",
-            detail=_words(done),
-            exit=done.exit,
+            message="the file cannot be read to its end",
+            detail=_stderr_end(ended),
+            exit=ended.exit,
             stage="probe",
         )
-    return tuple(counters[stream.index].finish() for stream in wanted)
-
-
-def decoded_samples(path: Path, stream: AudioStream, ffprobe: Path) -> int:
-    """Samples a channel by decoding the track: for the codecs whose packets do not tell."""
-    total = 0
-
-    def count(line: bytes) -> None:
-        nonlocal total
-        total += int(line) if line.isdigit() else 0
-
-    what = ("-select_streams", str(stream.index), "-show_entries", "frame=nb_samples", "-of", "default=nw=1:nk=1")
-    done = lines(_argv(ffprobe, path, what), count, timeout=PASS_SECONDS)
-    if not done.succeeded:
-        raise SourceUnreadable(
-            message=f"the sound of stream {stream.index} cannot be decoded",
-            detail=_words(done),
-            exit=done.exit,
-            stage="probe",
-        )
-    return total
+    return tuple(counters[stream.index].finish() for stream in selected)
 
 
 def decoders(ffmpeg: Path) -> frozenset[str]:
-    """The codecs (by ffmpeg's codec names, as in `Stream.codec`) this ffmpeg decodes without special hardware."""
-    done = capture([str(ffmpeg), "-hide_banner", "-v", "error", "-decoders"], stdout_limit=1 << 20, timeout=60)
-    found = set[str]()
-    for line in done.stdout.decode("utf-8", "replace").splitlines():
+    """Returns the codecs that this ffmpeg decodes without special hardware, by codec name as in `Stream.codec`."""
+    ended = capture([str(ffmpeg), "-hide_banner", "-v", "error", "-decoders"], stdout_limit=1 << 20, timeout=60)
+    codecs = set[str]()
+    for line in ended.stdout.decode("utf-8", "replace").splitlines():
         match = re.fullmatch(r" [VAS][F.][S.][X.][B.][D.] (\S+)\s+(.*)", line)
         if match and match[1] != "=" and not match[1].endswith(_HARDWARE):
             codec = re.search(r"\(codec (\S+)\)$", match[2])
-            if codec or match[1] != "av1":  # ffmpeg's own av1 only drives hardware
-                found.add(codec[1] if codec else match[1])
-    return frozenset(found)
+            if codec or match[1] != "av1":  # ffmpeg's own av1 decoder only drives hardware
+                codecs.add(codec[1] if codec else match[1])
+    return frozenset(codecs)
 
 
 def undecodable(streams: Iterable[Stream], known: frozenset[str]) -> tuple[int, ...]:
-    """The picture and sound tracks for which there is no decoder in `known`."""
+    """Returns the indexes of the picture and sound tracks with a codec that is not in `known`."""
     return tuple(s.index for s in streams if isinstance(s, VideoStream | AudioStream) and s.codec not in known)
 
 
-# --- reading the file itself -----------------------------------------------------------------------------
+# --- checking the file itself ----------------------------------------------------------------------------
 
 
-def _look(path: Path) -> bytes:
-    """The first bytes of a regular, readable, whole file; opening a pipe or device would block for ever."""
+def _read_head(path: Path) -> bytes:
+    """Returns the first bytes of a file after checking that it is regular, readable and not cut off.
+
+    Opening a pipe or device would block forever, so the kind of file is checked first.
+    """
     try:
         info = path.stat()
         if not stat.S_ISREG(info.st_mode):
-            what = "a folder" if stat.S_ISDIR(info.st_mode) else "no regular file"
-            raise SourceUnreadable(message=f"this is {what}, not a media file", detail=str(path), stage="probe")
+            kind = "a folder" if stat.S_ISDIR(info.st_mode) else "a pipe, socket or device"
+            raise SourceUnreadable(message=f"this is {kind}, not a media file", detail=str(path), stage="probe")
         if info.st_size == 0:
             raise SourceUnreadable(message="the file is empty (0 bytes)", detail=str(path), stage="probe")
         with path.open("rb") as file:
             head = file.read(sniff.HEAD)
-            cut = None if sniff.camera_raw(path.name, head) else sniff.cut_off(file, info.st_size)
-    except (FileNotFoundError, NotADirectoryError) as why:
-        raise SourceMissing(message="the file is not there", detail=str(path), stage="probe") from why
-    except PermissionError as why:
-        raise SourceUnreadable(message="this user may not read it", detail=str(path), stage="probe") from why
-    except OSError as why:
-        words = f"reading it failed: {os.strerror(why.errno or 0)}"
-        raise SourceUnreadable(message=words, detail=str(path), stage="probe") from why
-    if cut is not None:
-        raise SourceTruncated(message=f"the file is not whole: {cut}", detail=str(path), stage="probe")
+            damage = None if sniff.camera_raw(path.name, head) else sniff.cut_off(file, info.st_size)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise SourceMissing(message="the file does not exist", detail=str(path), stage="probe") from error
+    except PermissionError as error:
+        message = "this user has no permission to read the file"
+        raise SourceUnreadable(message=message, detail=str(path), stage="probe") from error
+    except OSError as error:
+        message = f"reading the file failed: {os.strerror(error.errno or 0)}"
+        raise SourceUnreadable(message=message, detail=str(path), stage="probe") from error
+    if damage is not None:
+        raise SourceTruncated(message=f"the file is incomplete: {damage}", detail=str(path), stage="probe")
     return head
 
 
-def _refuse(path: Path, head: bytes, done: FinishedProcess) -> NoReturn:
-    if done.ending == "timeout":
-        message = f"probing it did not end within {PROBE_SECONDS} seconds"
-    elif done.exit < 0:
-        message = f"probing it ended ffprobe: {decode_signal(done.exit)}"
+def _refuse(path: Path, head: bytes, ended: FinishedProcess) -> NoReturn:
+    """Raises the failure that explains why ffprobe could not read the file."""
+    if ended.ending == "timeout":
+        message = f"ffprobe did not finish reading the file's header within {PROBE_SECONDS} seconds"
+    elif ended.exit < 0:
+        message = f"ffprobe was ended by a signal while reading the file: {decode_signal(ended.exit)}"
     elif not path.exists():
-        raise SourceMissing(message="the file went away while it was probed", detail=str(path), stage="probe")
+        raise SourceMissing(message="the file disappeared while it was read", detail=str(path), stage="probe")
     else:
-        message = f"this is not a media file we read: it looks like {sniff.describe(head)}"
-    raise SourceUnreadable(message=message, detail=_words(done), exit=done.exit, stage="probe")
+        message = f"this is not a media file that proxx can read: it looks like {sniff.describe(head)}"
+    raise SourceUnreadable(message=message, detail=_stderr_end(ended), exit=ended.exit, stage="probe")
 
 
-def _check_pictures(found: ProbeResult, head: bytes, path: Path, need_video: bool) -> None:
-    if not found.videos and need_video:
-        covers = any(isinstance(s, VideoStream) for s in found.streams)
-        kinds = f"{len(found.audios)} sound and {len(found.others)} other tracks"
-        extra = ", and a picture that is only its cover" if covers else ""
-        raise NoVideo(message=f"there is no picture track: {kinds}{extra}", detail=str(path), stage="probe")
-    if found.videos and all(s.codec is None for s in found.videos):
-        tag = found.videos[0].tag
+def _check_pictures(probed: ProbeResult, head: bytes, path: Path, need_video: bool) -> None:
+    if not probed.videos and need_video:
+        has_cover = any(isinstance(s, VideoStream) for s in probed.streams)
+        kinds = f"{len(probed.audios)} sound and {len(probed.others)} other tracks"
+        cover = ", and cover art" if has_cover else ""
+        raise NoVideo(message=f"there is no picture track: {kinds}{cover}", detail=str(path), stage="probe")
+    if probed.videos and all(s.codec is None for s in probed.videos):
+        tag = probed.videos[0].tag
         raw = sniff.camera_raw_codec(tag, head)
-        message = f"this is {raw}" if raw else f"the codec of its picture is not known ({tag or 'no tag'})"
+        message = f"this is {raw}" if raw else f"the codec of the picture track is unknown (tag: {tag or 'none'})"
         raise SourceUnsupported(message=message, detail=str(path), stage="probe")
 
 
-# --- asking ffprobe --------------------------------------------------------------------------------------
+# --- calling ffprobe -------------------------------------------------------------------------------------
 
 
-def _argv(ffprobe: Path, path: Path, what: Iterable[str]) -> list[str]:
+def _argv(ffprobe: Path, path: Path, options: Iterable[str]) -> list[str]:
     """(ffprobe never applies QuickTime's clean aperture, so it needs no `-apply_cropping codec` as ffmpeg does.)"""
     limits = ("-protocol_whitelist", "file", "-format_whitelist", FORMAT_WHITELIST)
-    return [str(ffprobe), "-v", "error", *limits, *what, "-i", f"file:{path.absolute()}"]
+    return [str(ffprobe), "-v", "error", *limits, *options, "-i", f"file:{path.absolute()}"]
 
 
-def _ffprobe(ffprobe: Path, path: Path, what: Iterable[str]) -> FinishedProcess:
-    return capture(_argv(ffprobe, path, what), stdout_limit=_ANSWER_LIMIT, timeout=PROBE_SECONDS)
+def _ffprobe(ffprobe: Path, path: Path, options: Iterable[str]) -> FinishedProcess:
+    return capture(_argv(ffprobe, path, options), stdout_limit=JSON_LIMIT, timeout=PROBE_SECONDS)
 
 
-def _words(done: FinishedProcess) -> str:
-    """The last words of ffprobe, for people."""
-    return " ".join(done.stderr.decode("utf-8", "replace").split())[-500:]
+def _stderr_end(ended: FinishedProcess) -> str:
+    """Returns the end of what ffprobe wrote to stderr, on one line."""
+    return " ".join(ended.stderr.decode("utf-8", "replace").split())[-500:]
 
 
 def _counter(stream: Stream) -> VideoCounter | AudioCounter:
@@ -200,24 +192,21 @@ def _counter(stream: Stream) -> VideoCounter | AudioCounter:
     raise ValueError(f"stream {stream.index} is neither picture nor sound")
 
 
-def _packet(line: bytes) -> tuple[int, Packet] | None:
-    """`stream_index=0|pts=1|dts=N/A|duration=1|size=9|flags=KD_|side_datum/skip_samples:skip_samples=9|…`."""
-    fields = dict(item.partition(b"=")[::2] for item in line.split(b"|"))
-    if b"stream_index" not in fields:
-        return None
+def _packet(line: bytes) -> tuple[int | None, Packet]:
+    """Parses `stream_index=0|pts=1|dts=N/A|duration=1|size=9|flags=KD_|side_datum/skip_samples:skip_samples=9|…`.
+
+    Returns the packet and the index of its stream, None for a line that is not a packet.
+    """
+    fields = compact_fields(line)
     flags = fields.get(b"flags", b"")
-    return int(fields[b"stream_index"]), Packet(
-        pts=_number(fields.get(b"pts")),
-        dts=_number(fields.get(b"dts")),
-        duration=_number(fields.get(b"duration")) or 0,
-        size=_number(fields.get(b"size")) or 0,
+    return parse_integer(fields.get(b"stream_index")), Packet(
+        pts=parse_integer(fields.get(b"pts")),
+        dts=parse_integer(fields.get(b"dts")),
+        duration=parse_integer(fields.get(b"duration")) or 0,
+        size=parse_integer(fields.get(b"size")) or 0,
         key=b"K" in flags,
         discard=b"D" in flags,
         corrupt=b"C" in flags,
-        skip=_number(fields.get(b"side_datum/skip_samples:skip_samples")) or 0,
-        padding=_number(fields.get(b"side_datum/skip_samples:discard_padding")) or 0,
+        skip=parse_integer(fields.get(b"side_datum/skip_samples:skip_samples")) or 0,
+        padding=parse_integer(fields.get(b"side_datum/skip_samples:discard_padding")) or 0,
     )
-
-
-def _number(text: bytes | None) -> int | None:
-    return int(text) if text is not None and text.lstrip(b"-").isdigit() else None

@@ -1,8 +1,8 @@
-"""The one module that starts processes: never a shell, a fixed environment, nothing left running afterwards.
+"""Starts programs, and is the only module that does: no shell, a fixed environment, nothing left running afterwards.
 
-A child gets its own session and process group, /dev/null as stdin, the environment it is given and nothing else,
-and on Linux dies with the thread that started it. `run` has no time limit: whether a process hangs is for an
-operator to decide. `capture` and `lines` are for short tools and have one.
+A child gets its own session and process group, /dev/null as stdin and only the environment passed to it. On Linux it
+dies with the thread that started it. `run_encoder` has no time limit: an operator decides whether an encode hangs.
+`capture` and `lines` run short tools and have one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import ctypes
 import os
 import select
 import signal
-import subprocess  # a test keeps this out of all other modules
+import subprocess  # a test checks that no other module imports it
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,14 +25,14 @@ from proxx.contracts.errors import ToolchainMissing
 from proxx.ffmpeg.progress import EncodeProgress, LineSplitter, ProgressReader
 
 ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType({"LC_ALL": "C", "TZ": "UTC", "AV_LOG_FORCE_NOCOLOR": "1"})
-STDERR_KEPT: Final = 64 << 10  # bytes of the end of stderr that a Finished holds
-GRACE_SECONDS: Final = 5  # from SIGTERM to SIGKILL when stopped: ffmpeg writes its trailer and ends
-_TICK_MS: Final = 100  # how often a stop is looked for while the process is silent
+STDERR_KEPT: Final = 64 << 10  # bytes of the end of stderr that a FinishedProcess keeps
+GRACE_SECONDS: Final = 5  # from SIGTERM to SIGKILL: ffmpeg writes its trailer and exits
+_TICK_MS: Final = 100  # how often `should_stop` is asked while the process prints nothing
 _CHUNK: Final = 64 << 10
 _PR_SET_PDEATHSIG: Final = 1
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
-# Loaded before any fork. PyDLL keeps the interpreter lock, so the forked child takes none.
+# Loaded before any fork. PyDLL keeps the interpreter lock, so the forked child need not acquire it.
 _LIBC: Final = ctypes.PyDLL(None) if sys.platform == "linux" else None
 
 Ending: TypeAlias = Literal["exited", "stopped", "timeout"]
@@ -41,10 +41,10 @@ ByteSink: TypeAlias = Callable[[bytes], None]
 
 @dataclass(frozen=True, kw_only=True)
 class FinishedProcess:
-    """How a process ended. exit: negative when a signal ended it. stderr: its last 64 KiB.
+    """How a process ended. exit: its exit status, or minus the signal that ended it. stderr: its last 64 KiB.
 
-    ending: by itself, because `should_stop` said so, or by the time limit. truncated: stdout was longer than the
-    limit, and the rest is lost.
+    ending: whether it exited by itself, was stopped by `should_stop`, or reached the time limit. truncated: whether
+    output was dropped because it was longer than the limit.
     """
 
     exit: int
@@ -66,7 +66,7 @@ def capture(
     cwd: Path | None = None,
     env: Mapping[str, str] = ENVIRONMENT,
 ) -> FinishedProcess:
-    """Run a short tool and keep up to `stdout_limit` bytes of what it prints. timeout: seconds."""
+    """Runs a short tool and keeps up to `stdout_limit` bytes of its stdout. timeout: seconds."""
     kept = bytearray()
     lost = False
 
@@ -88,7 +88,7 @@ def lines(
     cwd: Path | None = None,
     env: Mapping[str, str] = ENVIRONMENT,
 ) -> FinishedProcess:
-    """Run a tool and hand over each line of stdout without its end, holding one line at a time."""
+    """Runs a tool and calls `on_line` with each line of stdout, without its line end. timeout: seconds."""
     splitter = LineSplitter(on_line)
     exit_, ending, stderr = _with_both_pipes(argv, splitter.feed, timeout, cwd, env)
     splitter.end()
@@ -104,48 +104,48 @@ def run_encoder(
     should_stop: Callable[[], bool] = lambda: False,
     env: Mapping[str, str] = ENVIRONMENT,
 ) -> FinishedProcess:
-    """Run ffmpeg to its end; stderr is appended to `log`, its `-progress pipe:1` lines go to `on_progress`.
+    """Runs ffmpeg until it ends; appends its stderr to `log` and passes its `-progress pipe:1` reports on.
 
-    `argv` is used exactly as given. When `should_stop` says so the group gets SIGTERM, after a grace SIGKILL.
-    Whatever is raised in here, by the callbacks too, the group is killed and reaped first.
+    `argv` is used exactly as given. Once `should_stop` returns True the process group gets SIGTERM, and SIGKILL
+    GRACE_SECONDS later. If anything raises, callbacks included, the group is killed and reaped first.
     """
     reader = ProgressReader(on_progress or (lambda _: None))
     splitter = LineSplitter(reader.line)
     with (
-        log.open("ab") as words,
-        _started(argv, cwd=cwd, env=env, stderr=words.fileno()) as process,
+        log.open("ab") as log_file,
+        _started(argv, cwd=cwd, env=env, stderr=log_file.fileno()) as process,
     ):
-        exit_, ending = _attend(process, {_fd(process.stdout): splitter.feed}, should_stop, None)
+        exit_, ending = _watch(process, {_fd(process.stdout): splitter.feed}, should_stop, None)
     return FinishedProcess(exit=exit_, stderr=_tail(log), ending=ending)
 
 
 def decode_signal(exit_: int) -> str | None:
-    """Words for the signal that ended a process, None if it ended by itself."""
+    """Returns the name and meaning of the signal that ended a process, or None if it exited by itself."""
     if exit_ >= 0:
         return None
     try:
         name = signal.Signals(-exit_).name
     except ValueError:
         return f"signal {-exit_}"
-    return f"{name}, {_SIGNAL_WORDS[name]}" if name in _SIGNAL_WORDS else name
+    return f"{name} ({_SIGNAL_MEANINGS[name]})" if name in _SIGNAL_MEANINGS else name
 
 
-_SIGNAL_WORDS: Final = {
-    "SIGKILL": "killed from outside, often for want of memory",
-    "SIGTERM": "asked to end from outside",
+_SIGNAL_MEANINGS: Final = {
+    "SIGKILL": "killed by the system or a user, often because memory ran out",
+    "SIGTERM": "asked to stop by the system or a user",
     "SIGINT": "interrupted",
     "SIGHUP": "its terminal was closed",
-    "SIGABRT": "it gave up on an inner check",
-    "SIGSEGV": "it crashed on a memory access",
-    "SIGBUS": "it crashed on a memory access: the file may have shrunk or its storage gone away",
-    "SIGILL": "it used an instruction this CPU does not have",
-    "SIGFPE": "it crashed in arithmetic",
-    "SIGXFSZ": "the file size limit was reached",
-    "SIGXCPU": "the CPU time limit was reached",
+    "SIGABRT": "an internal check failed",
+    "SIGSEGV": "crashed on a memory access",
+    "SIGBUS": "crashed on a memory access: the file may have shrunk or its storage disconnected",
+    "SIGILL": "used an instruction this CPU does not have",
+    "SIGFPE": "crashed in arithmetic",
+    "SIGXFSZ": "reached the file size limit",
+    "SIGXCPU": "reached the CPU time limit",
 }
 
 
-# --- starting, attending, ending -------------------------------------------------------------------------
+# --- starting, watching and ending a process -------------------------------------------------------------
 
 
 def _with_both_pipes(
@@ -160,7 +160,7 @@ def _with_both_pipes(
     with _started(argv, cwd=cwd, env=env, stderr=subprocess.PIPE) as process:
         sinks = {_fd(process.stdout): on_stdout, _fd(process.stderr): keep_end}
         deadline = time.monotonic_ns() + timeout * 10**9
-        exit_, ending = _attend(process, sinks, lambda: False, deadline)
+        exit_, ending = _watch(process, sinks, lambda: False, deadline)
     return exit_, ending, bytes(end)
 
 
@@ -168,10 +168,10 @@ def _with_both_pipes(
 def _started(
     argv: Sequence[str], *, cwd: Path | None, env: Mapping[str, str], stderr: int
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A running child; however the block is left, its whole group is dead and it is reaped."""
-    _check(argv)
+    """Starts a child; however the block is left, its whole process group is killed and it is reaped."""
+    _check_argv(argv)
     process: subprocess.Popen[bytes] | None = None
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # no Ctrl-C between the fork and the guard
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # no Ctrl-C between the fork and the `finally` below
     try:
         try:
             process = subprocess.Popen(  # noqa: S603  (a list of arguments, checked above, no shell)
@@ -183,17 +183,17 @@ def _started(
                 cwd=cwd,
                 env=dict(env),
                 start_new_session=True,
-                preexec_fn=_in_child(os.getpid()),  # a few system calls, nothing that locks
+                preexec_fn=_in_child(os.getpid()),  # a few system calls that take no lock
             )
-        except OSError as why:
-            if why.filename == argv[0]:
+        except OSError as error:
+            if error.filename == argv[0]:
                 raise ToolchainMissing(
                     message=f"the program {Path(argv[0]).name} cannot be started",
-                    detail=f"{why.strerror}: {argv[0]}",
-                ) from why
+                    detail=f"{error.strerror}: {argv[0]}",
+                ) from error
             raise
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)  # a Ctrl-C that waited is raised here
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)  # a pending Ctrl-C is raised here
         yield process
     finally:
         if process is not None:
@@ -204,34 +204,34 @@ def _started(
                     pipe.close()
 
 
-def _check(argv: Sequence[str]) -> None:
+def _check_argv(argv: Sequence[str]) -> None:
     if not argv or not Path(argv[0]).is_absolute():
-        raise ValueError(f"a process is started by the absolute path of its program, not {argv[:1]!r}")
+        raise ValueError(f"a program must be given by its absolute path, not {argv[:1]!r}")
     for index, item in enumerate(argv):
         if "\0" in item:
-            raise ValueError(f"argv[{index}] holds a NUL character, which no program can be given: {item!r}")
+            raise ValueError(f"argv[{index}] contains a NUL character, which no program can receive: {item!r}")
 
 
 def _in_child(parent: int) -> Callable[[], None]:
-    """What the child does before it becomes the program: die with the parent, take signals again."""
+    """Returns what the child runs before it becomes the program: die with the parent, receive signals again."""
 
     def prepare() -> None:
         if _LIBC is not None and _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
             os._exit(127)
-        if os.getppid() != parent:  # the parent died before prctl: nobody would ever end this child
+        if os.getppid() != parent:  # the parent died before prctl: nothing would ever end this child
             os._exit(127)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     return prepare
 
 
-def _attend(
+def _watch(
     process: subprocess.Popen[bytes],
     sinks: Mapping[int, ByteSink],
     should_stop: Callable[[], bool],
     deadline: int | None,
 ) -> tuple[int, Ending]:
-    """Feed the sinks until the process has ended, been stopped, or reached the deadline (monotonic ns)."""
+    """Feeds the sinks until the process has ended; stops it on request or at the deadline (monotonic ns)."""
     poller = select.poll()
     open_ = dict(sinks)
     for fd in open_:
@@ -248,14 +248,14 @@ def _attend(
             ending, kill_at = "stopped", now + GRACE_SECONDS * 10**9
         if kill_at is not None and now >= kill_at:
             _signal_group(process, signal.SIGKILL)
-    _signal_group(process, signal.SIGKILL)  # what it left behind; not reaped, so the group id is still its own
+    _signal_group(process, signal.SIGKILL)  # leftover children; as it is not reaped, the group id is still its own
     while _read_ready(poller, open_, 0):
         pass
     return process.wait(), ending
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether it ended, without reaping it: until then its process group id cannot be another's."""
+    """Returns whether the process ended, without reaping it: until then no other process can get its group id."""
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
@@ -278,10 +278,10 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
 
 
 def _fd(pipe: object) -> int:
-    return pipe.fileno()  # type: ignore[attr-defined,no-any-return]  # an open pipe, never None where asked for
+    return pipe.fileno()  # type: ignore[attr-defined,no-any-return]  # every caller passes an open pipe
 
 
 def _tail(log: Path) -> bytes:
-    with log.open("rb") as words:
-        words.seek(max(0, words.seek(0, os.SEEK_END) - STDERR_KEPT))
-        return words.read(STDERR_KEPT)
+    with log.open("rb") as log_file:
+        log_file.seek(max(0, log_file.seek(0, os.SEEK_END) - STDERR_KEPT))
+        return log_file.read(STDERR_KEPT)

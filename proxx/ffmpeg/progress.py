@@ -1,4 +1,4 @@
-"""What a running ffmpeg prints, read as it comes: lines cut from a stream, and its progress reports. Pure."""
+"""Reads what a running ffmpeg prints, as it arrives: splits it into lines and parses progress reports. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Final
 
 from proxx.contracts.measures import parse_integer
 
-LINE_LIMIT: Final = 1 << 20  # bytes; a longer line is passed over and `lost` says so
+LINE_LIMIT: Final = 1 << 20  # bytes; a longer line is dropped and `lost` set
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodeProgress:
-    """One report of ffmpeg's `-progress pipe:1`. fps and speed in thousandths; None where it says N/A."""
+    """One report of ffmpeg's `-progress pipe:1`. fps and speed in thousandths; None where ffmpeg prints N/A."""
 
     frame: int
     out_time_us: int | None
@@ -23,7 +23,7 @@ class EncodeProgress:
 
 
 class ProgressReader:
-    """Puts `key=value` lines together into reports; `progress=` ends each."""
+    """Collects `key=value` lines into reports; a `progress=` line completes each one."""
 
     def __init__(self, on_progress: Callable[[EncodeProgress], None]) -> None:
         self._on_progress = on_progress
@@ -38,8 +38,8 @@ class ProgressReader:
             fields, self._fields = self._fields, {}
             self._on_progress(
                 EncodeProgress(
-                    frame=parse_integer(fields.get("frame", "")) or 0,
-                    out_time_us=parse_integer(fields.get("out_time_us", "")),
+                    frame=parse_integer(fields.get("frame")) or 0,
+                    out_time_us=parse_integer(fields.get("out_time_us")),
                     fps_milli=_milli(fields.get("fps", "")),
                     speed_milli=_milli(fields.get("speed", "").removesuffix("x")),
                     done=fields["progress"] == "end",
@@ -48,7 +48,7 @@ class ProgressReader:
 
 
 class LineSplitter:
-    """Cuts a stream of bytes into lines, holding at most LINE_LIMIT bytes."""
+    """Splits a stream of bytes into lines, keeping at most LINE_LIMIT bytes. lost: whether a line was too long."""
 
     def __init__(self, on_line: Callable[[bytes], None]) -> None:
         self._on_line = on_line
@@ -57,8 +57,8 @@ class LineSplitter:
         self.lost = False
 
     def feed(self, data: bytes) -> None:
-        *whole, rest = (self._rest + data).split(b"\n")
-        for line in whole:
+        *complete, rest = (self._rest + data).split(b"\n")
+        for line in complete:
             if not self._skipping:
                 self._on_line(line.removesuffix(b"\r"))
             self._skipping = False
@@ -72,7 +72,7 @@ class LineSplitter:
 
 
 def _milli(text: str) -> int | None:
-    """`23.98` as 23980; `1.2e+03` and N/A give None."""
+    """Returns 23980 for `23.98`; None for `1.2e+03` and N/A."""
     whole, _, part = text.strip().partition(".")
     if not whole.isdigit() or (part and not part.isdigit()):
         return None

@@ -1,28 +1,27 @@
-"""Looks at a made proxy with ffprobe and says what it is: the whole file is demuxed, its first picture decoded."""
+"""Reads with ffprobe what a made proxy contains: demuxes the whole file and decodes its first frame."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
 
 from proxx.contracts.errors import FormatMismatch
 from proxx.contracts.measures import parse_integer
 from proxx.ffmpeg.ffprobe_json import parse_first_frame, parse_probe
+from proxx.ffmpeg.printed import compact_fields
+from proxx.ffmpeg.probe import FIRST_PACKETS, JSON_LIMIT, PASS_SECONDS, PROBE_SECONDS
 from proxx.ffmpeg.process import FinishedProcess, capture, lines
 from proxx.ffmpeg.streams import AudioStream, OtherStream, ProbeResult, StreamColour, VideoStream
-
-HEADER_SECONDS: Final = 300
-PASS_SECONDS: Final = 86_400
-_ANSWER_LIMIT: Final = 16 << 20  # bytes of JSON
-_FIRST_PICTURE: Final = "%+#8"  # some packets, because a decoder may hold the first frame back
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProxyPicture:
-    """The picture track. start: of the first frame, in ticks. even: whether each frame follows the one before by
-    exactly one frame of `rate`. field_order: the container's; interlaced and top_first: the frame header's.
+    """The picture track of a proxy.
+
+    packets: counted. start: time stamp of the first frame, in ticks. even: whether every frame begins exactly one
+    frame of `rate` after the one before. field_order: as the container has it; interlaced and top_first: as the
+    header of the first frame has them.
     """
 
     codec: str | None
@@ -45,7 +44,7 @@ class ProxyPicture:
 
 @dataclass(frozen=True, kw_only=True)
 class ProxySound:
-    """A sound track. samples: a channel, of PCM counted packet by packet, of AAC as the track's length."""
+    """A sound track of a proxy. samples: per channel; for PCM the sum of all packets, for AAC the track's length."""
 
     codec: str | None
     rate: int
@@ -58,7 +57,7 @@ class ProxySound:
 
 @dataclass(frozen=True, kw_only=True)
 class ProxyContents:
-    """A proxy as it is. timecode: its first label, counted at timecode_rate. others: kinds of further streams."""
+    """What a proxy file contains. timecode: its first label, counted at timecode_rate. others: unexpected streams."""
 
     container: str
     picture: ProxyPicture | None
@@ -71,7 +70,11 @@ class ProxyContents:
 
 @dataclass
 class _Track:
-    """What is counted of one track: packets, first time stamp, the step between them, the sum of their lengths."""
+    """The packets of one track, counted as they come.
+
+    first, last: time stamps. steps: distances between neighbours (at most two are kept). length: sum of the packets'
+    durations. unknown: whether a packet lacks a time stamp or duration. All in ticks.
+    """
 
     packets: int = 0
     first: int | None = None
@@ -92,40 +95,42 @@ class _Track:
 
 
 def probe_proxy(proxy: Path, ffprobe: Path, launcher: tuple[str, ...] = ()) -> ProxyContents:
-    """What `proxy` is. Raises FormatMismatch where ffprobe cannot read it to its end."""
+    """Returns what the file `proxy` contains. Raises FormatMismatch if ffprobe cannot read it to its end.
+
+    launcher: arguments to put before ffprobe (for tests).
+    """
     limits = ("-protocol_whitelist", "file", "-format_whitelist", "mov,mxf")
     base = (*launcher, str(ffprobe), "-hide_banner", "-v", "error", *limits)
-    where = ("-i", f"file:{proxy}")
-    done = capture(
-        (*base, "-show_format", "-show_streams", "-of", "json", *where),
-        stdout_limit=_ANSWER_LIMIT,
-        timeout=HEADER_SECONDS,
-    )
-    _check(done)
-    probed = parse_probe(done.stdout)
+    source = ("-i", f"file:{proxy}")
+
+    def show(*options: str) -> bytes:
+        argv = (*base, *options, "-of", "json", *source)
+        return _require_success(capture(argv, stdout_limit=JSON_LIMIT, timeout=PROBE_SECONDS)).stdout
+
     tracks: dict[int, _Track] = {}
 
     def count(line: bytes) -> None:
-        fields = dict(part.split("=", 1) for part in line.decode("ascii", "replace").split("|") if "=" in part)
-        if "stream_index" in fields:
-            track = tracks.setdefault(int(fields["stream_index"]), _Track())
-            track.add(parse_integer(fields.get("pts")), parse_integer(fields.get("duration")))
+        fields = compact_fields(line)
+        index = parse_integer(fields.get(b"stream_index"))
+        if index is not None:
+            track = tracks.setdefault(index, _Track())
+            track.add(parse_integer(fields.get(b"pts")), parse_integer(fields.get(b"duration")))
 
+    probed = parse_probe(show("-show_format", "-show_streams"))
     entries = ("-show_entries", "packet=stream_index,pts,duration", "-of", "compact=p=0")
-    _check(lines((*base, *entries, *where), count, timeout=PASS_SECONDS))
-    first = ("-select_streams", "V:0", "-show_frames", "-read_intervals", _FIRST_PICTURE, "-of", "json")
-    done = capture((*base, *first, *where), stdout_limit=_ANSWER_LIMIT, timeout=HEADER_SECONDS)
-    _check(done)
-    return _found(probed, tracks, done.stdout)
+    _require_success(lines((*base, *entries, *source), count, timeout=PASS_SECONDS))
+    frames = show("-select_streams", "V:0", "-show_frames", "-read_intervals", FIRST_PACKETS)
+    return _contents(probed, tracks, frames)
 
 
-def _check(done: FinishedProcess) -> None:
-    if not done.succeeded:
-        words = done.stderr.decode("utf-8", "replace").strip()
-        raise FormatMismatch(message="the proxy that was made cannot be read", detail=words, stage="verify")
+def _require_success(ended: FinishedProcess) -> FinishedProcess:
+    if not ended.succeeded:
+        detail = ended.stderr.decode("utf-8", "replace").strip()
+        raise FormatMismatch(message="ffprobe cannot read the proxy that was made", detail=detail, stage="verify")
+    return ended
 
 
-def _found(probed: ProbeResult, tracks: dict[int, _Track], frames: bytes) -> ProxyContents:
+def _contents(probed: ProbeResult, tracks: dict[int, _Track], frames: bytes) -> ProxyContents:
     label, rate = _timecode(probed)
     reels = probed.labels("reel_name")
     return ProxyContents(
@@ -153,7 +158,7 @@ def _picture(stream: VideoStream, tracks: dict[int, _Track], frames: bytes) -> P
         rate=stream.average_rate,
         packets=track.packets,
         start=track.first,
-        even=not track.unknown and all(one == step for one in track.steps),
+        even=not track.unknown and all(distance == step for distance in track.steps),
         field_order=stream.field_order,
         interlaced=bool(frame and frame.interlaced),
         top_first=bool(frame and frame.top_field_first),
@@ -166,7 +171,7 @@ def _picture(stream: VideoStream, tracks: dict[int, _Track], frames: bytes) -> P
 def _sound(stream: AudioStream, track: _Track) -> ProxySound:
     if stream.codec and stream.codec.startswith("pcm_"):
         ticks = None if track.unknown else track.length
-    else:  # its last packet may hold more than the sound: the container's length cuts it
+    else:  # the last packet may hold more samples than the track: the container's length cuts it
         ticks = stream.duration_ts
     samples = None if ticks is None else ticks * stream.time_base * stream.rate
     return ProxySound(
@@ -181,16 +186,19 @@ def _sound(stream: AudioStream, track: _Track) -> ProxySound:
 
 
 def _timecode(probed: ProbeResult) -> tuple[str | None, Fraction | None]:
-    """MOV and MP4 keep it in a track with a rate of its own, MXF counts it at the picture's."""
+    """Returns the first timecode label and its rate.
+
+    MOV and MP4 keep timecode in a track that has its own rate; MXF counts it at the picture's rate.
+    """
     labels = probed.labels("timecode")
-    own = [stream for stream in probed.others if stream.tag == "tmcd"]
-    if own:
-        return own[0].tagged("timecode"), own[0].average_rate
+    timecode_tracks = [stream for stream in probed.others if stream.tag == "tmcd"]
+    if timecode_tracks:
+        return timecode_tracks[0].tagged("timecode"), timecode_tracks[0].average_rate
     return labels[0].value if labels else None, probed.videos[0].average_rate if probed.videos else None
 
 
 def _others(probed: ProbeResult) -> tuple[str, ...]:
-    """Streams nobody asked for: all but one picture, the sound and one timecode track."""
+    """Returns the streams a proxy should not have: all except one picture, the sound and one timecode track."""
     extra = [f"video {stream.codec}" for stream in probed.videos[1:]]
     extra += [f"cover {s.codec}" for s in probed.streams if isinstance(s, VideoStream) and s.is_picture_of_cover]
     timecodes = 0

@@ -1,4 +1,4 @@
-"""What a file is, from its own bytes: camera raw, cut off, or no media at all. For clear refusals; no decoding."""
+"""Recognises from a file's own bytes why it cannot be used: camera raw, cut off, or not media. Decodes nothing."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import struct
 from pathlib import PurePath
 from typing import BinaryIO, Final
 
-HEAD: Final = 64 << 10  # bytes of the beginning that these functions are given
+from proxx.ffmpeg.klv import KEY_BYTES, LENGTH_BYTES, read_ber_length
+
+HEAD: Final = 64 << 10  # bytes from the start of a file that these functions look at
 
 _RAW: Final = {
-    "red": "RED R3D raw: REDCINE-X PRO or DaVinci Resolve makes a movie file of it",
-    "arri": "ARRIRAW: the ARRI Reference Tool or DaVinci Resolve makes a movie file of it",
-    "braw": "Blackmagic RAW: DaVinci Resolve makes a movie file of it",
-    "sony": "Sony X-OCN or raw: Catalyst Browse or DaVinci Resolve makes a movie file of it",
-    "canon": "Canon Cinema RAW: Cinema RAW Development or DaVinci Resolve makes a movie file of it",
-    "dng": "CinemaDNG, a raw picture a file: DaVinci Resolve makes a movie file of it",
-    "nikon": "Nikon N-RAW: DaVinci Resolve or NX Studio makes a movie file of it",
+    "red": "RED R3D raw: export it as a movie file with REDCINE-X PRO or DaVinci Resolve",
+    "arri": "ARRIRAW: export it as a movie file with the ARRI Reference Tool or DaVinci Resolve",
+    "braw": "Blackmagic RAW: export it as a movie file with DaVinci Resolve",
+    "sony": "Sony X-OCN or Sony raw: export it as a movie file with Catalyst Browse or DaVinci Resolve",
+    "canon": "Canon Cinema RAW: export it as a movie file with Cinema RAW Development or DaVinci Resolve",
+    "dng": "CinemaDNG, one raw file per frame: export it as a movie file with DaVinci Resolve",
+    "nikon": "Nikon N-RAW: export it as a movie file with DaVinci Resolve or NX Studio",
 }
 _BY_SUFFIX: Final = {
     ".r3d": "red",
@@ -32,7 +34,10 @@ _DNG_VERSION: Final = 50706  # the TIFF tag that makes a TIFF a DNG
 
 
 def camera_raw(name: str, head: bytes) -> str | None:
-    """Which camera raw format this is and what reads it, by magic bytes first, then by the name; None if none."""
+    """Returns which camera raw format a file is and how to convert it, or None if it is not camera raw.
+
+    Magic bytes decide first, then the suffix of `name`. head: the first HEAD bytes.
+    """
     if head[4:8] in (b"RED1", b"RED2"):
         return _RAW["red"]
     if head[:4] == b"ARRI":
@@ -46,7 +51,10 @@ def camera_raw(name: str, head: bytes) -> str | None:
 
 
 def camera_raw_codec(tag: str | None, head: bytes) -> str | None:
-    """The same for a picture track whose codec the toolchain does not know: by its tag or by who wrote the MXF."""
+    """Returns the same for a picture track with a codec the toolchain does not know, or None.
+
+    tag: the codec tag of the track; an MXF file is recognised by the company that wrote it.
+    """
     if tag is not None and len(tag) == 4:
         if tag.startswith("br") and not tag.endswith(" "):
             return _RAW["braw"]
@@ -62,25 +70,25 @@ def camera_raw_codec(tag: str | None, head: bytes) -> str | None:
 
 
 def describe(head: bytes) -> str:
-    """In words, what bytes that no demuxer took look like."""
+    """Returns a noun phrase for what a file looks like that no demuxer accepts. head: its first bytes."""
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     for magic, words in _MAGIC:
         if text.startswith(magic):
             return words
     if not head.strip(b"\0"):
-        return "zeros only, as a broken copy or a recovered card leaves them"
+        return "zeros only, as a failed copy or a card recovery leaves behind"
     if _is_plain(head):
         return "plain text"
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
         return "a QuickTime or MP4 file whose index cannot be read"
     if _MXF_PARTITION in head:
         return "an MXF file whose header cannot be read"
-    return "no format that cameras write"
+    return "a format that no camera writes"
 
 
 _MAGIC: Final = (
-    (b"#EXTM3U", "an HLS playlist, which only names other files"),
-    (b"ffconcat", "an ffmpeg concat list, which only names other files"),
+    (b"#EXTM3U", "an HLS playlist, which only points to other files"),
+    (b"ffconcat", "an ffmpeg concat list, which only points to other files"),
     (b"<?xml", "an XML file"),
     (b"<!DOCTYPE html", "a web page"),
     (b"<html", "a web page"),
@@ -92,27 +100,31 @@ _MAGIC: Final = (
     (b"\x89PNG", "a PNG picture"),
     (b"II*\0", "a TIFF picture"),
     (b"MM\0*", "a TIFF picture"),
-    (b"\0\x05\x16\x07", "what macOS keeps beside a file (._name), not the file itself"),
+    (b"\0\x05\x16\x07", "a metadata file of macOS (._name), not the clip itself"),
     (b"ID3", "an MP3 sound file"),
 )
 
 
 def cut_off(stream: BinaryIO, size: int) -> str | None:
-    """In words, how the container itself shows that the file is not whole; None where it does not."""
+    """Returns a sentence for how the container shows that the file is cut off or damaged, or None if it does not.
+
+    size: of the file, in bytes.
+    """
     stream.seek(0)
     head = stream.read(HEAD)
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide"):
         return _boxes_cut_off(stream, size)
     if (packet := _transport_packet(head)) is not None:
-        return f"its last packet of {packet} bytes has {size % packet}" if size % packet else None
+        return f"its last packet of {packet} bytes has only {size % packet}" if size % packet else None
     at = head.find(_MXF_PARTITION)
     return _mxf_cut_off(head[at:], at, size) if at >= 0 else None
 
 
 def _transport_packet(head: bytes) -> int | None:
-    """The packet size of an MPEG transport stream in bytes, by its sync bytes (ISO/IEC 13818-1 2.4.3.2); else None.
+    """Returns the packet size of an MPEG transport stream in bytes, or None if `head` is not one.
 
-    188; 192 where a camera puts 4 bytes of time before each (AVCHD, Blu-ray); 204 with error correction behind it.
+    Recognised by sync bytes (ISO/IEC 13818-1 2.4.3.2): 188 bytes; 192 with 4 bytes of time before each packet, as
+    cameras write them (AVCHD, Blu-ray); 204 with error correction after each packet.
     """
     for size, sync in ((188, 0), (192, 4), (204, 0)):
         if len(head) >= 8 * size and all(head[at] == _SYNC for at in range(sync, 8 * size, size)):
@@ -121,7 +133,7 @@ def _transport_packet(head: bytes) -> int | None:
 
 
 def _boxes_cut_off(stream: BinaryIO, size: int) -> str | None:
-    at, kinds, found = 0, set[bytes](), list[str]()
+    at, kinds, problems = 0, set[bytes](), list[str]()
     while at + 8 <= size:
         stream.seek(at)
         header = stream.read(16)
@@ -131,25 +143,30 @@ def _boxes_cut_off(stream: BinaryIO, size: int) -> str | None:
         elif length == 0:
             length = size - at
         if length < 8 or not kind.isascii():
-            break  # not a box: something else follows the movie
+            break  # not a box: other data follows the movie
         kinds.add(kind)
         at += length
-        if at > size and kind in {b"mdat", b"moov"}:
-            found.append(f"its {kind.decode()} part ends at byte {at}, the file at byte {size}")
+        if at > size and kind in _CHECKED_BOXES:
+            problems.append(f"its {_CHECKED_BOXES[kind]} should end at byte {at}, but the file ends at byte {size}")
     if not kinds & {b"moov", b"moof"}:
-        found.append("it has no index (moov): the recording was not closed, or the copy or the card was cut off")
-    return "; ".join(found) or None
+        problems.append("it has no index (moov): the camera did not finish the recording, or the copy was cut short")
+    return "; ".join(problems) or None
+
+
+_CHECKED_BOXES: Final = {b"mdat": "media data (mdat)", b"moov": "index (moov)"}
 
 
 def _mxf_cut_off(pack: bytes, at: int, size: int) -> str | None:
-    """SMPTE ST 377-1 7.1: byte 14 of the key is the status, the footer's place is 24 bytes into the value."""
+    """Checks the partition pack at byte `at` (SMPTE ST 377-1 7.1): the footer's offset is 24 bytes into its value."""
     if len(pack) < 64:
-        return f"its MXF header ends at byte {size}"
-    long_form = pack[16] & 0x7F if pack[16] & 0x80 else 0
-    value = 17 + long_form
-    (footer,) = struct.unpack(">Q", pack[value + 24 : value + 32])
+        return f"it ends at byte {size}, inside its MXF header"
+    field = read_ber_length(pack[KEY_BYTES : KEY_BYTES + LENGTH_BYTES])
+    if field is None:
+        return f"the length of its MXF header at byte {at + KEY_BYTES} is damaged"
+    footer_at = KEY_BYTES + field[1] + 24
+    footer = int.from_bytes(pack[footer_at : footer_at + 8], "big")
     if footer and at + footer >= size:
-        return f"its footer is at byte {at + footer}, the file ends at byte {size}"
+        return f"its MXF footer should be at byte {at + footer}, but the file ends at byte {size}"
     return None
 
 
@@ -166,11 +183,11 @@ def _is_dng(head: bytes) -> bool:
 
 
 def _is_plain(head: bytes) -> bool:
-    """Text: UTF-8 (its last character may be cut) without control characters."""
+    """Returns whether `head` is UTF-8 text without control characters; its last character may be cut off."""
     try:
         text = head[: len(head) - 4 if len(head) == HEAD else None].decode("utf-8")
-    except UnicodeDecodeError as why:
-        if why.start < len(head) - 8:
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 8:
             return False
-        text = head[: why.start].decode("utf-8")
+        text = head[: error.start].decode("utf-8")
     return bool(text) and all(c.isprintable() or c in "\r\n\t\f﻿" for c in text)

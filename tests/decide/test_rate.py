@@ -13,7 +13,7 @@ from proxx.contracts.errors import SourceUnsupported
 from proxx.contracts.measures import STANDARD_RATES, Rate
 from proxx.decide.notes import NoteKind
 from proxx.decide.rate import conformed_frames, decide_rate
-from proxx.ffmpeg.probe import packet_table, probe
+from proxx.ffmpeg.probe import packet_tables, probe
 from proxx.ffmpeg.streams import VideoPackets
 from tests.support.facts import pictures, profile, video
 from tests.support.makemedia import FFPROBE, ffmpeg, make, picture
@@ -114,7 +114,7 @@ def test_ffmpeg_gives_the_predicted_count(uneven: str, rate: str) -> None:
     source = make("vfr.mp4", *picture(size="64x64", seconds="1"), "-vf", uneven, "-fps_mode", "vfr", "-c:v", "mpeg4",
                   "-video_track_timescale", "12800")  # fmt: skip
     [stream] = probe(source, FFPROBE).videos
-    table = packet_table(source, stream, FFPROBE)
+    (table,) = packet_tables(source, (stream,), FFPROBE)
     assert isinstance(table, VideoPackets)
     assert len(table.pts) == 25
     fps = f"setpts=PTS-STARTPTS,fps=fps={rate}:round=near:start_time=0:eof_action=round"

@@ -1,4 +1,4 @@
-"""The golden clips: one sha256 for each profile, wherever and however often it is made."""
+"""The golden clips: each profile gives one sha256, wherever and however often it is encoded."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tests.ffmpeg.test_toolchain import emulated
 
 pytestmark = pytest.mark.skipif(this_platform() != "linux-x86_64", reason="no golden clips for this platform")
 
-REMAKE = "run `python -m proxx.golden` if the change of toolchain, catalogue or command is meant, and say why"
+REMAKE = "if this change of toolchain, catalogue or command is intended: `python -m proxx.doctor.golden`; explain why"
 
 
-def wrong(proofs: list[GoldenResult]) -> list[GoldenResult]:
-    assert [proof.profile for proof in proofs] == list(catalogue())
-    return [proof for proof in proofs if not proof.equal]
+def unequal(results: list[GoldenResult]) -> list[GoldenResult]:
+    assert [result.profile for result in results] == list(catalogue())
+    return [result for result in results if not result.equal]
 
 
 @pytest.mark.clause("V4", lead=True)
-def test_the_golden_file_is_what_is_made_today(tmp_path: Path) -> None:
+def test_the_golden_file_is_what_this_version_writes(tmp_path: Path) -> None:
     """A clip of each profile of the catalogue, made today, has the bytes that were kept."""
     kept = resources.files("proxx.doctor").joinpath("golden.json").read_text("utf-8")
     remade = tmp_path / "golden.json"
@@ -37,7 +37,7 @@ def test_the_golden_file_is_what_is_made_today(tmp_path: Path) -> None:
 
 @pytest.mark.clause("I5")
 @pytest.mark.parametrize("name", NAMES)
-def test_on_one_cpu_in_another_place_and_another_environment(
+def test_one_cpu_and_another_environment_give_the_same_bytes(
     name: Name, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -47,7 +47,7 @@ def test_on_one_cpu_in_another_place_and_another_environment(
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(before)})
-        assert wrong(list(check_golden_clips(find_toolchain(name), tmp_path))) == []
+        assert unequal(list(check_golden_clips(find_toolchain(name), tmp_path))) == []
     finally:
         os.sched_setaffinity(0, before)
     assert [path.name for path in tmp_path.iterdir()] == ["golden-source.mov"]
@@ -55,28 +55,28 @@ def test_on_one_cpu_in_another_place_and_another_environment(
 
 @pytest.mark.clause("I5")
 @pytest.mark.parametrize(("name", "cpu"), [("static", "Haswell"), ("full", "EPYC")])
-def test_on_other_cpus(name: Name, cpu: str, tmp_path: Path) -> None:
-    assert wrong(list(check_golden_clips(find_toolchain(name, emulated(cpu)), tmp_path))) == []
+def test_the_same_bytes_on_other_cpus(name: Name, cpu: str, tmp_path: Path) -> None:
+    assert unequal(list(check_golden_clips(find_toolchain(name, emulated(cpu)), tmp_path))) == []
 
 
-def test_where_avx2_lacks_the_encoder_dies_and_says_so(tmp_path: Path) -> None:
-    """What admission is there to prevent."""
+def test_without_avx2_the_encoder_dies_of_sigill(tmp_path: Path) -> None:
+    """The check of the CPU before a job prevents this."""
     source = make_source(find_toolchain("static"), tmp_path)
     nehalem = find_toolchain("static", emulated("Nehalem"))
     with pytest.raises(ToolchainMissing, match="SIGILL"):
         make_golden(nehalem, find_profile("prores_proxy"), source, tmp_path)
 
 
-def test_another_build_or_profile_has_no_known_bytes(tmp_path: Path) -> None:
+def test_another_build_has_no_known_bytes(tmp_path: Path) -> None:
     found = find_toolchain("static")
     identity = found.identity.model_copy(update={"ffmpeg_sha256": "sha256:" + "0" * 64})
     other = type(found)(identity=identity, ffmpeg=found.ffmpeg, ffprobe=found.ffprobe)
-    proofs = list(check_golden_clips(other, tmp_path))
-    assert {proof.expected for proof in proofs} == {None}
-    assert all(proof.found and not proof.equal for proof in proofs)
+    results = list(check_golden_clips(other, tmp_path))
+    assert {result.expected for result in results} == {None}
+    assert all(result.actual and not result.equal for result in results)
 
 
-def test_the_clip_is_written_down_for_each_kind_of_sound(tmp_path: Path) -> None:
+def test_the_golden_clip_exists_for_each_kind_of_sound(tmp_path: Path) -> None:
     source = tmp_path / "source.mov"
     source.write_bytes(b"x")
     mono = golden_clip(find_profile("dnxhr_lb_mxf"), source, tmp_path / "out.mxf")
@@ -84,4 +84,4 @@ def test_the_clip_is_written_down_for_each_kind_of_sound(tmp_path: Path) -> None
     stereo = golden_clip(find_profile("prores_proxy_half"), source, tmp_path / "out.mov")
     assert [track.layout for track in stereo.recipe.audio] == ["stereo"]
     assert str(stereo.recipe.size) == "256x144"
-    assert "numpy" not in sys.modules, "nothing heavy for half a second of bars"
+    assert "numpy" not in sys.modules, "the golden clips must not import heavy packages"

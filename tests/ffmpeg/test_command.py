@@ -1,4 +1,4 @@
-"""A command is a pure function of profile and clip, kept whole in golden files, and bound word by word."""
+"""A command is a pure function of profile and clip; whole commands are kept in golden files."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ REMAKE = "a changed command gives other bytes for the same job; if that is meant
 
 @pytest.mark.clause("F2", lead=True)
 @pytest.mark.parametrize("name", CASES)
-def test_the_whole_command_is_as_it_was(name: str) -> None:
+def test_the_whole_command_is_the_golden_one(name: str) -> None:
     """The whole command of each kind of clip, made from its spec and nothing else, is the one that was kept."""
     assert content(name) == (FOLDER / f"{name}.json").read_bytes(), REMAKE
 
 
-def test_no_kept_command_is_without_a_case() -> None:
+def test_every_golden_command_has_a_case() -> None:
     assert {file.stem for file in FOLDER.iterdir()} == set(CASES)
 
 
@@ -40,24 +40,24 @@ def test_the_command_is_the_same_in_any_process(seed: str) -> None:
         "from tests.support.argvs import CASES; from proxx.ffmpeg.command import plan_command; "
         "print([plan_command(*c) for c in CASES.values()])"
     )
-    said = {
+    printed = {
         subprocess.run(
             [sys.executable, "-c", code],
             cwd=REPO,
-            env={"PATH": os.environ["PATH"], "PYTHONHASHSEED": one, "TZ": zone, "LANG": "C.UTF-8"},
+            env={"PATH": os.environ["PATH"], "PYTHONHASHSEED": hash_seed, "TZ": zone, "LANG": "C.UTF-8"},
             capture_output=True,
             check=True,
         ).stdout
-        for one, zone in (("5", "UTC"), (seed, "Asia/Tokyo"))
+        for hash_seed, zone in (("5", "UTC"), (seed, "Asia/Tokyo"))
     }
-    assert len(said) == 1
+    assert len(printed) == 1
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_each_place_is_one_whole_word(name: str) -> None:
+def test_each_placeholder_is_one_element(name: str) -> None:
     argv = plan_command(*CASES[name]).argv
     assert argv[0] == FFMPEG
-    assert [argv.count(place) for place in (FFMPEG, SOURCE, OUTPUT)] == [1, 1, 1]
+    assert [argv.count(placeholder) for placeholder in (FFMPEG, SOURCE, OUTPUT)] == [1, 1, 1]
     assert argv[argv.index(SOURCE) - 1] == "-i"
 
 
@@ -65,7 +65,7 @@ def test_each_place_is_one_whole_word(name: str) -> None:
     source=st.text(alphabet=st.characters(exclude_characters="\0", codec="utf-8"), min_size=1),
     output=st.sampled_from(["{source}", "file:{source}", "{ffmpeg}", "a b", "-x", "%03d", "concat:a", "\nx"]),
 )
-def test_places_are_put_in_once(source: str, output: str) -> None:
+def test_placeholders_are_replaced_once(source: str, output: str) -> None:
     argv = plan_command(*CASES["prores_proxy"]).argv
     bound = bind_paths(argv, Path("/bin/ffmpeg"), Path("/in") / source.lstrip("/"), Path("/out") / output)
     changed = [(old, new) for old, new in zip(argv, bound, strict=True) if old != new]
@@ -76,21 +76,21 @@ def test_places_are_put_in_once(source: str, output: str) -> None:
     ]
 
 
-def test_a_title_that_looks_like_a_place_stays() -> None:
+def test_a_title_that_looks_like_a_placeholder_is_kept() -> None:
     profile, clip = CASES["prores_proxy"]
-    tracks = tuple(one.model_copy(update={"title": "{output}"}) for one in clip.recipe.audio)
+    tracks = tuple(audio.model_copy(update={"title": "{output}"}) for audio in clip.recipe.audio)
     argv = bind_paths(
         plan_command(profile, change(clip, recipe={"audio": tracks})).argv, Path("/f"), Path("/s"), Path("/o")
     )
     assert "title={output}" in argv
 
 
-def test_relative_places_are_refused() -> None:
+def test_relative_paths_are_refused() -> None:
     with pytest.raises(ValueError, match="not absolute"):
         bind_paths((FFMPEG,), Path("/f"), Path("in.mov"), Path("/o"))
 
 
-def test_damage_is_decoded_by_one_thread_and_refused_otherwise() -> None:
+def test_accepted_damage_is_decoded_by_one_thread() -> None:
     refused, accepted = plan_command(*CASES["h264_half"]).argv, plan_command(*CASES["damage_accepted"]).argv
     assert "-xerror" in refused
     assert "-xerror" not in accepted
@@ -98,13 +98,13 @@ def test_damage_is_decoded_by_one_thread_and_refused_otherwise() -> None:
     assert accepted[accepted.index("-err_detect") + 1] == "ignore_err"
 
 
-def test_a_reel_without_a_place_for_it_is_a_bug() -> None:
+def test_a_reel_that_the_profile_cannot_carry_is_a_bug() -> None:
     profile = find_profile("h264_review_mp4")
     with pytest.raises(ValueError, match="carries no reel"):
         plan_command(profile, change(clip_for(profile), expect={"reel": "A001"}))
 
 
-def test_a_track_of_two_streams_is_a_bug() -> None:
+def test_a_track_from_two_streams_is_a_bug() -> None:
     profile = find_profile("prores_proxy")
     two = track(profile, "stereo", (0, 1))
     picks = (two.map[0], two.map[1].model_copy(update={"stream": 2}))
@@ -113,22 +113,22 @@ def test_a_track_of_two_streams_is_a_bug() -> None:
         plan_command(profile, clip)
 
 
-def _counted(start: int, rate: Rate, drop: bool = False) -> TimecodeDecision:
+def _timecode(start: int, rate: Rate, drop: bool = False) -> TimecodeDecision:
     return TimecodeDecision(
         state="present", start_frame=start, nominal_fps=rate.nominal, drop=drop, rate=rate, origin="tmcd"
     )
 
 
-def test_timecode_counted_at_half_the_rate_is_the_same_instant() -> None:
-    assert proxy_label(_counted(900013, Rate.of(25)), Rate.of(50)) == (1800026, "10:00:00:26")
+def test_timecode_counted_at_half_the_rate_keeps_its_instant() -> None:
+    assert proxy_label(_timecode(900013, Rate.of(25)), Rate.of(50)) == (1800026, "10:00:00:26")
 
 
-def test_drop_frame_timecode_at_twice_the_rate() -> None:
+def test_drop_frame_timecode_is_counted_at_twice_the_rate() -> None:
     half, whole = Rate(num=30000, den=1001), Rate(num=60000, den=1001)
-    number, label = proxy_label(_counted(1800, half, drop=True), whole) or (0, "")
+    number, label = proxy_label(_timecode(1800, half, drop=True), whole) or (0, "")
     assert (number, label) == (3600, "00:01:00;04")
 
 
-def test_timecode_that_does_not_divide_is_a_bug() -> None:
+def test_a_timecode_rate_that_does_not_divide_is_a_bug() -> None:
     with pytest.raises(ValueError, match="cannot be counted"):
-        proxy_label(_counted(1, Rate.of(30)), Rate.of(25))
+        proxy_label(_timecode(1, Rate.of(30)), Rate.of(25))

@@ -1,4 +1,4 @@
-"""ffmpeg's log as numbers, and each way it fails as the right failure."""
+"""ffmpeg's log is parsed into counts, and every failed encode becomes the right failure."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ LOG = (
 )
 
 
-def test_the_summary_lines_are_numbers() -> None:
+def test_summary_lines_are_parsed() -> None:
     assert parse_encode_log(LOG) == EncodeEvidence(
         read={0: DecodedStream(packets=15, frames=14, errors=1), 1: DecodedStream(packets=24, frames=24, errors=0)},
         written={
@@ -67,7 +67,7 @@ def test_the_summary_lines_are_numbers() -> None:
     [
         ("[hevc @ 0x7f4804b7ec40] [warning] Skipping invalid undecodable NALU: 21", 1),
         ("[hevc @ 0x7f4804b7ec40] [warning] Skipping invalid undecodable NALU: 1", 1),
-        ("[hevc @ 0x7f4804b7ec40] [warning] Skipping invalid undecodable NALU: 39", 0),  # notes, no picture
+        ("[hevc @ 0x7f4804b7ec40] [warning] Skipping invalid undecodable NALU: 39", 0),  # metadata, not picture
         ("[mjpeg @ 0x7f630edfc00] [error] overread 8", 1),
         ("[mjpeg @ 0x7f630edfc00] [error] error count: 64", 1),
         ("[mjpeg @ 0x7f630edfc00] [error] error y=15 x=26", 1),
@@ -75,29 +75,29 @@ def test_the_summary_lines_are_numbers() -> None:
         ("[mjpeg @ 0x7f630edfc00] [error] unable to decode APP fields: Invalid data", 0),
     ],
 )
-def test_picture_that_a_decoder_skipped_without_failing(line: str, frames: int) -> None:
+def test_picture_that_a_decoder_skips_without_failing_is_counted(line: str, frames: int) -> None:
     assert parse_encode_log([line, line]).corrupt_frames == frames
     assert parse_encode_log([f"    title           : {line}"]).corrupt_frames == 0
 
 
-def test_what_a_source_calls_itself_is_no_evidence() -> None:
-    words = ("corrupt input packet", "corrupt decoded frame", "] [error] No space left", "received signal 15")
-    said = [f"Input #0, mov,mp4,m4a,3gp,3g2,mj2, from 'file:/card/{word}.mov':" for word in words]
-    said += [f"    title           : {word}" for word in words]
-    assert parse_encode_log(said) == EncodeEvidence()
+def test_text_from_the_source_is_not_evidence() -> None:
+    texts = ("corrupt input packet", "corrupt decoded frame", "] [error] No space left", "received signal 15")
+    lines = [f"Input #0, mov,mp4,m4a,3gp,3g2,mj2, from 'file:/card/{text}.mov':" for text in texts]
+    lines += [f"    title           : {text}" for text in texts]
+    assert parse_encode_log(lines) == EncodeEvidence()
 
 
-def test_a_summary_told_twice_differently_is_none() -> None:
+def test_a_stream_with_two_different_summaries_is_left_out() -> None:
     forged = LOG[2].replace("15 frames", "16 frames")
     assert parse_encode_log((*LOG, forged)).written.keys() == {1}
     assert parse_encode_log((*LOG, LOG[2])) == parse_encode_log(LOG)
 
 
-def test_an_empty_log_is_nothing() -> None:
+def test_an_empty_log_gives_no_counts() -> None:
     assert parse_encode_log(()) == EncodeEvidence()
 
 
-def test_only_so_many_troubles_are_kept() -> None:
+def test_at_most_200_error_lines_are_kept() -> None:
     lines = (f"[error] trouble {number}" for number in range(10_000))
     assert len(parse_encode_log(lines).troubles) == 200
 
@@ -126,20 +126,20 @@ def test_only_so_many_troubles_are_kept() -> None:
         (234, "[vost#0:0/x @ 0x1] [error] Error submitting packet to decoder: Bad", EncodeFailed),
     ],
 )
-def test_each_failure_has_its_class_and_a_message_of_no_place(
+def test_each_failure_has_its_class_and_the_same_message_everywhere(
     exit_: int, line: str, failure: type[ProxxError]
 ) -> None:
-    found = encode_failure(exit_, parse_encode_log([line]))
-    assert type(found) is failure
-    assert found.message == encode_failure(exit_, parse_encode_log([line.replace("0x1", "0xffff")])).message
-    assert found.stage == "encode"
-    assert "0x" not in found.message and "/x" not in found.message
+    actual = encode_failure(exit_, parse_encode_log([line]))
+    assert type(actual) is failure
+    assert actual.message == encode_failure(exit_, parse_encode_log([line.replace("0x1", "0xffff")])).message
+    assert actual.stage == "encode"
+    assert "0x" not in actual.message and "/x" not in actual.message
 
 
 # --- with the encoder itself -----------------------------------------------------------------------------
 
 
-def _whole() -> Path:
+def _good_source() -> Path:
     return make("whole.mp4", *picture(seconds="2"), "-c:v", "libx264", "-g", "5", "-movflags", "+faststart")
 
 
@@ -152,16 +152,16 @@ def _encode(source: Path, folder: Path, output: Path | None = None) -> tuple[int
     return done.exit, read_encode_log(folder / "log")
 
 
-def test_a_whole_source(tmp_path: Path) -> None:
-    exit_, encoded = _encode(_whole(), tmp_path)
+def test_a_good_source_is_encoded_and_decoded_again(tmp_path: Path) -> None:
+    exit_, encoded = _encode(_good_source(), tmp_path)
     assert exit_ == 0
     assert (encoded.read[0].packets, encoded.read[0].frames, encoded.looped) == (50, 50, 50)
 
 
 @pytest.mark.parametrize("damage", ["cut", "hole", "empty", "text", "missing", "folder"])
-def test_a_damaged_source(damage: str, tmp_path: Path) -> None:
+def test_a_damaged_source_gives_the_right_failure(damage: str, tmp_path: Path) -> None:
     source = tmp_path / "a.mp4"
-    data = bytearray(_whole().read_bytes())
+    data = bytearray(_good_source().read_bytes())
     match damage:
         case "cut":
             source.write_bytes(data[: len(data) * 3 // 4])
@@ -175,20 +175,20 @@ def test_a_damaged_source(damage: str, tmp_path: Path) -> None:
         case "folder":
             source.mkdir()
     exit_, encoded = _encode(source, tmp_path)
-    wanted = {"cut": SourceTruncated, "hole": DecodeFailed, "missing": SourceMissing}.get(damage, SourceUnreadable)
+    expected = {"cut": SourceTruncated, "hole": DecodeFailed, "missing": SourceMissing}.get(damage, SourceUnreadable)
     assert exit_ != 0
-    assert type(encode_failure(exit_, encoded)) is wanted
+    assert type(encode_failure(exit_, encoded)) is expected
 
 
-def test_an_output_that_cannot_be_opened(tmp_path: Path) -> None:
-    exit_, encoded = _encode(_whole(), tmp_path, tmp_path / "none" / "out.mov")
+def test_an_output_that_cannot_be_opened_is_unwritable(tmp_path: Path) -> None:
+    exit_, encoded = _encode(_good_source(), tmp_path, tmp_path / "none" / "out.mov")
     assert type(encode_failure(exit_, encoded)) is OutputUnwritable
 
 
-def test_a_full_disk(tmp_path: Path) -> None:
+def test_a_full_disk_is_recognised(tmp_path: Path) -> None:
     profile = find_profile("prores_proxy")
     clip = change(with_tracks(clip_for(profile), ()), recipe={"audio_decoders": ()})
-    argv = bind_paths(plan_command(profile, clip).argv, FFMPEG, _whole(), Path("/dev/full"))
-    with (tmp_path / "log").open("wb") as words:
-        done = subprocess.run([*argv[:1], "-y", *argv[1:]], stderr=words, stdout=subprocess.DEVNULL, check=False)
+    argv = bind_paths(plan_command(profile, clip).argv, FFMPEG, _good_source(), Path("/dev/full"))
+    with (tmp_path / "log").open("wb") as log:
+        done = subprocess.run([*argv[:1], "-y", *argv[1:]], stderr=log, stdout=subprocess.DEVNULL, check=False)
     assert type(encode_failure(done.returncode, read_encode_log(tmp_path / "log"))) is DiskFull

@@ -1,4 +1,4 @@
-"""A language is written only where it is found again."""
+"""A language is written only if the container can hold it."""
 
 from __future__ import annotations
 
@@ -12,25 +12,23 @@ from tests.support.makemedia import FFPROBE, make, sound
 
 
 @pytest.mark.parametrize("part", range(5))
-def test_every_word_comes_back_from_quicktime(part: int) -> None:
-    words = sorted(QUICKTIME)[part::5]
-    maps = [word for place, language in enumerate(words) for word in ("-map", "0")]
-    tags = [
-        word for place, language in enumerate(words) for word in (f"-metadata:s:a:{place}", f"language={language}")
-    ]
+def test_every_quicktime_language_is_read_back(part: int) -> None:
+    codes = sorted(QUICKTIME)[part::5]
+    maps = ["-map", "0"] * len(codes)
+    tags = [option for n, code in enumerate(codes) for option in (f"-metadata:s:a:{n}", f"language={code}")]
     path = make("l.mov", *sound(seconds="0.02"), *maps, "-c:a", "pcm_s16le", *tags)
     argv = [str(FFPROBE), "-v", "error", "-show_entries", "stream_tags=language", "-of", "json", f"file:{path}"]
-    answer = json.loads(subprocess.run(argv, capture_output=True, check=True).stdout)
-    assert [stream["tags"]["language"] for stream in answer["streams"]] == words
+    shown = json.loads(subprocess.run(argv, capture_output=True, check=True).stdout)
+    assert [stream["tags"]["language"] for stream in shown["streams"]] == codes
 
 
-def test_other_words_for_one_language_meet() -> None:
+def test_other_codes_of_a_language_are_mapped_to_that_of_quicktime() -> None:
     assert set(SAME.values()) <= QUICKTIME
     assert not set(SAME) & QUICKTIME
     assert carried_language("mov", "swe") == carried_language("mov", "sve") == "sve"
 
 
-def test_what_cannot_be_said_is_not() -> None:
+def test_a_language_the_container_cannot_hold_is_not_written() -> None:
     assert carried_language("mov", "gle") is None
     assert carried_language("mp4", "gle") == "gle"
     assert carried_language("mxf", "eng") is None

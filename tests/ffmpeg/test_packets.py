@@ -1,9 +1,10 @@
-"""Counting, packet by packet, without any file."""
+"""Packets are counted as ffmpeg decodes them; packets made up here, no file."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from types import MappingProxyType
 
 import pytest
@@ -15,7 +16,6 @@ from proxx.ffmpeg.packets import (
     Packet,
     VideoCounter,
     audio_offset,
-    even_step,
     is_truncated,
     largest_deviation,
     missing_seconds,
@@ -24,7 +24,7 @@ from proxx.ffmpeg.packets import (
 )
 from proxx.ffmpeg.streams import AudioPackets, AudioStream, ProbeResult, StreamColour, VideoPackets, VideoStream
 
-NOTHING: MappingProxyType[str, str] = MappingProxyType({})
+NO_TAGS: MappingProxyType[str, str] = MappingProxyType({})
 VIDEO = VideoStream(
     index=0,
     codec="h264",
@@ -35,7 +35,7 @@ VIDEO = VideoStream(
     duration_ts=None,
     declared_packets=None,
     dispositions=frozenset(),
-    tags=NOTHING,
+    tags=NO_TAGS,
     side_data=MappingProxyType({}),
     width=1920,
     height=1080,
@@ -63,7 +63,7 @@ AUDIO = AudioStream(
     duration_ts=None,
     declared_packets=None,
     dispositions=frozenset(),
-    tags=NOTHING,
+    tags=NO_TAGS,
     side_data=MappingProxyType({}),
     rate=48000,
     channels=2,
@@ -73,7 +73,7 @@ AUDIO = AudioStream(
     packed_bits=None,
     initial_padding=0,
 )
-MOV = ProbeResult(container="mov,mp4", size=1, start=None, duration=None, tags=NOTHING, streams=())
+MOV = ProbeResult(container="mov,mp4", size=1, start=None, duration=None, tags=NO_TAGS, streams=())
 
 
 def packet(
@@ -92,24 +92,29 @@ def packet(
 
 def video(*packets: Packet, stream: VideoStream = VIDEO) -> VideoPackets:
     counter = VideoCounter(stream)
-    for one in packets:
-        counter.add(one)
+    for item in packets:
+        counter.add(item)
     return counter.finish()
 
 
 def audio(*packets: Packet, stream: AudioStream = AUDIO) -> AudioPackets:
     counter = AudioCounter(stream)
-    for one in packets:
-        counter.add(one)
+    for item in packets:
+        counter.add(item)
     return counter.finish()
 
 
-def even(count: int, step: int = 3600) -> tuple[Packet, ...]:
+def evenly_spaced(count: int, step: int = 3600) -> tuple[Packet, ...]:
     return tuple(packet(n * step, step, key=n == 0) for n in range(count))
 
 
-def test_plain_frames() -> None:
-    table = video(*even(10))
+def steps(table: VideoPackets) -> set[int]:
+    """Ticks from each frame to the next."""
+    return {later - earlier for earlier, later in pairwise(table.pts)}
+
+
+def test_progressive_frames_are_counted() -> None:
+    table = video(*evenly_spaced(10))
     assert (table.packets, table.frames, table.keyframes, table.starts_mid_gop, table.certain) == (
         10,
         10,
@@ -117,47 +122,49 @@ def test_plain_frames() -> None:
         False,
         True,
     )
-    assert (table.start, table.seconds, even_step(table)) == (Fraction(0), Fraction(10, 25), 3600)
+    assert (table.start, table.seconds, steps(table)) == (Fraction(0), Fraction(10, 25), {3600})
 
 
-def test_reordered_frames_are_sorted() -> None:
+def test_reordered_frames_are_sorted_by_time() -> None:
     table = video(packet(0, key=True), packet(10800), packet(3600), packet(7200))
     assert list(table.pts) == [0, 3600, 7200, 10800]
     assert table.leading == 0
 
 
-def test_edit_list_discards_are_not_shown() -> None:
+def test_packets_outside_the_edit_list_are_not_counted_as_frames() -> None:
     table = video(packet(-7200, key=True, discard=True), packet(-3600, discard=True), packet(0), packet(3600))
     assert (table.packets, table.discarded, table.frames, table.start) == (4, 2, 2, Fraction(0))
 
 
-def test_two_fields_are_one_frame() -> None:
+def test_two_field_packets_are_one_frame() -> None:
     fields = [packet(n * 1800, 1800, key=n == 0) for n in range(26)]
     interlaced = replace(VIDEO, field_order="tt", nominal_rate=Fraction(50))
     table = video(*fields, stream=interlaced)
-    assert (table.packets, table.field_pairs, table.frames, even_step(table)) == (26, 13, 13, 3600)
-    assert video(*fields).frames == 26  # a progressive stream has none
-    assert video(*fields, stream=replace(interlaced, average_rate=Fraction(50))).frames == 13  # copied to MP4
+    assert (table.packets, table.field_pairs, table.frames, steps(table)) == (26, 13, 13, {3600})
+    assert video(*fields).frames == 26  # a progressive stream has no fields
+    assert (
+        video(*fields, stream=replace(interlaced, average_rate=Fraction(50))).frames == 13
+    )  # as after a copy to MP4
 
 
-def test_frames_and_field_pairs_mixed() -> None:
+def test_frames_and_field_pairs_may_be_mixed() -> None:
     interlaced = replace(VIDEO, field_order="bb")
     packets = [packet(0, 3600, key=True), packet(3600, 1800), packet(5400, 1800), packet(7200, 3600)]
     assert video(*packets, stream=interlaced).frames == 3
 
 
-def test_half_fields_of_5994() -> None:
+def test_fields_of_a_5994i_stream_are_paired_although_ticks_are_rounded() -> None:
     interlaced = replace(VIDEO, field_order="tt", average_rate=Fraction(30000, 1001))
     fields = [packet(n * 3003 // 2, 1501 + n % 2, key=n == 0) for n in range(20)]
     assert video(*fields, stream=interlaced).frames == 10
 
 
-def test_a_start_in_the_middle() -> None:
+def test_a_stream_that_starts_in_the_middle_of_a_gop_is_uncertain() -> None:
     table = video(packet(0), packet(3600), packet(7200, key=True))
     assert (table.starts_mid_gop, table.certain) == (True, False)
 
 
-def test_leading_packets() -> None:
+def test_leading_packets_make_hevc_uncertain_only() -> None:
     packets = (packet(7200, key=True), packet(0), packet(3600), packet(None), packet(10800, key=True), packet(9000))
     table = video(*packets)
     assert (table.leading, table.certain) == (3, True)
@@ -165,35 +172,35 @@ def test_leading_packets() -> None:
     assert table.frames == 6
 
 
-def test_empty_and_corrupt_packets() -> None:
+def test_empty_packets_give_no_frame_and_corrupt_ones_are_uncertain() -> None:
     table = video(packet(0, key=True), packet(3600, size=0), packet(7200, corrupt=True))
     assert (table.empty, table.corrupt, table.frames, table.certain) == (1, 1, 2, False)
 
 
-def test_nothing_at_all() -> None:
+def test_a_track_without_packets_has_no_frames_and_no_samples() -> None:
     table = video()
-    assert (table.frames, table.start, table.seconds, even_step(table)) == (0, None, Fraction(0), None)
+    assert (table.frames, table.start, table.seconds, steps(table)) == (0, None, Fraction(0), set())
     assert largest_deviation(table, Fraction(25)) == 0
     assert audio().samples == 0
 
 
-def test_priming_is_dropped() -> None:
-    """2112 samples, of which two discarded packets take 2048: as a FLIR camera's file has it."""
+def test_priming_samples_are_dropped() -> None:
+    """2112 samples, of which two discarded packets take 2048, as in the file of a FLIR camera."""
     first = packet(6185, 1024, discard=True, skip=2112)
     table = audio(first, packet(7209, 1024, discard=True), packet(8233, 1024), packet(9257, 1024))
     assert (table.samples, table.start, table.discarded) == (2 * 1024 - 64, Fraction(8297, 48000), 2)
 
 
-def test_padding_is_dropped() -> None:
+def test_padding_samples_are_dropped() -> None:
     table = audio(packet(0, 1024), packet(1024, 1024, padding=1000))
     assert (table.samples, table.end) == (1048, Fraction(1048, 48000))
 
 
-def test_a_short_last_packet_decodes_whole() -> None:
+def test_a_short_last_aac_packet_decodes_to_1024_samples() -> None:
     assert audio(packet(0, 1024), packet(1024, 768)).samples == 2048
 
 
-def test_gaps_in_sound() -> None:
+def test_gaps_in_sound_are_counted() -> None:
     assert audio(packet(0, 1024), packet(1024, 1024), packet(4096, 1024)).gaps == 1
 
 
@@ -213,7 +220,9 @@ def test_gaps_in_sound() -> None:
         (None, None, 48000, None),
     ],
 )
-def test_samples_a_packet(codec: str | None, profile: str | None, rate: int, samples: int | None) -> None:
+def test_samples_per_packet_depend_on_the_codec(
+    codec: str | None, profile: str | None, rate: int, samples: int | None
+) -> None:
     assert packet_samples(replace(AUDIO, codec=codec, profile=profile, rate=rate), 1000, 99) == samples
 
 
@@ -242,11 +251,11 @@ def test_low_delay_aac_is_not_counted_twice() -> None:
     assert (table.samples, table.gaps, table.seconds) == (94 * 512, 0, Fraction(94 * 512, 48000))
 
 
-def test_pcm_is_counted_by_its_bytes() -> None:
+def test_pcm_samples_are_counted_by_bytes() -> None:
     assert packet_samples(replace(AUDIO, codec="pcm_s24le", packed_bits=24, channels=8), 0, 24 * 1920) == 1920
 
 
-def test_samples_unknown_stay_unknown() -> None:
+def test_samples_of_opus_are_unknown_and_never_truncated() -> None:
     opus = replace(AUDIO, codec="opus", duration_ts=48000)
     table = audio(packet(0, 960), packet(960, 960), stream=opus)
     assert table.samples is None
@@ -264,7 +273,7 @@ def test_sound_that_is_not_counted_still_begins_at_its_time() -> None:
     assert audio_offset(picture, primed) == Fraction(0)
 
 
-def test_offset_of_the_sound() -> None:
+def test_the_audio_offset_is_exact() -> None:
     picture = video(packet(9009, 3003, key=True))
     sound = audio(packet(0, 1024))
     assert audio_offset(picture, sound) == Fraction(-48000 * 1001, 10000)
@@ -274,33 +283,33 @@ def test_offset_of_the_sound() -> None:
 @pytest.mark.parametrize(
     ("declared", "truncated"), [(36000, False), (39600, False), (39601, True), (32400, False), (32399, True)]
 )
-def test_more_than_a_frame_is_truncated(declared: int, truncated: bool) -> None:
+def test_a_difference_of_more_than_a_frame_is_truncated(declared: int, truncated: bool) -> None:
     stream = replace(VIDEO, duration_ts=declared)
-    assert is_truncated(MOV, stream, video(*even(10))) is truncated
+    assert is_truncated(MOV, stream, video(*evenly_spaced(10))) is truncated
 
 
-def test_what_declares_nothing_is_never_truncated() -> None:
+def test_a_stream_without_a_declared_duration_is_never_truncated() -> None:
     stream = replace(VIDEO, duration_ts=10**9)
-    assert missing_seconds(replace(MOV, container="mpegts"), stream, video(*even(10))) == 0
-    assert missing_seconds(MOV, VIDEO, video(*even(10))) == 0
+    assert missing_seconds(replace(MOV, container="mpegts"), stream, video(*evenly_spaced(10))) == 0
+    assert missing_seconds(MOV, VIDEO, video(*evenly_spaced(10))) == 0
 
 
-def test_matroska_declares_by_a_tag() -> None:
+def test_matroska_declares_its_duration_in_a_tag() -> None:
     webm = replace(MOV, container="matroska,webm")
     stream = replace(VIDEO, tags=MappingProxyType({"DURATION": "00:00:01.400000000"}))
-    assert missing_seconds(webm, stream, video(*even(10))) == 1
-    assert is_truncated(webm, stream, video(*even(10)))
+    assert missing_seconds(webm, stream, video(*evenly_spaced(10))) == 1
+    assert is_truncated(webm, stream, video(*evenly_spaced(10)))
 
 
-def test_deviation_from_a_grid() -> None:
+def test_the_largest_deviation_from_an_even_grid_is_found() -> None:
     table = video(packet(0, key=True), packet(3600), packet(9000), packet(10800))
     assert largest_deviation(table, Fraction(25)) == Fraction(1, 2)
-    assert even_step(table) is None
+    assert steps(table) == {3600, 5400, 1800}
     assert repeated_pts(video(packet(0), packet(0), packet(3600))) == 1
 
 
 @given(st.lists(st.integers(-(2**40), 2**40), unique=True, min_size=1, max_size=50), st.randoms())
-def test_order_in_the_file_does_not_matter(times: list[int], random: object) -> None:
+def test_the_order_in_the_file_does_not_matter(times: list[int], random: object) -> None:
     shuffled = sorted(times, key=lambda _: random.random())  # type: ignore[attr-defined]
     table = video(*(packet(pts) for pts in shuffled))
     assert list(table.pts) == sorted(times)
@@ -308,7 +317,7 @@ def test_order_in_the_file_does_not_matter(times: list[int], random: object) -> 
 
 
 @given(st.integers(1, 500), st.integers(0, 5000), st.integers(0, 1024))
-def test_samples_never_exceed_what_is_there(count: int, skip: int, padding: int) -> None:
+def test_samples_never_exceed_those_in_the_packets(count: int, skip: int, padding: int) -> None:
     packets = [packet(n * 1024, 1024, skip=skip if n == 0 else 0) for n in range(count)]
     packets[-1] = packets[-1]._replace(padding=padding)
     table = audio(*packets)

@@ -1,4 +1,4 @@
-"""Real processes: how they end, what they are given, and that none is left over."""
+"""Real processes: how they end, what they receive, and that none is left running."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def python(code: str) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_left() -> Iterator[None]:
-    """No test leaves a child behind, not even a zombie. Servers of the session were there before."""
+def no_child_left() -> Iterator[None]:
+    """No test leaves a child behind, not even a zombie; servers of the session already existed."""
     before = set(psutil.Process().children(recursive=True))
     yield
     assert set(psutil.Process().children(recursive=True)) <= before
@@ -39,13 +39,13 @@ def nothing_left() -> Iterator[None]:
 def wait_for(condition: Callable[[], bool]) -> None:
     end = time.monotonic_ns() + 20 * 10**9
     while not condition():
-        assert time.monotonic_ns() < end, "waited 20 s in vain"
+        assert time.monotonic_ns() < end, "the condition did not become true within 20 s"
         time.sleep(0.02)
 
 
 def gone(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE  # its new parent has not reaped it yet
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE  # not yet reaped by its new parent
     except psutil.NoSuchProcess:
         return True
 
@@ -72,7 +72,7 @@ def test_capture_keeps_exit_and_both_streams() -> None:
     assert not done.succeeded
 
 
-def test_capture_bounds_what_it_keeps() -> None:
+def test_capture_keeps_no_more_than_the_limit() -> None:
     code = "import sys; sys.stdout.write('x' * 3_000_000); sys.stderr.write('y' * 3_000_000 + 'end')"
     done = capture(python(code), stdout_limit=1000, timeout=60)
     assert (done.exit, len(done.stdout), done.truncated) == (0, 1000, True)
@@ -80,17 +80,17 @@ def test_capture_bounds_what_it_keeps() -> None:
     assert done.stderr.endswith(b"end")
 
 
-def test_capture_to_the_limit_exactly_is_whole() -> None:
+def test_output_of_exactly_the_limit_is_not_truncated() -> None:
     done = capture(python("print('x' * 99)"), stdout_limit=100, timeout=60)
     assert (len(done.stdout), done.truncated, done.succeeded) == (100, False, True)
 
 
-def test_capture_ends_at_its_time_limit() -> None:
+def test_capture_kills_the_process_at_the_time_limit() -> None:
     done = capture(python("import time; print('on', flush=True); time.sleep(600)"), stdout_limit=100, timeout=1)
     assert (done.exit, done.ending, done.stdout) == (-signal.SIGKILL, "timeout", b"on\n")
 
 
-def test_lines_come_whole_and_one_by_one() -> None:
+def test_lines_are_passed_on_one_by_one() -> None:
     got: list[bytes] = []
     code = "import sys\nfor i in range(200000): print(i)\nsys.stdout.write('no end')"
     done = lines(python(code), got.append, timeout=60)
@@ -98,13 +98,13 @@ def test_lines_come_whole_and_one_by_one() -> None:
     assert got == [*(str(i).encode() for i in range(200000)), b"no end"]
 
 
-def test_a_line_too_long_is_passed_over_and_said() -> None:
+def test_a_line_that_is_too_long_is_dropped_and_reported() -> None:
     got: list[bytes] = []
     done = lines(python("print('a'); print('x' * 3_000_000); print('b')"), got.append, timeout=60)
     assert (got, done.truncated) == ([b"a", b"b"], True)
 
 
-def test_lines_ends_the_process_when_the_reader_raises() -> None:
+def test_the_process_is_killed_if_the_line_callback_raises() -> None:
     def refuse(line: bytes) -> None:
         raise RuntimeError(line.decode())
 
@@ -112,7 +112,7 @@ def test_lines_ends_the_process_when_the_reader_raises() -> None:
         lines(python("import time; print('first', flush=True); time.sleep(600)"), refuse, timeout=60)
 
 
-def test_exit_by_signal(tmp_path: Path) -> None:
+def test_the_exit_status_is_minus_the_signal(tmp_path: Path) -> None:
     code = "import os, signal; os.kill(os.getpid(), signal.SIGABRT)"
     assert capture(python(code), stdout_limit=0, timeout=60).exit == -signal.SIGABRT
     assert run_encoder(python(code), cwd=tmp_path, log=tmp_path / "log").exit == -signal.SIGABRT
@@ -123,13 +123,13 @@ def test_exit_by_signal(tmp_path: Path) -> None:
     [
         (0, None),
         (134, None),
-        (-9, "SIGKILL, killed from outside, often for want of memory"),
-        (-6, "SIGABRT, it gave up on an inner check"),
+        (-9, "SIGKILL (killed by the system or a user, often because memory ran out)"),
+        (-6, "SIGABRT (an internal check failed)"),
         (-10, "SIGUSR1"),
         (-200, "signal 200"),
     ],
 )
-def test_signals_in_words(exit_: int, words: str | None) -> None:
+def test_signals_are_explained(exit_: int, words: str | None) -> None:
     assert decode_signal(exit_) == words
 
 
@@ -147,7 +147,7 @@ def test_the_environment_is_fixed(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         monkeypatch.setenv(name, value)
     code = "import os; print(sorted(os.environ.items()))"
     done = capture(python(code), stdout_limit=10000, timeout=60)
-    # python itself adds LC_CTYPE when it starts under the C locale
+    # Python itself adds LC_CTYPE when it starts in the C locale
     seen = {name: value for name, value in eval(done.stdout) if name != "LC_CTYPE"}  # noqa: S307
     assert seen == dict(ENVIRONMENT)
     capture([str(FFMPEG), "-version"], stdout_limit=10000, timeout=60)
@@ -155,7 +155,7 @@ def test_the_environment_is_fixed(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert not (tmp_path / "report.log").exists()
 
 
-def test_stdin_is_empty_and_the_session_is_its_own() -> None:
+def test_stdin_is_empty_and_the_child_has_its_own_session() -> None:
     code = "import os, sys; print(repr(sys.stdin.read()), os.getsid(0) == os.getpid() == os.getpgid(0))"
     assert capture(python(code), stdout_limit=100, timeout=60).stdout == b"'' True\n"
 
@@ -166,7 +166,7 @@ def test_signals_are_not_masked_in_the_child() -> None:
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
 
 
-def test_no_shell_and_any_name() -> None:
+def test_arguments_are_passed_unchanged_and_without_a_shell() -> None:
     names = ["$(touch /tmp/x)", "`id`; rm -rf /", "a\nb", "-x", "*", "caf\udce9", "日本"]
     code = "import os, sys; sys.stdout.buffer.write(b'|'.join(os.fsencode(a) for a in sys.argv[1:]))"
     done = capture([*python(code), *names], stdout_limit=1000, timeout=60)
@@ -174,12 +174,12 @@ def test_no_shell_and_any_name() -> None:
 
 
 @pytest.mark.parametrize("argv", [[PYTHON, "-c", "a\0b"], [], ["python3"], [PYTHON + "\0"]])
-def test_bad_arguments_are_refused_before_anything_starts(argv: list[str]) -> None:
+def test_bad_arguments_are_refused_before_a_process_starts(argv: list[str]) -> None:
     with pytest.raises(ValueError, match=r"NUL|absolute"):
         capture(argv, stdout_limit=0, timeout=60)
 
 
-def test_a_program_that_is_not_there(tmp_path: Path) -> None:
+def test_a_program_that_cannot_be_started_is_a_missing_toolchain(tmp_path: Path) -> None:
     with pytest.raises(ToolchainMissing, match="the program ffmpeg cannot be started"):
         capture([str(tmp_path / "ffmpeg")], stdout_limit=0, timeout=60)
     (tmp_path / "ffmpeg").write_text("not a program")
@@ -187,7 +187,7 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
         run_encoder([str(tmp_path / "ffmpeg")], cwd=tmp_path, log=tmp_path / "log")
 
 
-def test_a_working_directory_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_working_directory_is_reported(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="gone"):
         capture(python(""), stdout_limit=0, timeout=60, cwd=tmp_path / "gone")
 
@@ -198,7 +198,7 @@ def test_huge_stderr_does_not_block(tmp_path: Path) -> None:
     assert (done.exit, (tmp_path / "log").stat().st_size, len(done.stderr)) == (0, 20_000_000, process.STDERR_KEPT)
 
 
-def test_the_log_is_added_to(tmp_path: Path) -> None:
+def test_the_log_is_appended_to(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("before\n")
     run_encoder(python("import sys; sys.stderr.write('after')"), cwd=tmp_path, log=log)
@@ -222,7 +222,7 @@ def test_ffmpeg_reports_progress(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("in_thread", [False, True])
-def test_stop_ends_ffmpeg_with_a_whole_short_file(tmp_path: Path, in_thread: bool) -> None:
+def test_a_stopped_ffmpeg_finishes_its_file(tmp_path: Path, in_thread: bool) -> None:
     seen = threading.Event()
     argv = [*FFMPEG_ENCODE[:-3], "-re", "-f", "lavfi", "-i", "testsrc=s=64x64:r=25", "-c:v", "mpeg4", "out.mov"]
     results: list[process.FinishedProcess] = []
@@ -249,7 +249,7 @@ def test_stop_ends_ffmpeg_with_a_whole_short_file(tmp_path: Path, in_thread: boo
     assert (tmp_path / "out.mov").stat().st_size > 0
 
 
-def test_stop_kills_what_ignores_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_ignores_the_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "GRACE_SECONDS", 1)
     code = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('frame=1', flush=True);"
@@ -262,15 +262,15 @@ def test_stop_kills_what_ignores_it(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 GRANDCHILD = "import subprocess, sys; p = subprocess.Popen(['sleep', '600']); open('pid', 'w').write(str(p.pid));"
 
 
-def test_what_a_child_leaves_behind_is_ended(tmp_path: Path) -> None:
-    """The grandchild holds the pipe open: its end must not be waited for."""
+def test_a_grandchild_is_killed_when_the_child_ends(tmp_path: Path) -> None:
+    """The grandchild keeps the pipe open; nothing may wait for it to close."""
     done = run_encoder(python(GRANDCHILD + "sys.stdout.write('frame=1')"), cwd=tmp_path, log=tmp_path / "log")
     assert done.exit == 0
     wait_for(lambda: gone(int((tmp_path / "pid").read_text())))
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_whatever_is_raised_the_group_is_dead_and_reaped(tmp_path: Path, error: type[BaseException]) -> None:
+def test_the_group_is_killed_and_reaped_if_a_callback_raises(tmp_path: Path, error: type[BaseException]) -> None:
     def refuse(report: EncodeProgress) -> None:
         raise error(str(report.frame))
 
@@ -281,14 +281,14 @@ def test_whatever_is_raised_the_group_is_dead_and_reaped(tmp_path: Path, error: 
 
 
 def parent(tmp_path: Path, call: str) -> subprocess.Popen[bytes]:
-    """Another python that runs ffmpeg for ever through proxx.process."""
+    """Starts another Python that runs an endless ffmpeg with `run_encoder`."""
     argv = [*FFMPEG_ENCODE[:-3], "-re", "-f", "lavfi", "-i", "testsrc=s=64x64:r=25", "-f", "null", "-"]
     code = f"""
 import pathlib, signal, threading
 from proxx.ffmpeg.process import run_encoder
-def note(report): (here / "frame").write_text(str(report.frame))
-here = pathlib.Path({str(tmp_path)!r})
-def work(): run_encoder({argv!r}, cwd=here, log=here / "log", on_progress=note)
+def record(report): (folder / "frame").write_text(str(report.frame))
+folder = pathlib.Path({str(tmp_path)!r})
+def work(): run_encoder({argv!r}, cwd=folder, log=folder / "log", on_progress=record)
 {call}
 """
     return subprocess.Popen([PYTHON, "-c", code], cwd=REPO, stderr=subprocess.PIPE)
@@ -308,20 +308,20 @@ def test_ffmpeg_dies_with_its_parent(tmp_path: Path, call: str) -> None:
 
 
 def test_ctrl_c_in_the_parent_ends_ffmpeg(tmp_path: Path) -> None:
-    # A suite that a shell runs in its background ignores SIGINT, and so would the parent here.
+    # A suite that a shell started in the background ignores SIGINT, and the parent would inherit that.
     with parent(tmp_path, "signal.signal(signal.SIGINT, signal.default_int_handler); work()") as other:
         wait_for((tmp_path / "frame").exists)
         (ffmpeg,) = psutil.Process(other.pid).children()
         other.send_signal(signal.SIGINT)
         try:
-            _, words = other.communicate(timeout=60)
+            _, stderr = other.communicate(timeout=60)
         finally:
             other.kill()
-        assert b"KeyboardInterrupt" in words
+        assert b"KeyboardInterrupt" in stderr
         assert gone(ffmpeg.pid)
 
 
-def test_many_threads_at_once() -> None:
+def test_many_threads_may_start_processes_at_once() -> None:
     codes: list[int] = []
     threads = [
         threading.Thread(

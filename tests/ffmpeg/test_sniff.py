@@ -1,4 +1,4 @@
-"""Files recognised by their bytes."""
+"""Files are recognised by their bytes: camera raw, not media, cut off."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def dng(order: str) -> bytes:
         ("A.tif", dng(">"), "CinemaDNG"),
     ],
 )
-def test_camera_raw_names_the_tool(name: str, head: bytes, tool: str) -> None:
+def test_camera_raw_names_the_tool_that_converts_it(name: str, head: bytes, tool: str) -> None:
     words = camera_raw(name, head)
     assert words is not None
     assert tool in words
@@ -52,7 +52,7 @@ def test_camera_raw_names_the_tool(name: str, head: bytes, tool: str) -> None:
         ("x.mxf", MXF + "ARRI".encode("utf-16-be")),
     ],
 )
-def test_other_files_are_not_raw(name: str, head: bytes) -> None:
+def test_other_files_are_not_camera_raw(name: str, head: bytes) -> None:
     assert camera_raw(name, head) is None
 
 
@@ -66,16 +66,16 @@ def test_other_files_are_not_raw(name: str, head: bytes) -> None:
         (None, MXF + "Sony".encode("utf-16-be"), "X-OCN"),
     ],
 )
-def test_unknown_codecs_of_cameras(tag: str | None, head: bytes, tool: str) -> None:
+def test_an_unknown_codec_of_a_camera_is_recognised(tag: str | None, head: bytes, tool: str) -> None:
     assert tool in (camera_raw_codec(tag, head) or "")
 
 
-def test_unknown_codecs_of_nobody() -> None:
+def test_other_unknown_codecs_are_not_recognised() -> None:
     assert camera_raw_codec("zzzz", FTYP) is None
     assert camera_raw_codec(None, MXF) is None
 
 
-def test_a_real_red_header() -> None:
+def test_a_real_red_header_is_recognised() -> None:
     assert "REDCINE-X" in (camera_raw("x.mov", camera_file("exiftool/Red.r3d").read_bytes()) or "")
 
 
@@ -90,58 +90,66 @@ def test_a_real_red_header() -> None:
         (b"\0" * 4096, "zeros only"),
         (b"\0\x05\x16\x07\0\2\0\0Mac OS X", "macOS"),
         (b"\xff\xd8\xff\xe0", "JPEG"),
-        (b"\x9a\x80\1\2\3\4\5\6\7\x08\x09", "no format"),
+        (b"\x9a\x80\1\2\3\4\5\6\7\x08\x09", "no camera writes"),
         (FTYP, "index"),
         (MXF, "MXF"),
     ],
 )
-def test_what_a_refused_file_looks_like(head: bytes, words: str) -> None:
+def test_a_refused_file_is_described(head: bytes, words: str) -> None:
     assert words in describe(head)
 
 
-def cut(data: bytes, size: int | None = None) -> str | None:
+def damage(data: bytes, size: int | None = None) -> str | None:
     return cut_off(io.BytesIO(data), len(data) if size is None else size)
 
 
-def test_a_movie_without_index() -> None:
-    assert "no index (moov)" in (cut(FTYP + struct.pack(">I4s", 100, b"free") + b"\0" * 92) or "")
-    assert "no index (moov)" in (cut(struct.pack(">I4s", 0, b"mdat") + b"\1" * 50) or "")
+def test_a_movie_without_an_index_is_cut_off() -> None:
+    assert "no index (moov)" in (damage(FTYP + struct.pack(">I4s", 100, b"free") + b"\0" * 92) or "")
+    assert "no index (moov)" in (damage(struct.pack(">I4s", 0, b"mdat") + b"\1" * 50) or "")
 
 
-def test_a_movie_whose_data_ends_early() -> None:
+def test_a_movie_with_too_little_data_is_cut_off() -> None:
     moov = struct.pack(">I4s", 8, b"moov")
-    assert cut(FTYP + moov + struct.pack(">I4s", 20, b"mdat") + b"\1" * 12) is None
-    assert cut(FTYP + moov + struct.pack(">I4s", 20, b"mdat") + b"\1" * 11) == (
-        "its mdat part ends at byte 44, the file at byte 43"
+    assert damage(FTYP + moov + struct.pack(">I4s", 20, b"mdat") + b"\1" * 12) is None
+    assert damage(FTYP + moov + struct.pack(">I4s", 20, b"mdat") + b"\1" * 11) == (
+        "its media data (mdat) should end at byte 44, but the file ends at byte 43"
     )
     large = struct.pack(">I4sQ", 1, b"mdat", 2**40)
-    assert "mdat" in (cut(FTYP + moov + large) or "")
-    assert cut(FTYP + moov + b"trailing rubbish") is None
+    assert "mdat" in (damage(FTYP + moov + large) or "")
+    assert damage(FTYP + moov + b"trailing rubbish") is None
 
 
-def test_an_mxf_whose_footer_is_gone() -> None:
+def test_an_mxf_without_its_footer_is_cut_off() -> None:
     pack = MXF + b"\x83\0\0\x68" + struct.pack(">HHIQQQ", 1, 3, 1, 0, 0, 5000) + b"\0" * 72
-    assert cut(pack, 5001) is None
-    assert cut(pack, 5000) == "its footer is at byte 5000, the file ends at byte 5000"
-    assert "header ends" in (cut(pack[:40]) or "")
+    assert damage(pack, 5001) is None
+    assert damage(pack, 5000) == "its MXF footer should be at byte 5000, but the file ends at byte 5000"
+    assert damage(pack[:40]) == "it ends at byte 40, inside its MXF header"
+
+
+@pytest.mark.parametrize("length", [b"\xa0", b"\x89", b"\xff"])
+@pytest.mark.parametrize("size", [70, 5000])
+def test_an_mxf_with_a_damaged_length_is_reported(length: bytes, size: int) -> None:
+    """A length field has at most 8 bytes after the first (SMPTE ST 336); more once crashed on a short file."""
+    pack = (b"run-in" + MXF + length).ljust(size, b"\0")
+    assert damage(pack) == "the length of its MXF header at byte 22 is damaged"
 
 
 @pytest.mark.parametrize(("packet", "before"), [(188, 0), (192, 4), (204, 0)])
-def test_a_transport_stream_that_ends_inside_a_packet(packet: int, before: int) -> None:
+def test_a_transport_stream_that_ends_inside_a_packet_is_cut_off(packet: int, before: int) -> None:
     data = (bytes(before) + b"G" + bytes(packet - before - 1)) * 9
-    assert cut(data) is None
-    assert cut(data[:-1]) == f"its last packet of {packet} bytes has {packet - 1}"
-    assert cut(b"G" + data[1 : 7 * packet + 1]) is None, "too little to be sure of"
+    assert damage(data) is None
+    assert damage(data[:-1]) == f"its last packet of {packet} bytes has only {packet - 1}"
+    assert damage(b"G" + data[1 : 7 * packet + 1]) is None, "too short to be recognised"
 
 
-@given(st.binary(max_size=300), st.sampled_from([b"", FTYP, MXF, b"II*\0", b"MM\0*", b"\0\0\0\1mdat"]))
-def test_any_bytes_get_an_answer(data: bytes, before: bytes) -> None:
+@given(st.binary(max_size=300), st.sampled_from([b"", FTYP, MXF, MXF + b"\xa0", b"II*\0", b"MM\0*", b"\0\0\0\1mdat"]))
+def test_any_bytes_are_judged_without_an_error(data: bytes, before: bytes) -> None:
     head = before + data
     assert describe(head)
     camera_raw("a.dng", head)
     camera_raw_codec("brhq", head)
-    cut(head)
+    damage(head)
 
 
-def test_text_cut_in_the_middle_of_a_letter() -> None:
+def test_text_may_be_cut_in_the_middle_of_a_character() -> None:
     assert describe(("a" + "ö" * HEAD).encode()[:HEAD]) == "plain text"

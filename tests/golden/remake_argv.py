@@ -1,6 +1,6 @@
 """`python -m tests.golden.remake_argv`: write the kept commands anew, on purpose. Read the diff before committing.
 
-A changed command gives other bytes for the same job: `python -m proxx.golden` and the CHANGELOG go with it.
+A changed command gives other bytes for the same job: `python -m proxx.doctor.golden` and the CHANGELOG go with it.
 """
 
 from __future__ import annotations

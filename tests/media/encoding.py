@@ -1,4 +1,4 @@
-"""Clips decided by creation itself, encoded by their own command, and everything about them compared."""
+"""Makes proxies as a job does: decided as by `create`, encoded by their own command, checked against expectation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.makemedia import FFMPEG, FFPROBE
 
 @dataclass(frozen=True)
 class Made:
-    """A proxy and all that is known of it."""
+    """A proxy, how it was encoded, and what ffprobe reads from it."""
 
     clip: Clip
     path: Path
@@ -36,8 +36,8 @@ class Made:
 
 
 @dataclass(frozen=True)
-class World:
-    """What must not matter: launcher, working directory, environment, and which ffmpeg of the two."""
+class Surroundings:
+    """Surroundings that must not change the bytes: launcher, working directory, environment, which of two ffmpegs."""
 
     launcher: Sequence[str] = ()
     cwd: Path | None = None
@@ -45,7 +45,7 @@ class World:
     ffmpeg: Path = FFMPEG
 
 
-HERE = World()
+DEFAULT = Surroundings()
 
 
 @cache
@@ -54,7 +54,7 @@ def _decoders() -> frozenset[str]:
 
 
 def decide(profile: ProfileSpec, source: Path) -> Clip:
-    """The clip as creation decides it."""
+    """Returns the clip as `create` decides it."""
     facts = examine_source(
         source, FFPROBE, _decoders(), accept_damage=False, sound=True, on_read=lambda done, size: None
     )
@@ -63,13 +63,15 @@ def decide(profile: ProfileSpec, source: Path) -> Clip:
     return decided.clip
 
 
-def encode(profile: ProfileSpec, clip: Clip, folder: Path, world: World = HERE) -> tuple[Path, EncodeEvidence]:
-    """Run the clip's command. Fails the test with ffmpeg's words."""
+def encode(
+    profile: ProfileSpec, clip: Clip, folder: Path, surroundings: Surroundings = DEFAULT
+) -> tuple[Path, EncodeEvidence]:
+    """Runs the clip's command; a failure shows ffmpeg's log."""
     folder.mkdir(parents=True, exist_ok=True)
     path, log = folder / f"proxy.{profile.container}", folder / "log"
     source = clip.source.files[0]
-    argv = bind_paths(plan_command(profile, clip).argv, world.ffmpeg, Path(source.uri), path)
-    done = run_encoder((*world.launcher, *argv), cwd=world.cwd or folder, log=log, env=world.env)
+    argv = bind_paths(plan_command(profile, clip).argv, surroundings.ffmpeg, Path(source.uri), path)
+    done = run_encoder((*surroundings.launcher, *argv), cwd=surroundings.cwd or folder, log=log, env=surroundings.env)
     encoded = read_encode_log(log)
     assert done.exit == 0, f"{encode_failure(done.exit, encoded)}\n{done.stderr.decode(errors='replace')[-3000:]}"
     if profile.container == "mxf":
@@ -77,19 +79,19 @@ def encode(profile: ProfileSpec, clip: Clip, folder: Path, world: World = HERE) 
     return path, encoded
 
 
-def make_proxy(profile: ProfileSpec, source: Path, folder: Path, world: World = HERE) -> Made:
-    """Decide, encode, inspect; fails the test where any check is not equal."""
+def make_proxy(profile: ProfileSpec, source: Path, folder: Path, surroundings: Surroundings = DEFAULT) -> Made:
+    """Decides, encodes and probes; fails the test if any check is not equal."""
     clip = decide(profile, source)
-    path, encoded = encode(profile, clip, folder, world)
+    path, encoded = encode(profile, clip, folder, surroundings)
     found = probe_proxy(path, FFPROBE)
-    made = compare_with_expectation(profile, clip, encoded, found)
-    failure = failure_of_checks(made)
+    checks = compare_with_expectation(profile, clip, encoded, found)
+    failure = failure_of_checks(checks)
     assert failure is None, failure
-    assert all(check.equal for check in made)
+    assert all(check.equal for check in checks)
     return Made(clip, path, hashlib.sha256(path.read_bytes()).hexdigest(), encoded, found)
 
 
 def tool(name: str) -> str | None:
-    """The full path of a tool of this machine."""
+    """Returns the full path of a program of this machine, or None if it is not installed."""
     found = shutil.which(name)
     return str(Path(found).resolve()) if found else None

@@ -1,7 +1,7 @@
-"""A judge that shares nothing with proxx: the system's own ffprobe and ffmpeg, another build by other hands.
+"""Reads media with the system's own ffprobe and ffmpeg: another build by other people.
 
-It says what a file is, and gives its picture and sound as plain numbers, so that a proxy and its source can be
-compared as an editor sees and hears them. No word of it comes from a spec or from proxx's own probe.
+It describes a file and returns its picture and sound as plain numbers, so that a proxy and its source can be
+compared as an editor sees and hears them. It uses no spec and nothing of proxx's own probe.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ import pytest
 
 from tests.support.makemedia import FFMPEG as OURS
 
-WIDTH, HEIGHT = 64, 36  # pictures are compared this small: what moves, turns or changes colour shows all the same
+WIDTH, HEIGHT = 64, 36  # pictures are compared this small: movement, rotation and changed colour still show
 DEEP: Final = ("-analyzeduration", "100M", "-probesize", "100M")
 
 
 @cache
 def tool(name: str) -> str:
-    """The system's `ffmpeg` or `ffprobe`; without them nothing here can be judged, and CI fails."""
+    """Returns the path of the system's `ffmpeg` or `ffprobe`; without it the test is skipped, and fails in CI."""
     path = shutil.which(name)
     if path is None or Path(path).resolve() == OURS.resolve():
-        said = f"NO INDEPENDENT {name}: install the system's ffmpeg, proxies were not looked at by another build"
+        message = f"NO INDEPENDENT {name}: install the system's ffmpeg; proxies were not checked by another build"
         if os.environ.get("CI"):
-            pytest.fail(said)
-        pytest.skip(said)
+            pytest.fail(message)
+        pytest.skip(message)
     return path
 
 
@@ -50,7 +50,7 @@ def call(name: str, *arguments: str) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class Track:
-    """One sound track. samples: a channel, really decoded."""
+    """One sound track. samples: per channel, counted by decoding."""
 
     index: int
     codec: str
@@ -61,7 +61,7 @@ class Track:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What a file is. frames: really decoded. others: kinds of streams beside one picture and the sound."""
+    """What a file contains. frames: counted by decoding. others: kinds of streams besides picture and sound."""
 
     container: str
     codec: str
@@ -82,14 +82,14 @@ class Seen:
 
 @cache
 def look(path: Path, picture: int = 0) -> Seen:
-    """picture: which of several picture tracks."""
+    """Returns what a file contains. picture: which of several picture tracks."""
     found: Any = json.loads(
         call("ffprobe", *DEEP, "-count_frames", "-show_format", "-show_streams", "-of", "json", f"file:{path}")
     )
     streams = found["streams"]
-    videos = [one for one in streams if one["codec_type"] == "video"]
+    videos = [stream for stream in streams if stream["codec_type"] == "video"]
     video = videos[picture]
-    tags = [one.get("tags", {}) for one in (video, *streams, found["format"])]
+    tags = [entry.get("tags", {}) for entry in (video, *streams, found["format"])]
     return Seen(
         container=found["format"]["format_name"].split(",")[0],
         codec=video["codec_name"],
@@ -109,17 +109,17 @@ def look(path: Path, picture: int = 0) -> Seen:
             video.get("color_primaries", "unknown"),
             video.get("color_transfer", "unknown"),
         ),
-        tracks=tuple(_track(path, one) for one in streams if one["codec_type"] == "audio"),
+        tracks=tuple(_track(path, stream) for stream in streams if stream["codec_type"] == "audio"),
         others=tuple(
-            one.get("codec_tag_string", one["codec_type"])
-            for one in streams
-            if one is not video and one["codec_type"] != "audio"
+            stream.get("codec_tag_string", stream["codec_type"])
+            for stream in streams
+            if stream is not video and stream["codec_type"] != "audio"
         ),
     )
 
 
 def _first(tags: Sequence[dict[str, str]], name: str) -> str | None:
-    return next((one[name] for one in tags if name in one), None)
+    return next((values[name] for values in tags if name in values), None)
 
 
 def _interlaced(path: Path, stream: int) -> bool:
@@ -155,14 +155,14 @@ def pictures(
     field: str | None = None,
     limit: int | None = None,
 ) -> tuple[bytes, ...]:
-    """Every decoded frame, upright, small and in RGB as a viewer would show it.
+    """Returns every decoded frame, upright, small and in RGB, as a viewer would show it.
 
-    colour: range and matrix to read the picture by, else what the file says. field: `top` or `bottom` lines only.
-    limit: so many frames from the first.
+    colour: range and matrix to interpret the picture with, instead of those in the file. field: `top` or `bottom`
+    lines only. limit: the number of frames, from the first.
     """
-    by = f":in_range={colour[0]}:in_color_matrix={colour[1]}" if colour else ""
+    interpreted = f":in_range={colour[0]}:in_color_matrix={colour[1]}" if colour else ""
     fields = f"field=type={field}," if field else ""
-    chain = f"{fields}scale={WIDTH}:{HEIGHT}:flags=area+accurate_rnd+full_chroma_int{by},format=rgb24"
+    chain = f"{fields}scale={WIDTH}:{HEIGHT}:flags=area+accurate_rnd+full_chroma_int{interpreted},format=rgb24"
     before = ("-c:v", decoder) if decoder else ()
     only = ("-frames:v", str(limit)) if limit else ()
     data = call(
@@ -175,7 +175,7 @@ def pictures(
 
 @cache
 def times(path: Path, stream: int) -> tuple[Fraction, ...]:
-    """When each frame is shown, in seconds from the first."""
+    """Returns when each frame is shown, in seconds from the first."""
     what = ("-select_streams", str(stream), "-show_entries", "frame=best_effort_timestamp:stream=time_base")
     found: Any = json.loads(call("ffprobe", *DEEP, *what, "-of", "json", f"file:{path}"))
     base = Fraction(found["streams"][0]["time_base"])
@@ -184,13 +184,13 @@ def times(path: Path, stream: int) -> tuple[Fraction, ...]:
 
 
 def shown_at(stamps: Sequence[Fraction], rate: Fraction, frames: int) -> tuple[int, ...]:
-    """The source frame on screen at each frame of a constant rate: the last that begins before half of it is over."""
+    """Returns the source frame shown at each frame of a constant rate: the last that begins before its middle."""
     begins = [floor(stamp * rate + Fraction(1, 2)) for stamp in stamps]
     return tuple(bisect_right(begins, number) - 1 for number in range(frames))
 
 
 def psnr(one: bytes, other: bytes) -> float:
-    """Likeness of two pictures in decibels."""
+    """Returns the similarity of two pictures in decibels."""
     assert len(one) == len(other)
     differences = tuple(map(sub, one, other))
     total = sum(map(mul, differences, differences))
@@ -202,7 +202,7 @@ def psnr(one: bytes, other: bytes) -> float:
 
 @cache
 def sound(path: Path, stream: int, channel: int, rate: int) -> array[int]:
-    """One channel as 16-bit numbers, at `rate`."""
+    """Returns one channel as 16-bit samples at `rate`."""
     pick = f"pan=mono|c0=c{channel},aresample={rate}"
     data = call("ffmpeg", *DEEP, "-i", f"file:{path}", "-map", f"0:{stream}", "-af", pick, *RAW_SOUND, "-")
     samples = array("h")
@@ -212,7 +212,7 @@ def sound(path: Path, stream: int, channel: int, rate: int) -> array[int]:
 
 @cache
 def sound_start(path: Path, picture: int, stream: int) -> Fraction:
-    """Seconds from the first picture to the first sound that is heard; negative where sound comes first."""
+    """Returns the seconds from the first frame to the first sample; negative if sound comes first."""
     firsts = []
     for index in (picture, stream):
         what = ("-select_streams", str(index), "-read_intervals", "%+3")
@@ -224,14 +224,14 @@ def sound_start(path: Path, picture: int, stream: int) -> Fraction:
 
 
 def likeness(one: Sequence[int], other: Sequence[int]) -> float:
-    """How many decibels a sound is louder than its difference from the other."""
+    """Returns by how many decibels a sound is louder than its difference from the other."""
     differences = tuple(map(sub, one, other))
     error, signal = sum(map(mul, differences, differences)), sum(map(mul, one, one))
     return inf if error == 0 else 10 * log10(max(signal, 1) / error)
 
 
 def loudest(samples: Sequence[int], margin: int, length: int) -> int:
-    """Where the loudest of some windows of `length` samples begins, `margin` from both ends."""
+    """Returns where the loudest of some windows of `length` samples begins, at least `margin` from both ends."""
     end = max(len(samples) - margin - length, margin + 1)
     starts = range(margin, end, max(length, (end - margin) // 30))
     return max(starts, key=lambda at: sum(map(mul, samples[at : at + length], samples[at : at + length])))

@@ -1,8 +1,8 @@
-"""Camera files made into proxies, and looked at by another build of ffmpeg: made right, or refused in words.
+"""Proxies of camera files are checked by another build of ffmpeg; unusable files are refused with a clear message.
 
-What each file holds is written down here by hand, from what the system's ffprobe and the cameras' makers say. A
-proxy is compared with its source as an editor sees and hears it: every frame at its time, upright, in its colours,
-from its field; every sound on its channel, on its sample.
+The contents of each file are written down here by hand, from the system's ffprobe and the camera makers' data. A
+proxy is compared with its source as an editor sees and hears it: every frame at its time, upright, in its colours and
+from its field; every sound on its channel, in sync to the sample.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from proxx.engine.execute import RunEnvironment, execute
 from proxx.ffmpeg.probe import decoders
 from proxx.ffmpeg.toolchain import find_toolchain
 from proxx.store.opening import open_store
-from tests.media import independent as judge
+from tests.media import independent
 from tests.media.independent import Seen
 from tests.support.makemedia import camera_file, make, picture, sound
 
@@ -39,17 +39,17 @@ BT709: Final = ("bt709", "bt709", "bt709")
 BT601_525: Final = ("smpte170m", "smpte170m", "bt709")
 READ_AS: Final = {"smpte170m": "bt601", "bt709": "bt709"}
 
-LOOKED_AT: Final = 24  # frames of a clip, evenly spread, that are compared
-WINDOW: Final = 4000  # samples, of the loudest part, that are compared
-LIKE: Final = 32.0  # dB; the right frame of a half-size test pattern gave 33.4, camera pictures 37 to 66
+COMPARED_FRAMES: Final = 24  # of each clip, evenly spread
+WINDOW: Final = 4000  # samples compared, from the loudest part
+MATCH: Final = 32.0  # dB; the right frame of a half-size test pattern gave 33.4, camera pictures 37 to 66
 
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """What a source is. size: upright. tracks: (channels, rate). fields: the one shown first, where interlaced.
+    """What a source contains. size: upright. tracks: (channels, rate). fields: the one shown first, if interlaced.
 
-    picture: the index of its stream. range_, colour: how it is to be read (matrix, primaries, transfer).
-    steady: a constant rate. decoder: for the judge, where its own choice cannot read the file.
+    picture: the index of its stream. range_, colour: how to interpret it (matrix, primaries, transfer). steady:
+    whether the rate is constant. decoder: for the independent build, if its default cannot decode the file.
     """
 
     frames: int
@@ -74,7 +74,7 @@ class Truth:
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What a profile makes of any source. size: of the upright source's."""
+    """What a profile makes of any source. size: from the size of the upright source."""
 
     codec: str
     pixels: str
@@ -114,7 +114,7 @@ PROFILES: Final = {
     ),
 }  # fmt: skip
 
-# Real camera files: what they hold, and the profiles they are made with here.
+# Real camera files: their contents, and the profiles to test them with.
 REAL: Final = {
     "format-corpus/apple-prores-422-proxy.mov": (
         Truth(frames=25, rate=Fraction(25), size=(320, 240), colour=BT601_525),
@@ -186,7 +186,7 @@ MOVING: Final = "testsrc2"
 
 
 def tagged(range_: str = "tv", matrix: str = "bt709", primaries: str = "bt709", before: str = "") -> tuple[str, ...]:
-    """before: filters that come first."""
+    """Returns the options that tag a picture. before: filters to run first."""
     tags = f"range={range_}:colorspace={matrix}:color_primaries={primaries}:color_trc=bt709"
     return ("-vf", f"{before + ',' if before else ''}setparams={tags}")
 
@@ -197,7 +197,7 @@ def full_range_525() -> Path:
 
 
 def bottom_first() -> Path:
-    """Fields of two times in one frame, the bottom one first."""
+    """Frames with two fields of different times, the bottom one first."""
     tags = tagged(before="interlace=scan=bff:lowpass=0,setfield=bff")
     mpeg2 = ("-c:v", "mpeg2video", "-q:v", "2", "-flags", "+ildct+ilme")
     return make("bottom.mov", *picture("1280x720", rate="50", seconds="0.48"), *tags, *mpeg2)
@@ -226,7 +226,7 @@ def drop_frame(name: str) -> Callable[[], Path]:
 
 
 def microphones() -> Path:
-    """Eight unlabelled channels, a noise of its own on each, in one track."""
+    """One track of eight unlabelled channels, each with different noise."""
     noises = ";".join(f"anoisesrc=d=0.48:r=48000:seed={n + 1}:a=0.3[n{n}]" for n in range(8))
     same_channels = "|".join(f"c{n}=c{n}" for n in range(8))
     merged = "".join(f"[n{n}]" for n in range(8)) + "amerge=inputs=8,pan=8c|" + same_channels + "[a]"
@@ -237,7 +237,7 @@ def microphones() -> Path:
 
 
 def late_sound() -> Path:
-    """Sound that begins 0.1 s after its picture."""
+    """Sound that begins 0.1 s after the picture."""
     plain = make("plain.mov", *picture("320x240"), *X264, *tagged())
     noise = make("noise.wav", *sound("mono", seconds="0.38"), "-c:a", "pcm_s16le")
     return make(
@@ -250,7 +250,7 @@ def anamorphic() -> Path:
     return make("wide.mov", *picture("352x288"), *tagged("tv", "bt470bg", "bt470bg", "setsar=16/11"), *X264)
 
 
-# Made here as cameras write them, so that CI sees them too.
+# Generated as cameras write them, so that CI can test them too.
 MADE: Final = {
     "full range": (
         full_range_525,
@@ -299,7 +299,7 @@ MADE: Final = {
 }  # fmt: skip
 
 
-# --- making ----------------------------------------------------------------------------------------------
+# --- encoding ----------------------------------------------------------------------------------------------
 
 
 def job_of(source: Path, profile: str, output: Path) -> JobSpec:
@@ -326,25 +326,25 @@ def run(job: JobSpec, root: Path) -> ExecutionResult:
     return execute(spec_bytes(job), site)
 
 
-def made_right(source: Path, truth: Truth, profile: str, root: Path) -> None:
+def check_proxy(source: Path, truth: Truth, profile: str, root: Path) -> None:
     job = job_of(source, profile, root / "proxies")
     result = run(job, root)
     assert result.status == "COMPLETED", result.clips[0].failure
     (output,) = job.clips[0].outputs
     proxy = Path(output.uri)
     assert [path.name for path in proxy.parent.iterdir()] == [proxy.name]
-    look, seen = PROFILES[profile], judge.look(proxy)
-    says_what_it_is(truth, look, seen)
-    moves(truth, look, source, proxy)
-    sounds(truth, look, source, proxy, seen)
+    look, seen = PROFILES[profile], independent.look(proxy)
+    check_contents(truth, look, seen)
+    check_picture(truth, look, source, proxy)
+    check_sound(truth, look, source, proxy, seen)
 
 
-# --- looking ---------------------------------------------------------------------------------------------
+# --- checking ---------------------------------------------------------------------------------------------
 
 
-def says_what_it_is(truth: Truth, look: Look, seen: Seen) -> None:
+def check_contents(truth: Truth, look: Look, seen: Seen) -> None:
     size, sar = truth.size, truth.sar
-    if look.mxf and sar != "1:1":  # MXF holds square pixels only
+    if look.mxf and sar != "1:1":  # MXF can only hold square pixels
         size, sar = (round(size[0] * Fraction(sar.replace(":", "/"))), size[1]), "1:1"
     keeps = truth.fields is not None and look.keeps_fields
     matrix = BT709 if look.codec == "dnxhd" else truth.colour
@@ -355,55 +355,61 @@ def says_what_it_is(truth: Truth, look: Look, seen: Seen) -> None:
     assert (seen.timecode, seen.reel) == (timecode, None if look.mp4 else truth.reel)
     assert (seen.size, seen.sar) == (look.size(*size), sar)
     assert seen.interlaced_frames == keeps
-    if look.codec != "dnxhd" or look.mxf:  # MOV says nothing of DNxHR's fields
+    if look.codec != "dnxhd" or look.mxf:  # MOV does not record the field order of DNxHR
         assert seen.field_order == ({"top": "tb", "bottom": "bt"}[truth.fields or ""] if keeps else "progressive")
     assert seen.colour == ("tv", *matrix)
     assert seen.others == (() if look.mxf or timecode is None else ("tmcd",))
 
 
-def moves(truth: Truth, look: Look, source: Path, proxy: Path) -> None:
-    """The pictures are the source's, each at its time, in its colours and from its field."""
-    whole = judge.pictures(source, truth.picture, decoder=truth.decoder, colour=truth.reading)
-    made = judge.pictures(proxy, 0)
+def check_picture(truth: Truth, look: Look, source: Path, proxy: Path) -> None:
+    """Checks that the frames are the source's, each at its time, in its colours and from its field."""
+    whole = independent.pictures(source, truth.picture, decoder=truth.decoder, colour=truth.reading)
+    made = independent.pictures(proxy, 0)
     assert len(made) == truth.frames
     shown: tuple[int, ...] = tuple(range(truth.frames))
     if not truth.steady:
-        shown = judge.shown_at(judge.times(source, truth.picture), truth.rate, truth.frames)
+        shown = independent.shown_at(independent.times(source, truth.picture), truth.rate, truth.frames)
     assert max(shown) == len(whole) - 1
-    places = range(0, truth.frames, max(1, truth.frames // LOOKED_AT))
-    likeness = [judge.psnr(whole[shown[at]], made[at]) for at in places]
-    assert min(likeness) > LIKE, f"frame {places[likeness.index(min(likeness))]} is another picture"
+    places = range(0, truth.frames, max(1, truth.frames // COMPARED_FRAMES))
+    likeness = [independent.psnr(whole[shown[at]], made[at]) for at in places]
+    assert min(likeness) > MATCH, f"frame {places[likeness.index(min(likeness))]} is a different picture"
 
     def shifted(by: int) -> float:
         last = truth.frames - 1
         moved = [min(max(at + by, 0), last) for at in places]
-        return fmean(min(judge.psnr(whole[shown[to]], made[at]), 99) for to, at in zip(moved, places, strict=True))
+        return fmean(
+            min(independent.psnr(whole[shown[to]], made[at]), 99) for to, at in zip(moved, places, strict=True)
+        )
 
-    assert shifted(0) > max(shifted(-1), shifted(1)) - 0.05, "the pictures are a frame early or late"
+    assert shifted(0) > max(shifted(-1), shifted(1)) - 0.05, "the picture is a frame early or late"
     if truth.reading is not None:
-        reads_right(truth, source, made)
+        check_colour(truth, source, made)
     if truth.fields is not None:
-        from_the_right_field(truth, look, source, proxy)
+        check_fields(truth, look, source, proxy)
 
 
-def reads_right(truth: Truth, source: Path, made: tuple[bytes, ...]) -> None:
-    """Read by another range or matrix the source would be less like its proxy."""
-    looked_at = 3
+def check_colour(truth: Truth, source: Path, made: tuple[bytes, ...]) -> None:
+    """Checks that with any other range or matrix the source would be less like its proxy."""
+    compared = 3
     readings = [(range_, matrix) for range_ in ("tv", "pc") for matrix in ("bt709", "bt601")]
     like = {
-        reading: fmean(map(judge.psnr, judge.pictures(source, truth.picture, colour=reading, limit=looked_at), made))
+        reading: fmean(
+            map(independent.psnr, independent.pictures(source, truth.picture, colour=reading, limit=compared), made)
+        )
         for reading in readings
     }
     assert max(like, key=lambda reading: (like[reading], reading == truth.reading)) == truth.reading, like
 
 
-def from_the_right_field(truth: Truth, look: Look, source: Path, proxy: Path) -> None:
-    """The lines of the field shown first are kept; where both are kept, neither is the other's."""
+def check_fields(truth: Truth, look: Look, source: Path, proxy: Path) -> None:
+    """Checks that the field shown first is kept; if both are kept, that they are not swapped."""
     first, second = ("top", "bottom") if truth.fields == "top" else ("bottom", "top")
 
-    def like(one: str, other: str) -> float:
-        lines = judge.pictures(source, truth.picture, field=one, colour=truth.reading)
-        return fmean(min(each, 99) for each in map(judge.psnr, lines, judge.pictures(proxy, 0, field=other)))
+    def like(source_field: str, proxy_field: str) -> float:
+        lines = independent.pictures(source, truth.picture, field=source_field, colour=truth.reading)
+        return fmean(
+            min(each, 99) for each in map(independent.psnr, lines, independent.pictures(proxy, 0, field=proxy_field))
+        )
 
     if look.keeps_fields:
         assert like(first, first) > like(first, second) + 1
@@ -412,8 +418,8 @@ def from_the_right_field(truth: Truth, look: Look, source: Path, proxy: Path) ->
         assert like(first, first) > like(second, first) + 1
 
 
-def sounds(truth: Truth, look: Look, source: Path, proxy: Path, seen: Seen) -> None:
-    """Every channel of the source is there, on its track, on its sample, as long as the picture."""
+def check_sound(truth: Truth, look: Look, source: Path, proxy: Path, seen: Seen) -> None:
+    """Checks that every channel is on its track, in sync to the sample, and as long as the picture."""
     expected = [
         (1, look.sound_rate or rate) if split else (channels, look.sound_rate or rate)
         for channels, rate in truth.tracks
@@ -424,36 +430,37 @@ def sounds(truth: Truth, look: Look, source: Path, proxy: Path, seen: Seen) -> N
     assert all(track.codec == look.sound for track in seen.tracks)
     for track in seen.tracks:
         length = floor(truth.frames / truth.rate * track.rate + Fraction(1, 2))
-        longer = track.samples - length  # this judge does not cut what AAC's last packet holds too many
+        longer = track.samples - length  # the independent build does not cut the extra samples of the last AAC packet
         assert longer == 0 if look.sound != "aac" else 0 <= longer < 1024
-    original = judge.look(source).tracks if truth.tracks else ()
+    original = independent.look(source).tracks if truth.tracks else ()
     ins = [(track.index, channel) for track in original for channel in range(track.channels)]
     outs = [(track, channel) for track in seen.tracks for channel in range(track.channels)]
     for (stream, from_channel), (track, channel) in zip(ins, outs, strict=True):
-        assert judge.sound_start(proxy, 0, track.index) == 0
-        there = judge.sound(source, stream, from_channel, track.rate)
-        begins = floor(judge.sound_start(source, truth.picture, stream) * track.rate + Fraction(1, 2))
-        here = judge.sound(proxy, track.index, channel, track.rate)
-        assert not any(here[: max(begins - 64, 0)]) or look.sound == "aac", "there is sound before the source's"
-        on_its_sample(here, there, begins, AAC if look.sound == "aac" else PCM)
+        assert independent.sound_start(proxy, 0, track.index) == 0
+        original_sound = independent.sound(source, stream, from_channel, track.rate)
+        begins = floor(independent.sound_start(source, truth.picture, stream) * track.rate + Fraction(1, 2))
+        proxy_sound = independent.sound(proxy, track.index, channel, track.rate)
+        silent = not any(proxy_sound[: max(begins - 64, 0)])
+        assert silent or look.sound == "aac", "the proxy has sound before the source's begins"
+        check_sync(proxy_sound, original_sound, begins, AAC if look.sound == "aac" else PCM)
 
 
 PCM: Final = 50.0  # dB; two builds' AAC decoders differ by as little as 54 dB on very quiet sound
-AAC: Final = 0.0  # encoded again, noise is only roughly what it was; the best of all lags has to be none
+AAC: Final = 0.0  # re-encoded noise is only roughly the same; the best of all lags must be 0
 LAGS: Final = range(-24, 25)
 QUIET: Final = 8
 
 
-def on_its_sample(here: Sequence[int], there: Sequence[int], begins: int, floor_: float) -> None:
-    """here: of the proxy; there: of the source, whose first sample is heard at the proxy's sample `begins`."""
+def check_sync(proxy: Sequence[int], source: Sequence[int], begins: int, floor_: float) -> None:
+    """Checks that the sound is in sync. begins: the proxy's sample at which the source's first sample is heard."""
     margin = max(begins, 0) + 1000
-    at = judge.loudest(here, margin, WINDOW)
-    window = here[at : at + WINDOW]
+    at = independent.loudest(proxy, margin, WINDOW)
+    window = proxy[at : at + WINDOW]
     if max(map(abs, window)) <= QUIET:
-        assert max(map(abs, there[at - begins : at - begins + WINDOW])) <= 2 * QUIET, "sound is lost"
+        assert max(map(abs, source[at - begins : at - begins + WINDOW])) <= 2 * QUIET, "sound is lost"
         return
-    like = {lag: judge.likeness(window, there[at - begins + lag : at - begins + lag + WINDOW]) for lag in LAGS}
-    assert max(like, key=lambda lag: like[lag]) == 0, f"the sound is off by samples: {like}"
+    like = {lag: independent.likeness(window, source[at - begins + lag : at - begins + lag + WINDOW]) for lag in LAGS}
+    assert max(like, key=lambda lag: like[lag]) == 0, f"the sound is out of sync by some samples: {like}"
     assert like[0] > floor_
 
 
@@ -464,14 +471,14 @@ MADE_CASES: Final = [(name, profile) for name, (_, _, profiles) in MADE.items() 
 
 
 @pytest.mark.parametrize(("name", "profile"), REAL_CASES)
-def test_a_real_camera_file_is_made_right(name: str, profile: str, tmp_path: Path) -> None:
-    made_right(camera_file(name), REAL[name][0], profile, tmp_path)
+def test_the_proxy_of_a_real_camera_file_is_right(name: str, profile: str, tmp_path: Path) -> None:
+    check_proxy(camera_file(name), REAL[name][0], profile, tmp_path)
 
 
 @pytest.mark.parametrize(("name", "profile"), MADE_CASES)
-def test_what_cameras_write_is_made_right(name: str, profile: str, tmp_path: Path) -> None:
+def test_the_proxy_of_a_generated_camera_file_is_right(name: str, profile: str, tmp_path: Path) -> None:
     source, truth, _ = MADE[name]
-    made_right(source(), truth, profile, tmp_path)
+    check_proxy(source(), truth, profile, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -483,7 +490,7 @@ def test_what_cameras_write_is_made_right(name: str, profile: str, tmp_path: Pat
         ("svt-encore/multiple_audio.mp4", "NO_VIDEO", ("no picture track", "2 sound")),
     ],
 )
-def test_a_real_file_that_is_no_clip_is_refused_in_words(
+def test_a_real_file_that_is_not_a_clip_is_refused_with_a_reason(
     name: str, code: str, words: tuple[str, ...], tmp_path: Path
 ) -> None:
     with pytest.raises(PreflightRefused) as caught:
@@ -496,17 +503,17 @@ def test_a_real_file_that_is_no_clip_is_refused_in_words(
 
 
 def test_every_real_file_is_in_a_table() -> None:
-    """A file added to the folder is looked at, or the suite says that nobody did."""
+    """A file added to the folder must be added to a table too."""
     media = camera_file("gopro/max-heromode.mp4").parent.parent
-    there = {str(path.relative_to(media)) for path in media.glob("*/*") if path.is_file()}
+    files = {str(path.relative_to(media)) for path in media.glob("*/*") if path.is_file()}
     refused = {"exiftool/Red.r3d", "luts/LogC_Video.cube", "luts/eotf_sRGB_3D.cube", "svt-encore/multiple_audio.mp4"}
-    assert there == set(REAL) | refused
+    assert files == set(REAL) | refused
 
 
-def test_the_judge_is_another_build() -> None:
-    """It would prove nothing if it were the encoder that made the proxies."""
-    theirs = judge.call("ffmpeg", "-version").split()[2].decode()
-    assert theirs != find_toolchain("static").identity.ffmpeg_version
+def test_the_independent_ffmpeg_is_another_build() -> None:
+    """It would prove nothing if it were the encoder of the proxies."""
+    version = independent.call("ffmpeg", "-version").split()[2].decode()
+    assert version != find_toolchain("static").identity.ffmpeg_version
 
 
 @pytest.mark.parametrize(
@@ -522,8 +529,8 @@ def test_the_judge_is_another_build() -> None:
         {"sar": "4:3"},
     ],
 )
-def test_the_judge_notices(wrong: dict[str, object], tmp_path: Path) -> None:
-    """A truth that is wrong in one point is not what it sees."""
+def test_the_checks_notice_a_wrong_expectation(wrong: dict[str, object], tmp_path: Path) -> None:
+    """An expectation that is wrong in one point fails."""
     source, truth, _ = MADE["drop-frame and reel in MOV"]
     with pytest.raises(AssertionError):
-        made_right(source(), replace(truth, **wrong), "prores_proxy", tmp_path)  # type: ignore[arg-type]
+        check_proxy(source(), replace(truth, **wrong), "prores_proxy", tmp_path)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Sources that only the `full` toolchain decodes: named as such by the other, and made right by it."""
+"""Sources that only the `full` toolchain decodes: `static` refuses and names it, `full` makes the right proxy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CODECS = {"png.mov": ("-c:v", "png"), "av1.mp4": ("-c:v", "libaom-av1", "-cpu-us
 
 @pytest.fixture(params=sorted(CODECS))
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Half a second of one colour, made by the toolchain itself: the static one has no such encoder."""
+    """Half a second of one colour, made by the full toolchain: the static one has no such encoder."""
     path = tmp_path / str(request.param)
     argv = [
         str(find_toolchain("full").ffmpeg),
@@ -36,7 +36,7 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
-def test_the_static_build_says_which_one_to_take(source: Path, tmp_path: Path) -> None:
+def test_the_static_build_names_the_toolchain_to_use(source: Path, tmp_path: Path) -> None:
     with pytest.raises(PreflightRefused) as refused:
         create((source,), tmp_path / "out", "prores_proxy")
     (problem,) = refused.value.problems
@@ -44,7 +44,7 @@ def test_the_static_build_says_which_one_to_take(source: Path, tmp_path: Path) -
     assert "--toolchain full" in problem.message
 
 
-def test_the_full_build_makes_it_with_its_colours(source: Path, tmp_path: Path) -> None:
+def test_the_full_build_makes_a_proxy_in_the_right_colour(source: Path, tmp_path: Path) -> None:
     job = create((source,), tmp_path / "out", "prores_proxy", build="full")
     result = execute(spec_bytes(job), RunEnvironment(store=MemoryStore(), worker=this_worker(), run_id="full"))
     assert result.status == "COMPLETED"

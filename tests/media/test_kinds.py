@@ -1,4 +1,4 @@
-"""Each kind of source comes out right, to its pixels and samples: fields, turns, rates, sound, timecode, colour."""
+"""Each kind of source gives the right pixels and samples: fields, rotation, rates, sound, timecode, colour."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ X264 = ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-threads", "1")
 
 
 def samples(path: Path, track: int = 0, channel: int = 0) -> array[int]:
-    """One channel's samples as 32-bit numbers."""
+    """Returns the samples of one channel as 32-bit numbers."""
     pick = f"channelmap={channel}:mono"
     raw = ffmpeg(
         "-i", f"file:{path}", "-map", f"0:a:{track}", "-af", f"aresample=osf=s32p,{pick}", "-f", "s32le", "-"
@@ -27,15 +27,15 @@ def samples(path: Path, track: int = 0, channel: int = 0) -> array[int]:
 
 
 def pixels(path: Path, *, filters: str = "null", frame: int = 0) -> bytes:
-    """One frame as 8-bit RGB at a small size."""
+    """Returns one frame as 8-bit RGB at a small size."""
     exact = "scale=flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
     chain = f"select=eq(n\\,{frame}),{exact},format=gbrp,{filters},scale=16:16:flags=area,format=rgb24"
     argv = ("-noautorotate", "-i", f"file:{path}", "-vf", chain, "-frames:v", "1", "-f", "rawvideo", "-")
     return ffmpeg(*argv)
 
 
-def apart(one: bytes, other: bytes) -> Fraction:
-    """The mean difference of two pictures, in steps of 8 bits."""
+def difference(one: bytes, other: bytes) -> Fraction:
+    """Returns the mean difference of two pictures, in 8-bit steps."""
     return Fraction(sum(abs(a - b) for a, b in zip(one, other, strict=True)), len(one))
 
 
@@ -43,14 +43,14 @@ def _interlaced(order: str) -> Path:
     scan = {"tt": "tff", "bb": "bff"}[order]
     filters = f"interlace=scan={scan}"
     fields = ("-flags", "+ildct+ilme", "-field_order", order)
-    # A transport stream, as AVCHD and HDV are.
+    # A transport stream, as in AVCHD and HDV.
     return make(
         f"{order}.ts", *picture(size="320x240", rate="50"), "-vf", filters, "-c:v", "mpeg2video", *fields, "-q:v", "2"
     )
 
 
 @pytest.mark.parametrize(("order", "first"), [("tt", True), ("bb", False)])
-def test_fields_are_kept_with_their_order(order: str, first: bool, tmp_path: Path) -> None:
+def test_fields_are_kept_in_their_order(order: str, first: bool, tmp_path: Path) -> None:
     found = make_proxy(PRORES, _interlaced(order), tmp_path).found.picture
     assert found is not None
     assert (found.interlaced, found.top_first, found.field_order) == (True, first, {"tt": "tb", "bb": "bt"}[order])
@@ -58,13 +58,13 @@ def test_fields_are_kept_with_their_order(order: str, first: bool, tmp_path: Pat
 
 @pytest.mark.parametrize("order", ["tt", "bb"])
 @pytest.mark.parametrize("name", ["prores_proxy_half", "h264_half", "h264_1080"])
-def test_reductions_and_h264_deinterlace(name: str, order: str, tmp_path: Path) -> None:
+def test_reduced_sizes_and_h264_are_deinterlaced(name: str, order: str, tmp_path: Path) -> None:
     made = make_proxy(find_profile(name), _interlaced(order), tmp_path)
     assert made.clip.recipe.deinterlace
     assert made.found.picture is not None and not made.found.picture.interlaced
 
 
-def test_packed_pictures_are_deinterlaced_too(tmp_path: Path) -> None:
+def test_packed_pixels_are_deinterlaced_too(tmp_path: Path) -> None:
     source = make(
         "packed.mov",
         *picture(size="320x240", rate="50"),
@@ -77,17 +77,17 @@ def test_packed_pictures_are_deinterlaced_too(tmp_path: Path) -> None:
     ("turn", "filters"), [("90", "transpose=cclock"), ("-90", "transpose=clock"), ("180", "hflip,vflip")]
 )
 @pytest.mark.parametrize("format_", ["yuv420p", "yuv422p10le"])
-def test_a_phone_held_upright(turn: str, filters: str, format_: str, tmp_path: Path) -> None:
+def test_a_rotated_phone_clip_is_turned_upright(turn: str, filters: str, format_: str, tmp_path: Path) -> None:
     plain = make("flat.mov", *picture(size="192x96"), "-pix_fmt", format_, "-c:v", "libx264", "-crf", "5")
     source = make(f"turn{turn}.mov", "-display_rotation", turn, "-i", f"file:{plain}", "-c", "copy")
     made = make_proxy(PRORES, source, tmp_path)
     wide = made.found.picture is not None and made.found.picture.width > made.found.picture.height
     assert wide == (turn == "180")
-    assert apart(pixels(made.path), pixels(plain, filters=filters)) < 5
-    assert apart(pixels(made.path), pixels(plain, filters="hflip," + filters)) > 20
+    assert difference(pixels(made.path), pixels(plain, filters=filters)) < 5
+    assert difference(pixels(made.path), pixels(plain, filters="hflip," + filters)) > 20
 
 
-def test_pixels_that_are_not_square_keep_their_shape(tmp_path: Path) -> None:
+def test_the_pixel_aspect_ratio_is_kept(tmp_path: Path) -> None:
     source = make("wide.mov", *picture(size="720x576"), "-vf", "setsar=64/45", *X264)
     found = make_proxy(HALF, source, tmp_path).found.picture
     assert found is not None and found.sar == Fraction(64, 45)
@@ -102,7 +102,7 @@ def test_a_variable_rate_is_conformed(name: str, tmp_path: Path) -> None:
     assert made.clip.expect.output_frames > made.clip.expect.frames
 
 
-def test_rounded_time_stamps_lose_no_frame(tmp_path: Path) -> None:
+def test_rounded_time_stamps_drop_no_frame(tmp_path: Path) -> None:
     source = make("round.mkv", *picture(rate="24000/1001", seconds="2"), *X264)
     made = make_proxy(PRORES, source, tmp_path)
     assert made.clip.recipe.conform.mode == "retime"
@@ -113,19 +113,19 @@ def test_rounded_time_stamps_lose_no_frame(tmp_path: Path) -> None:
 
 
 def _click(late: int) -> Path:
-    """Sound that starts `late` samples after the picture (negative: before), one click 4800 samples after it."""
+    """Sound that starts `late` samples after the picture (negative: before); a click 4800 samples after both."""
     clock = f"aevalsrc=if(eq(n\\,{4800 + max(-late, 0)})\\,0.5\\,0):s=48000:d=1"
-    by = f"{abs(late) * 1000 // 48}us"
+    delay = f"{abs(late) * 1000 // 48}us"
     return make(
         f"click{late}.mov",
-        *(*(("-itsoffset", by) if late < 0 else ()), *picture(seconds="1")),
-        *(*(("-itsoffset", by) if late > 0 else ()), "-f", "lavfi", "-i", clock),
+        *(*(("-itsoffset", delay) if late < 0 else ()), *picture(seconds="1")),
+        *(*(("-itsoffset", delay) if late > 0 else ()), "-f", "lavfi", "-i", clock),
         *("-map", "0", "-map", "1", *X264, "-bf", "0", "-c:a", "pcm_s24le", "-movie_timescale", "48000"),
     )
 
 
 @pytest.mark.parametrize("late", [0, 960, 4800, -1920, -3840])
-def test_sound_starts_where_it_did_beside_the_picture(late: int, tmp_path: Path) -> None:
+def test_sound_stays_in_sync_with_the_picture(late: int, tmp_path: Path) -> None:
     made = make_proxy(PRORES, _click(late), tmp_path)
     heard = samples(made.path)
     assert made.clip.recipe.audio_offset == (late,)
@@ -133,14 +133,14 @@ def test_sound_starts_where_it_did_beside_the_picture(late: int, tmp_path: Path)
     assert len(heard) == made.clip.expect.samples[0] == made.clip.expect.output_frames * 1920
 
 
-def test_pcm_is_the_same_samples(tmp_path: Path) -> None:
+def test_pcm_samples_are_unchanged(tmp_path: Path) -> None:
     source = make("pcm.mov", *picture(), *sound("stereo"), *X264, "-c:a", "pcm_s24le")
     made = make_proxy(PRORES, source, tmp_path)
     for channel in (0, 1):
         assert samples(made.path, channel=channel) == samples(source, channel=channel)
 
 
-def test_every_channel_is_a_mono_track_of_its_own_in_mxf(tmp_path: Path) -> None:
+def test_every_channel_becomes_a_mono_track_in_mxf(tmp_path: Path) -> None:
     source = make(
         "two.mov",
         *picture(size="256x128"),
@@ -153,7 +153,7 @@ def test_every_channel_is_a_mono_track_of_its_own_in_mxf(tmp_path: Path) -> None
         assert samples(made.path, track=channel) == samples(source, channel=channel)
 
 
-def test_five_point_one_stays(tmp_path: Path) -> None:
+def test_5_1_sound_keeps_its_layout(tmp_path: Path) -> None:
     source = make("51.mov", *picture(), *sound("5.1"), *X264, "-c:a", "pcm_s24le")
     made = make_proxy(PRORES, source, tmp_path)
     assert [(one.channels, one.layout) for one in made.found.sound] == [(6, "5.1")]
@@ -167,23 +167,23 @@ def _eight() -> Path:
     return make("eight.mov", *picture(), *sound(), "-af", filters, *X264, "-c:a", "pcm_s24le")
 
 
-def test_eight_unlabelled_microphones_stay_eight(tmp_path: Path) -> None:
+def test_eight_unlabelled_channels_stay_eight(tmp_path: Path) -> None:
     made = make_proxy(PRORES, _eight(), tmp_path)
     assert [(one.channels, one.layout) for one in made.found.sound] == [(8, None)]
     assert all(samples(made.path, channel=channel) == samples(_eight(), channel=channel) for channel in range(8))
 
 
-def test_no_microphone_is_filtered_as_a_low_frequency_channel(tmp_path: Path) -> None:
-    """As a guessed 7.1 the AAC encoder takes all but the lowest of channel 4 away."""
+def test_no_unlabelled_channel_is_filtered_as_low_frequency_effects(tmp_path: Path) -> None:
+    """If the layout were guessed as 7.1, the AAC encoder would keep only the lowest frequencies of channel 4."""
     made = make_proxy(find_profile("h264_review_mp4"), _eight(), tmp_path)
     loud = [sum(abs(one) >> 16 for one in samples(made.path, track=track)) for track in range(8)]
     assert len(made.found.sound) == 8
     assert min(loud) * 10 > max(loud) * 9
 
 
-def test_languages_and_titles(tmp_path: Path) -> None:
+def test_track_languages_are_kept(tmp_path: Path) -> None:
     source = make(
-        "said.mp4",
+        "languages.mp4",
         *(*picture(), *sound(), "-map", "0", "-map", "1", "-map", "1", *X264, "-c:a", "aac"),
         *("-metadata:s:a:0", "language=swe", "-metadata:s:a:1", "language=gle"),
     )
@@ -212,7 +212,7 @@ def test_timecode_is_kept(name: str, rate: str, label: str, tmp_path: Path) -> N
     assert make_proxy(find_profile(name), source, tmp_path).found.timecode == label
 
 
-def test_no_timecode_is_none(tmp_path: Path) -> None:
+def test_a_source_without_timecode_gets_none(tmp_path: Path) -> None:
     source = make("none.mov", *picture(size="256x128"), *X264)
     assert make_proxy(PRORES, source, tmp_path / "1").found.timecode is None
     assert make_proxy(find_profile("dnxhr_lb_mxf"), source, tmp_path / "2").found.timecode == "00:00:00:00"
@@ -230,14 +230,16 @@ def _made_as(name: str, source: Path, folder: Path) -> Made:
 
 @pytest.mark.parametrize("name", ["prores_proxy", "prores_ks_proxy", "dnxhr_sq", "h264_1080", "dnxhr_lb_mxf"])
 @pytest.mark.parametrize("matrix", ["bt709", "bt470bg", "smpte170m"])
-def test_full_range_becomes_limited_and_looks_the_same(name: str, matrix: str, tmp_path: Path) -> None:
+def test_full_range_becomes_limited_range_and_looks_the_same(name: str, matrix: str, tmp_path: Path) -> None:
     made = _made_as(name, _full(matrix), tmp_path)
     assert made.found.picture is not None and made.found.picture.colour.range == "tv"
-    assert apart(pixels(made.path), pixels(_full(matrix))) < 4, "a wrong matrix is 8 away, a wrong range 15"
+    assert difference(pixels(made.path), pixels(_full(matrix))) < 4, (
+        "a wrong matrix differs by 8, a wrong range by 15"
+    )
 
 
 @pytest.mark.clause("F5")
-def test_damage_accepted_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_accepted_damage_gives_the_same_bytes_every_time(tmp_path: Path) -> None:
     source = make("good.mp4", *picture(seconds="2"), *X264, "-g", "5")
     clip = decide(PRORES, source)
     clip = clip.model_copy(update={"recipe": clip.recipe.model_copy(update={"decode_errors": "accept"})})

@@ -1,4 +1,4 @@
-"""Names are data: whatever a file is called, that file is read, and its proxy has that name to the byte."""
+"""A file with any name is read, and its proxy has exactly the same name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.jobs import create, half_second
 
 LONGEST: Final = 255 - len(".mov")
 
-# What a shell, ffmpeg, a template, a terminal or a file system might take for something else.
+# Names that a shell, ffmpeg, a template, a terminal or a file system might interpret.
 NAMES: Final = [
     "-x", "--help", "--", "a:b", "concat:a|b", "pipe:1", "file:a", "data:,a", "subfile,,start,0,end,9,,:a", "%03d",
     "%s%n%%", "[1]", "*", "[a-z]?", "{a,b}", "'single'", '"double"', "`id`", "$(touch owned)", "~", "a;b&c|d>e", " a",
@@ -41,8 +41,8 @@ def card_of(folder: Path, names: list[str]) -> tuple[Path, ...]:
     return tuple(Path(shutil.copy(clip, folder / f"{name}.mov")) for name in names)
 
 
-def made(job: JobSpec, root: Path) -> set[str]:
-    """The sha256 of what the job's clips came to, after a look at each as `proxx verify` does it."""
+def run_and_verify(job: JobSpec, root: Path) -> set[str]:
+    """Runs the job, verifies its proxies as `proxx verify` does, and returns their sha256."""
     store = open_store(str(root / "store"))
     result = execute(spec_bytes(job), RunEnvironment(store=store, worker=this_worker(), run_id="names"))
     assert [clip.failure for clip in result.clips if clip.failure] == []
@@ -56,39 +56,39 @@ def names_in(folder: Path) -> list[bytes]:
     return sorted(os.fsencode(path.name) for path in folder.iterdir())
 
 
-def test_every_name_is_read_and_written_to_the_byte(tmp_path: Path) -> None:
+def test_every_name_is_kept_byte_for_byte(tmp_path: Path) -> None:
     sources = card_of(tmp_path / "card", NAMES)
     before = names_in(tmp_path / "card")
     job = create(sources, tmp_path / "proxies", "prores_proxy_half")
     assert read_spec(spec_bytes(job)) == job
-    digests = made(job, tmp_path)
-    assert len(digests) == 1, "a proxy depends on its name"
+    digests = run_and_verify(job, tmp_path)
+    assert len(digests) == 1, "the bytes of a proxy must not depend on its name"
     assert names_in(tmp_path / "proxies") == sorted(f"{name}.mov".encode() for name in NAMES)
     assert names_in(tmp_path / "card") == before
     assert not list(tmp_path.rglob("owned"))
 
 
 @pytest.mark.parametrize("profile", ["dnxhr_lb_mxf", "h264_review_mp4"])
-def test_the_other_containers_take_them_too(tmp_path: Path, profile: str) -> None:
-    some = ["-x", "%03d", "concat:a", "new\nline", "{output}", "e\u0301", "a\\b", "'", "[1]", "\U0001f3ac"]
-    job = create(card_of(tmp_path / "card", some), tmp_path / "proxies", profile)
-    made(job, tmp_path)
+def test_other_containers_keep_such_names_too(tmp_path: Path, profile: str) -> None:
+    names = ["-x", "%03d", "concat:a", "new\nline", "{output}", "e\u0301", "a\\b", "'", "[1]", "\U0001f3ac"]
+    job = create(card_of(tmp_path / "card", names), tmp_path / "proxies", profile)
+    run_and_verify(job, tmp_path)
     ending = "mxf" if profile.endswith("mxf") else "mp4"
-    assert names_in(tmp_path / "proxies") == sorted(f"{name}.{ending}".encode() for name in some)
+    assert names_in(tmp_path / "proxies") == sorted(f"{name}.{ending}".encode() for name in names)
 
 
 @pytest.mark.parametrize(
     "name", ["-o", "a:b", "%03d", "new\nline", "{output}", "e\u0301", "a\\", " ", "[1]", "pipe:1"]
 )
-def test_folders_may_have_such_names(tmp_path: Path, name: str) -> None:
+def test_folders_may_have_such_names_too(tmp_path: Path, name: str) -> None:
     job = create(card_of(tmp_path / "card" / name, [name]), tmp_path / "proxies" / name / name, "prores_proxy_half")
-    made(job, tmp_path)
+    run_and_verify(job, tmp_path)
     assert [path.read_bytes()[4:8] for path in (tmp_path / "proxies" / name / name).iterdir()] == [b"ftyp"]
     assert names_in(tmp_path / "proxies") == [name.encode()]
 
 
-def test_one_name_in_two_forms_would_be_one_file(tmp_path: Path) -> None:
-    """Linux keeps both apart, the file systems that media travels over do not."""
+def test_two_unicode_forms_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Linux keeps both apart; the file systems of transfer drives do not."""
     forms = [unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD")]
     sources = card_of(tmp_path / "card", forms)
     assert len(names_in(tmp_path / "card")) == 2
@@ -98,14 +98,14 @@ def test_one_name_in_two_forms_would_be_one_file(tmp_path: Path) -> None:
     assert not (tmp_path / "proxies").exists()
 
 
-def test_a_name_that_is_too_long_for_its_proxy_is_refused(tmp_path: Path) -> None:
+def test_a_name_that_would_be_too_long_for_the_proxy_is_refused(tmp_path: Path) -> None:
     (tmp_path / "card").mkdir()
     source = Path(shutil.copy(half_second("clip.mov"), tmp_path / "card" / ("x" * 252 + ".ts")))
     with pytest.raises(PreflightRefused, match="longer than 255 bytes"):
         create((source,), tmp_path / "proxies", "prores_proxy_half")
 
 
-def test_a_name_that_is_no_text_is_refused_in_text(tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "card").mkdir()
     source = Path(shutil.copy(half_second("clip.mov"), tmp_path / "card" / os.fsdecode(b"\xff.mov")))
     with pytest.raises(PreflightRefused) as caught:
@@ -125,9 +125,9 @@ def test_a_name_that_is_no_text_is_refused_in_text(tmp_path: Path) -> None:
     ],
     ids=lambda settings: settings["LC_ALL"] or "tr",
 )
-def test_typed_at_a_prompt_in_any_language(tmp_path: Path, settings: dict[str, str]) -> None:
-    """Relative names as arguments, in the folder they are in."""
-    names = ["-x", "a:b", "e\u0301", "\u0130", "\U0001f3ac"]  # what a command line or a language could change
+def test_names_on_a_command_line_are_kept_in_any_locale(tmp_path: Path, settings: dict[str, str]) -> None:
+    """Relative names as arguments, typed in the folder of the files."""
+    names = ["-x", "a:b", "e\u0301", "\u0130", "\U0001f3ac"]  # names that a shell or locale could change
     card = tmp_path / "card"
     card_of(card, names)
 

@@ -1,4 +1,4 @@
-"""Every profile of the catalogue makes what it says, and the same bytes wherever it does."""
+"""Every catalogue profile makes a correct proxy, and the same bytes wherever it runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from proxx.contracts.profile import ProfileSpec, catalogue, find_profile
 from proxx.ffmpeg.process import ENVIRONMENT
 from proxx.ffmpeg.toolchain import find_toolchain
-from tests.media.encoding import World, decide, encode, make_proxy, tool
+from tests.media.encoding import Surroundings, decide, encode, make_proxy, tool
 from tests.support.makemedia import make, picture, sound
 
 PROFILES = [find_profile(name) for name in catalogue()]
@@ -20,7 +20,7 @@ EMULATED = ("Haswell", "EPYC")
 
 
 def camera() -> Path:
-    """Half a second as a camera writes it: B-frames, full range, AAC, timecode, reel."""
+    """Half a second as a camera records it: B-frames, full range, AAC, timecode, reel."""
     return make(
         "camera.mov",
         *picture(size="512x288", rate="30000/1001", seconds="0.5"),
@@ -32,25 +32,27 @@ def camera() -> Path:
     )
 
 
-def _sha256(profile: ProfileSpec, folder: Path, world: World) -> str:
-    path, _ = encode(profile, decide(profile, camera()), folder, world)
+def _sha256(profile: ProfileSpec, folder: Path, surroundings: Surroundings) -> str:
+    path, _ = encode(profile, decide(profile, camera()), folder, surroundings)
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.mark.clause("I5")
 @each
-def test_one_sha256_over_runs_one_cpu_and_other_surroundings(profile: ProfileSpec, tmp_path: Path) -> None:
+def test_every_run_gives_the_same_sha256_in_any_surroundings(profile: ProfileSpec, tmp_path: Path) -> None:
     first = make_proxy(profile, camera(), tmp_path / "1")
     other = tmp_path / "ö ther"
     other.mkdir()
     taskset = tool("taskset")
-    worlds = [
-        World(),
-        World(cwd=other, env={**ENVIRONMENT, "TZ": "Asia/Kathmandu", "LANG": "tr_TR.UTF-8", "LC_ALL": "tr_TR.UTF-8"}),
-        *([World(launcher=(taskset, "-c", "0"))] if taskset else []),
+    variants = [
+        Surroundings(),
+        Surroundings(
+            cwd=other, env={**ENVIRONMENT, "TZ": "Asia/Kathmandu", "LANG": "tr_TR.UTF-8", "LC_ALL": "tr_TR.UTF-8"}
+        ),
+        *([Surroundings(launcher=(taskset, "-c", "0"))] if taskset else []),
     ]
-    for number, world in enumerate(worlds, 2):
-        assert _sha256(profile, tmp_path / str(number), world) == first.sha256
+    for number, surroundings in enumerate(variants, 2):
+        assert _sha256(profile, tmp_path / str(number), surroundings) == first.sha256
 
 
 @pytest.mark.slow
@@ -60,22 +62,22 @@ def test_one_sha256_over_runs_one_cpu_and_other_surroundings(profile: ProfileSpe
 def test_the_same_sha256_on_other_cpus(profile: ProfileSpec, cpu: str, tmp_path: Path) -> None:
     qemu = tool("qemu-x86_64") or tool("qemu-x86_64-static")
     if qemu is None:
-        assert "CI" not in os.environ, "CI has to have qemu-user: without it this is not shown"
+        assert "CI" not in os.environ, "CI needs qemu-user to run this test"
         pytest.skip("NOT TESTED: qemu-x86_64 is absent (Debian: qemu-user)")
-    here = _sha256(profile, tmp_path / "here", World())
-    assert _sha256(profile, tmp_path / "there", World(launcher=(qemu, "-cpu", cpu))) == here
+    here = _sha256(profile, tmp_path / "here", Surroundings())
+    assert _sha256(profile, tmp_path / "there", Surroundings(launcher=(qemu, "-cpu", cpu))) == here
 
 
 @pytest.mark.slow
 @each
-def test_the_full_toolchain_makes_it_too_and_says_the_same(profile: ProfileSpec, tmp_path: Path) -> None:
-    world = World(ffmpeg=find_toolchain("full").ffmpeg)
-    one = make_proxy(profile, camera(), tmp_path / "1", world)
-    assert one.sha256 == make_proxy(profile, camera(), tmp_path / "2", world).sha256
+def test_the_full_toolchain_gives_one_sha256_too(profile: ProfileSpec, tmp_path: Path) -> None:
+    surroundings = Surroundings(ffmpeg=find_toolchain("full").ffmpeg)
+    one = make_proxy(profile, camera(), tmp_path / "1", surroundings)
+    assert one.sha256 == make_proxy(profile, camera(), tmp_path / "2", surroundings).sha256
 
 
 @each
-def test_each_clip_has_bytes_of_its_own(profile: ProfileSpec, tmp_path: Path) -> None:
+def test_another_clip_gives_other_bytes(profile: ProfileSpec, tmp_path: Path) -> None:
     other = make("other.mov", *picture(size="512x288", rate="25"), "-c:v", "libx264", "-timecode", "01:00:00:00")
     one, two = make_proxy(profile, camera(), tmp_path / "1"), make_proxy(profile, other, tmp_path / "2")
     assert one.sha256 != two.sha256
@@ -83,7 +85,7 @@ def test_each_clip_has_bytes_of_its_own(profile: ProfileSpec, tmp_path: Path) ->
 
 
 @each
-def test_no_conversion_is_inserted_by_ffmpeg(profile: ProfileSpec, tmp_path: Path) -> None:
+def test_ffmpeg_inserts_no_conversion(profile: ProfileSpec, tmp_path: Path) -> None:
     encode(profile, decide(profile, camera()), tmp_path)
     words = (tmp_path / "log").read_text(errors="replace")
     assert "auto-inserted" not in words

@@ -1,6 +1,6 @@
-"""What must not become a proxy does not: refused at creation, or failed by name in a run that makes the others.
+"""Unusable sources give no proxy: `create` refuses them, or their clip fails in a run that makes the others.
 
-After each refusal the output folder is what it was, to the inode; no final name appears; no original is touched.
+After each refusal the output folder is unchanged, even its inodes; no final name appears; no original is touched.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ Shape = dict[str, tuple[int, int, int, str]]
 
 
 def shape(folder: Path) -> Shape:
-    """Everything in a folder by name: inode, time of writing, mode, content."""
-    found = {}
+    """Returns inode, modification time, mode and content of everything in a folder, by name."""
+    entries = {}
     for path in sorted(folder.rglob("*")):
-        seen = path.lstat()
-        content = hashlib.sha256(path.read_bytes()).hexdigest() if stat.S_ISREG(seen.st_mode) else ""
-        found[str(path.relative_to(folder))] = (seen.st_ino, seen.st_mtime_ns, seen.st_mode, content)
-    return found
+        info = path.lstat()
+        content = hashlib.sha256(path.read_bytes()).hexdigest() if stat.S_ISREG(info.st_mode) else ""
+        entries[str(path.relative_to(folder))] = (info.st_ino, info.st_mtime_ns, info.st_mode, content)
+    return entries
 
 
 def good(folder: Path, name: str = "good.mov") -> Path:
@@ -63,7 +63,7 @@ def good(folder: Path, name: str = "good.mov") -> Path:
 
 @pytest.fixture
 def proxies(tmp_path: Path) -> Path:
-    """An output folder that somebody uses already."""
+    """An output folder that already holds other files."""
     folder = tmp_path / "proxies"
     folder.mkdir()
     (folder / "somebody's.mov").write_bytes(b"somebody's")
@@ -103,7 +103,7 @@ def holed_ts() -> bytes:
 XML: Final = '<?xml version="1.0"?><xmeml version="4"><sequence><name>a</name></sequence></xmeml>'
 EDL: Final = "TITLE: a\nFCM: NON-DROP FRAME\n001  A001 V C 01:00:00:00 01:00:01:00 01:00:00:00 01:00:01:00\n"
 
-# What stands under the name of a camera file: content, code, a word of the sentence.
+# Files with the name of a camera file: content, code, a word of the message.
 NOT_MEDIA: Final[dict[str, tuple[bytes | Callable[[], bytes], str, str]]] = {
     "hls": (b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\ngood.mov\n#EXT-X-ENDLIST\n", "UNREADABLE", "playlist"),
     "hls of file urls": (b"#EXTM3U\n#EXTINF:1,\nfile:///{good}\n#EXT-X-ENDLIST\n", "UNREADABLE", "playlist"),
@@ -122,7 +122,7 @@ NOT_MEDIA: Final[dict[str, tuple[bytes | Callable[[], bytes], str, str]]] = {
     "empty": (b"", "UNREADABLE", "empty"),
     "one byte": (b"\0", "UNREADABLE", ""),
     "zeros": (bytes(1 << 20), "UNREADABLE", "zeros"),
-    "noise": (random.Random(1).randbytes(1 << 16), "UNREADABLE", "no format that cameras write"),  # noqa: S311
+    "noise": (random.Random(1).randbytes(1 << 16), "UNREADABLE", "a format that no camera writes"),  # noqa: S311
     "macOS twin": (bytes.fromhex("00051607") + bytes(4092), "UNREADABLE", "macOS"),
     "zip": (b"PK\3\4" + bytes(1000), "UNREADABLE", "zip"),
     "sound only": (lambda: make("s.mov", *sound(), "-c:a", "pcm_s16le").read_bytes(), "NO_VIDEO", "no picture"),
@@ -138,13 +138,13 @@ NOT_MEDIA: Final[dict[str, tuple[bytes | Callable[[], bytes], str, str]]] = {
 
 
 @pytest.mark.parametrize("kind", [kind for kind in NOT_MEDIA if NOT_MEDIA[kind][1]])
-def test_what_is_no_whole_camera_file_is_refused(kind: str, tmp_path: Path, proxies: Path) -> None:
+def test_a_file_that_is_not_a_complete_clip_is_refused(kind: str, tmp_path: Path, proxies: Path) -> None:
     content, code, word = NOT_MEDIA[kind]
     data = content() if callable(content) else content
     card = tmp_path / "card"
-    there = good(card)
+    good_clip = good(card)
     source = card / "clip.mov"
-    source.write_bytes(data.replace(b"{good}", str(there).encode()))
+    source.write_bytes(data.replace(b"{good}", str(good_clip).encode()))
     problem = refused_alone(source, proxies)
     assert problem.code.removeprefix("SOURCE_") == code
     assert word in problem.message
@@ -152,7 +152,7 @@ def test_what_is_no_whole_camera_file_is_refused(kind: str, tmp_path: Path, prox
 
 
 def refused_alone(source: Path, proxies: Path) -> Problem:
-    """Creation refuses it, and nothing is written or changed anywhere."""
+    """Checks that `create` refuses it and that nothing is written or changed; returns the problem."""
     folders = [source.parent, proxies]
     before = [shape(folder) for folder in folders]
     with pytest.raises(PreflightRefused) as caught:
@@ -163,13 +163,13 @@ def refused_alone(source: Path, proxies: Path) -> Problem:
     return problem
 
 
-def test_a_folder_with_the_name_of_a_clip_holds_no_clip(tmp_path: Path, proxies: Path) -> None:
+def test_a_folder_with_the_name_of_a_clip_is_refused(tmp_path: Path, proxies: Path) -> None:
     (tmp_path / "card" / "clip.mov").mkdir(parents=True)
     assert "No media file" in refused_alone(tmp_path / "card" / "clip.mov", proxies).message
 
 
 @pytest.mark.parametrize("make_it", [os.mkfifo, lambda path: Path(path).symlink_to("nowhere")])
-def test_what_is_no_file_is_refused(tmp_path: Path, proxies: Path, make_it: Callable[[Path], None]) -> None:
+def test_a_pipe_or_a_broken_link_is_refused(tmp_path: Path, proxies: Path, make_it: Callable[[Path], None]) -> None:
     (tmp_path / "card").mkdir()
     make_it(tmp_path / "card" / "clip.mov")
     assert refused_alone(tmp_path / "card" / "clip.mov", proxies).code in ("SOURCE_UNREADABLE", "SOURCE_MISSING")
@@ -178,8 +178,8 @@ def test_what_is_no_file_is_refused(tmp_path: Path, proxies: Path, make_it: Call
 UNPRIVILEGED: Final = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 
 
-def test_a_source_that_may_not_be_read(tmp_path: Path, proxies: Path) -> None:
-    """Root reads everything, so it gives that right away first."""
+def test_a_source_without_read_permission_is_refused(tmp_path: Path, proxies: Path) -> None:
+    """Root can read everything, so the command first drops that capability."""
     source = good(tmp_path / "card")
     source.chmod(0)
     before = shape(proxies)
@@ -200,7 +200,7 @@ def test_a_source_that_may_not_be_read(tmp_path: Path, proxies: Path) -> None:
 
 @dataclass(frozen=True)
 class Scene:
-    """A job of three clips; the second is the one something happens to."""
+    """A job of three clips; the tests do something to the second."""
 
     root: Path
     job: JobSpec
@@ -227,7 +227,7 @@ class Scene:
         return execute(spec_bytes(self.job), site)
 
 
-def scene(root: Path, second: bytes | None = None, name: str = "b.mov", out: Path | None = None) -> Scene:
+def make_scene(root: Path, second: bytes | None = None, name: str = "b.mov", out: Path | None = None) -> Scene:
     card = root / "card"
     sources = [good(card, "a.mov"), good(card, name), good(card, "c.mov")]
     if second is not None:
@@ -236,12 +236,12 @@ def scene(root: Path, second: bytes | None = None, name: str = "b.mov", out: Pat
 
 
 @contextmanager
-def only_the_second_fails(here: Scene, code: str) -> Iterator[list[ExecutionResult]]:
-    """The block appends the result. The first and third clip are made; nothing else appears or changes."""
-    folder = here.output(0).parent
+def second_clip_fails(scene: Scene, code: str) -> Iterator[list[ExecutionResult]]:
+    """Checks the result that the block appends: two proxies are made, nothing else appears or changes."""
+    folder = scene.output(0).parent
     folder.mkdir(exist_ok=True)
     (folder / "somebody's.mov").write_bytes(b"somebody's")
-    originals = {Path(clip.source.files[0].uri) for clip in here.job.clips} - {here.source}
+    originals = {Path(clip.source.files[0].uri) for clip in scene.job.clips} - {scene.source}
     card = {path: shape(path.parent)[path.name] for path in originals}
     before = shape(folder)
     results: list[ExecutionResult] = []
@@ -252,30 +252,32 @@ def only_the_second_fails(here: Scene, code: str) -> Iterator[list[ExecutionResu
     assert isinstance(failed, ClipFailed)
     assert failed.failure.code == code, failed.failure
     assert failed.failure.remedy.endswith(".")
-    assert str(here.root) not in failed.failure.message
+    assert str(scene.root) not in failed.failure.message
     assert result.stopped is None
     after = shape(folder)
-    made = {here.output(0).name, here.output(2).name}
+    made = {scene.output(0).name, scene.output(2).name}
     assert {name: seen for name, seen in after.items() if name not in made} == before
     assert {path: shape(path.parent)[path.name] for path in originals} == card
     assert set(after) == set(before) | made
 
 
 def damaged(data: bytes, places: int, length: int, seed: int = 2) -> bytes:
-    """Zeroed at `places` places, between the header and the last tenth."""
-    found, chance = bytearray(data), random.Random(seed)  # noqa: S311  (the same every time)
+    """Returns the data zeroed in `places` places, between the header and the last tenth."""
+    damaged_data, chance = bytearray(data), random.Random(seed)  # noqa: S311  (the same every time)
     for _ in range(places):
-        at = chance.randrange(len(found) // 5, len(found) * 9 // 10 - length)
-        found[at : at + length] = bytes(length)
-    assert found != data, "only padding was hit"
-    return bytes(found)
+        at = chance.randrange(len(damaged_data) // 5, len(damaged_data) * 9 // 10 - length)
+        damaged_data[at : at + length] = bytes(length)
+    assert damaged_data != data, "only padding was overwritten"
+    return bytes(damaged_data)
 
 
 def flipped(data: bytes, bits: int, seed: int = 1) -> bytes:
-    found, chance = bytearray(data), random.Random(seed)  # noqa: S311  (the same every time)
+    damaged_data, chance = bytearray(data), random.Random(seed)  # noqa: S311  (the same every time)
     for _ in range(bits):
-        found[chance.randrange(len(found) // 5, len(found) * 9 // 10)] ^= 1 << chance.randrange(8)
-    return bytes(found)
+        damaged_data[chance.randrange(len(damaged_data) // 5, len(damaged_data) * 9 // 10)] ^= 1 << chance.randrange(
+            8
+        )
+    return bytes(damaged_data)
 
 
 SILENT_X264: Final = ("-c:v", "libx264", "-threads", "1", "-g", "12", "-pix_fmt", "yuv420p")
@@ -300,32 +302,32 @@ def clip_of(codec: str) -> tuple[str, bytes]:
 
 @pytest.mark.clause("A4")
 @pytest.mark.parametrize("codec", PICTURES)
-def test_a_hole_in_the_picture_fails_its_clip_only(codec: str, tmp_path: Path) -> None:
+def test_a_gap_in_the_picture_fails_its_clip_only(codec: str, tmp_path: Path) -> None:
     name, data = clip_of(codec)
-    here = scene(tmp_path, damaged(data, 3, 4096), name)
-    with only_the_second_fails(here, "DECODE_FAILED") as results:
-        results.append(here.run())
+    scene = make_scene(tmp_path, damaged(data, 3, 4096), name)
+    with second_clip_fails(scene, "DECODE_FAILED") as results:
+        results.append(scene.run())
 
 
 @pytest.mark.parametrize("codec", PICTURES)
 def test_flipped_bits_fail_their_clip_only(codec: str, tmp_path: Path) -> None:
     name, data = clip_of(codec)
-    here = scene(tmp_path, flipped(data, 200), name)
-    with only_the_second_fails(here, "DECODE_FAILED") as results:
-        results.append(here.run())
+    scene = make_scene(tmp_path, flipped(data, 200), name)
+    with second_clip_fails(scene, "DECODE_FAILED") as results:
+        results.append(scene.run())
 
 
-def test_a_stream_that_is_cut_fails_its_clip_only(tmp_path: Path) -> None:
-    """A transport stream does not say how long it is; cut between its packets, the last picture shows it."""
+def test_a_transport_stream_that_is_cut_fails_its_clip_only(tmp_path: Path) -> None:
+    """A transport stream declares no length; if it is cut between packets, only the last frame shows it."""
     data = make("b.ts", *picture("640x360", seconds="1"), *SILENT_X264).read_bytes()
-    here = scene(tmp_path, data[: len(data) // 2 // 188 * 188], "b.ts")
-    with only_the_second_fails(here, "DECODE_FAILED") as results:
-        results.append(here.run())
+    scene = make_scene(tmp_path, data[: len(data) // 2 // 188 * 188], "b.ts")
+    with second_clip_fails(scene, "DECODE_FAILED") as results:
+        results.append(scene.run())
 
 
 @pytest.mark.clause("I4")
-def test_whether_damage_is_seen_is_not_left_to_chance(tmp_path: Path) -> None:
-    """By two threads ffmpeg hands an H.264 picture on before it is decoded; damage then goes unseen by chance."""
+def test_damage_is_found_every_time(tmp_path: Path) -> None:
+    """With two threads ffmpeg passes an H.264 frame on before it is decoded and can miss damage by chance."""
     data = make("b.ts", *picture("640x360", seconds="1"), *SILENT_X264).read_bytes()
     folder = tmp_path / "card"
     folder.mkdir()
@@ -335,8 +337,8 @@ def test_whether_damage_is_seen_is_not_left_to_chance(tmp_path: Path) -> None:
     assert [isinstance(clip, ClipFailed) and clip.failure.code for clip in result.clips] == ["DECODE_FAILED"] * 12
 
 
-def test_damage_that_was_accepted_is_made_and_gives_the_same_bytes(tmp_path: Path) -> None:
-    """The one way on, and the spec says so."""
+def test_accepted_damage_gives_the_same_bytes(tmp_path: Path) -> None:
+    """The spec records that damage was accepted."""
     name, data = clip_of("h264")
     (tmp_path / name).write_bytes(damaged(data, 3, 4096))
     toolchain = find_toolchain("static")
@@ -381,7 +383,7 @@ def other_bytes(path: Path) -> None:
 
 
 def other_clip(path: Path) -> None:
-    """Another whole clip of the same name."""
+    """Replaces it with another good clip of the same name."""
     path.unlink()
     shutil.copy(half_second("other.mov", "02:00:00:00"), path)
 
@@ -392,30 +394,32 @@ def only_its_time(path: Path) -> None:
 
 @pytest.mark.clause("A1")
 @pytest.mark.parametrize("change", [other_size, other_bytes, other_clip])
-def test_a_source_that_changed_before_the_run(tmp_path: Path, change: Callable[[Path], None]) -> None:
-    here = scene(tmp_path)
-    change(here.source)
-    with only_the_second_fails(here, "SOURCE_CHANGED") as results:
-        results.append(here.run())
+def test_a_source_that_changed_before_the_run_fails(tmp_path: Path, change: Callable[[Path], None]) -> None:
+    scene = make_scene(tmp_path)
+    change(scene.source)
+    with second_clip_fails(scene, "SOURCE_CHANGED") as results:
+        results.append(scene.run())
 
 
 @pytest.mark.clause("A1")
 @pytest.mark.parametrize("when", ["encode", "frames"])
 @pytest.mark.parametrize("change", [other_size, other_bytes, other_clip, only_its_time])
-def test_a_source_that_changes_during_the_encode(tmp_path: Path, change: Callable[[Path], None], when: str) -> None:
-    """What the encoder says of it does not matter: that it changed explains everything."""
-    here = scene(tmp_path)
+def test_a_source_that_changes_during_the_encode_fails(
+    tmp_path: Path, change: Callable[[Path], None], when: str
+) -> None:
+    """Whatever the encoder reports: the change of the source is the cause."""
+    scene = make_scene(tmp_path)
     done = False
 
     def watch(step: Step) -> None:
         nonlocal done
         now = isinstance(step, ClipStage) and step.stage == "encode" if when == "encode" else is_writing(step)
         if now and step.index == 1 and not done:
-            change(here.source)
+            change(scene.source)
             done = True
 
-    with only_the_second_fails(here, "SOURCE_CHANGED") as results:
-        results.append(here.run(watch))
+    with second_clip_fails(scene, "SOURCE_CHANGED") as results:
+        results.append(scene.run(watch))
     assert done
 
 
@@ -423,26 +427,26 @@ def is_writing(step: Step) -> bool:
     return isinstance(step, ClipProgress) and step.frame > 0
 
 
-def test_the_time_of_a_source_is_no_part_of_it(tmp_path: Path) -> None:
-    """A card that was copied again has the same bytes at other times."""
-    here = scene(tmp_path)
-    only_its_time(here.source)
-    assert here.run().status == "COMPLETED"
+def test_the_modification_time_of_a_source_does_not_matter(tmp_path: Path) -> None:
+    """A card that is copied again has the same bytes with other modification times."""
+    scene = make_scene(tmp_path)
+    only_its_time(scene.source)
+    assert scene.run().status == "COMPLETED"
 
 
-def test_a_source_that_vanished(tmp_path: Path) -> None:
-    here = scene(tmp_path)
-    here.source.unlink()
-    with only_the_second_fails(here, "SOURCE_MISSING") as results:
-        results.append(here.run())
+def test_a_source_that_vanished_is_missing(tmp_path: Path) -> None:
+    scene = make_scene(tmp_path)
+    scene.source.unlink()
+    with second_clip_fails(scene, "SOURCE_MISSING") as results:
+        results.append(scene.run())
 
 
-def test_a_folder_in_the_place_of_a_source(tmp_path: Path) -> None:
-    here = scene(tmp_path)
-    here.source.unlink()
-    here.source.mkdir()
-    with only_the_second_fails(here, "SOURCE_UNREADABLE") as results:
-        results.append(here.run())
+def test_a_folder_in_place_of_a_source_is_unreadable(tmp_path: Path) -> None:
+    scene = make_scene(tmp_path)
+    scene.source.unlink()
+    scene.source.mkdir()
+    with second_clip_fails(scene, "SOURCE_UNREADABLE") as results:
+        results.append(scene.run())
 
 
 # --- the output's place ----------------------------------------------------------------------------------
@@ -462,18 +466,20 @@ def a_link_to_a_file(path: Path) -> None:
 
 
 @pytest.mark.clause("A4")
-@pytest.mark.parametrize("there", [a_file, Path.touch, Path.mkdir, os.mkfifo, a_link_to_nowhere, a_link_to_a_file])
+@pytest.mark.parametrize(
+    "create_entry", [a_file, Path.touch, Path.mkdir, os.mkfifo, a_link_to_nowhere, a_link_to_a_file]
+)
 @pytest.mark.parametrize("when", ["before", "during"])
-def test_what_stands_at_an_outputs_place_is_left_alone(
-    tmp_path: Path, there: Callable[[Path], None], when: str
+def test_an_existing_file_at_an_output_is_not_touched(
+    tmp_path: Path, create_entry: Callable[[Path], None], when: str
 ) -> None:
-    here = scene(tmp_path)
-    target = here.output(1)
+    scene = make_scene(tmp_path)
+    target = scene.output(1)
     target.parent.mkdir()
     seen: Shape = {}
 
     def put() -> None:
-        there(target)
+        create_entry(target)
         seen.update(shape(target.parent))
 
     def watch(step: Step) -> None:
@@ -482,22 +488,22 @@ def test_what_stands_at_an_outputs_place_is_left_alone(
 
     if when == "before":
         put()
-        assert not (result := here.run()).clips[1].argv, "work was begun for it"
+        assert not (result := scene.run()).clips[1].argv, "an encode was started for it"
     else:
-        result = here.run(watch)
+        result = scene.run(watch)
     assert [clip.status for clip in result.clips] == ["COMPLETED", "FAILED", "COMPLETED"]
     failed = result.clips[1]
     assert isinstance(failed, ClipFailed)
     assert failed.failure.code == "OUTPUT_EXISTS"
     assert {name: shape(target.parent)[name] for name in seen} == seen
-    assert set(shape(target.parent)) == set(seen) | {here.output(0).name, here.output(2).name}
+    assert set(shape(target.parent)) == set(seen) | {scene.output(0).name, scene.output(2).name}
 
 
-def test_other_bytes_of_this_jobs_own_are_a_conflict(tmp_path: Path) -> None:
-    """Published by an earlier attempt, so the job's own; this attempt makes others: an encoder that is not itself."""
-    here = scene(tmp_path)
-    assert here.run().status == "COMPLETED"
-    reference = here.output(1).read_bytes()
+def test_other_bytes_published_by_the_same_job_are_a_conflict(tmp_path: Path) -> None:
+    """An earlier attempt of this job published other bytes than this one makes: the encoder is not reproducible."""
+    scene = make_scene(tmp_path)
+    assert scene.run().status == "COMPLETED"
+    reference = scene.output(1).read_bytes()
     store = tmp_path / "store"
     forged = reference + b"\0"
     digest = hashlib.sha256(reference).hexdigest()
@@ -510,21 +516,21 @@ def test_other_bytes_of_this_jobs_own_are_a_conflict(tmp_path: Path) -> None:
     ]  # fmt: skip
     event.chmod(0o644)
     event.write_bytes(event.read_bytes().replace(digest.encode(), other.encode()))
-    here.output(1).write_bytes(forged)
-    before = shape(here.output(1).parent)
-    result = here.run(attempt=2)
+    scene.output(1).write_bytes(forged)
+    before = shape(scene.output(1).parent)
+    result = scene.run(attempt=2)
     assert [clip.status for clip in result.clips] == ["COMPLETED", "FAILED", "COMPLETED"]
     failed = result.clips[1]
     assert isinstance(failed, ClipFailed)
     assert failed.failure.code == "OUTPUT_CONFLICT"
-    assert shape(here.output(1).parent) == before
+    assert shape(scene.output(1).parent) == before
 
 
-def test_an_output_folder_that_is_a_file(tmp_path: Path) -> None:
+def test_an_output_folder_that_is_a_file_is_unwritable(tmp_path: Path) -> None:
     (tmp_path / "proxies").write_bytes(b"somebody's")
     before = shape(tmp_path)["proxies"]
-    here = scene(tmp_path, out=tmp_path / "proxies" / "night")
-    result = here.run()
+    scene = make_scene(tmp_path, out=tmp_path / "proxies" / "night")
+    result = scene.run()
     failures = [clip.failure.code for clip in result.clips if clip.failure is not None]
     assert failures == ["OUTPUT_UNWRITABLE"] * 3
     assert shape(tmp_path)["proxies"] == before
@@ -532,11 +538,11 @@ def test_an_output_folder_that_is_a_file(tmp_path: Path) -> None:
 
 @contextmanager
 def disk(place: Path, *options: str) -> Iterator[Path]:
-    """A file system of its own."""
+    """Mounts a separate file system."""
     place.mkdir()
     argv = ["mount", "-t", "tmpfs", "-o", ",".join(options), "none", str(place)]
     if os.geteuid() != 0 or subprocess.run(argv, capture_output=True, check=False).returncode != 0:
-        pytest.skip("NOT ALLOWED TO MOUNT: jobs onto full and read-only disks were not tested")
+        pytest.skip("NOT ALLOWED TO MOUNT: jobs on full and read-only disks were not tested")
     try:
         yield place
     finally:
@@ -544,48 +550,48 @@ def disk(place: Path, *options: str) -> Iterator[Path]:
 
 
 @pytest.mark.clause("T6")
-def test_an_output_on_a_read_only_disk(tmp_path: Path) -> None:
+def test_an_output_on_a_read_only_disk_is_unwritable(tmp_path: Path) -> None:
     with disk(tmp_path / "disk", "ro") as place:
-        here = scene(tmp_path, out=place / "night")
-        result = here.run()
+        scene = make_scene(tmp_path, out=place / "night")
+        result = scene.run()
         assert [clip.status for clip in result.clips] == ["FAILED"] * 3
         assert {clip.failure.code for clip in result.clips if clip.failure} == {"OUTPUT_UNWRITABLE"}
         assert list(place.iterdir()) == []
 
 
 def test_a_disk_that_fills_stops_the_job(tmp_path: Path) -> None:
-    """Room for one proxy of the three: the second cannot be whole, so it does not appear."""
+    """There is room for one proxy of three: the second cannot be complete, so it does not appear."""
     size = proxy_size(tmp_path / "measure")
     with disk(tmp_path / "disk", f"size={(size * 3 // 2) >> 10}k") as place:
-        here = scene(tmp_path, out=place / "night")
-        result = here.run()
+        scene = make_scene(tmp_path, out=place / "night")
+        result = scene.run()
         assert [clip.status for clip in result.clips] == ["COMPLETED", "FAILED", "NOT_RUN"]
         assert result.stopped is not None
         assert result.stopped.code == "DISK_FULL"
         assert "Free space" in result.stopped.remedy
-        assert set(shape(place / "night")) == {here.output(0).name}
-        here.output(0).unlink()  # a person makes room
+        assert set(shape(place / "night")) == {scene.output(0).name}
+        scene.output(0).unlink()  # the operator frees space
         subprocess.run(["mount", "-o", "remount,size=64m", str(place)], check=True)
-        again = here.run(attempt=2)
+        again = scene.run(attempt=2)
         assert again.status == "COMPLETED"
         assert again.clips[0].output_sha256 == result.clips[0].output_sha256
 
 
 def test_a_working_disk_that_fills_stops_the_job(tmp_path: Path) -> None:
     with disk(tmp_path / "disk", "size=64k") as place:
-        here = scene(tmp_path)
-        result = here.run(work=place)
+        scene = make_scene(tmp_path)
+        result = scene.run(work=place)
         assert [clip.status for clip in result.clips] == ["FAILED", "NOT_RUN", "NOT_RUN"]
         assert result.stopped is not None
         assert result.stopped.code == "DISK_FULL"
-        assert not here.output(0).parent.exists()
+        assert not scene.output(0).parent.exists()
         assert list(place.iterdir()) == []
 
 
 def proxy_size(root: Path) -> int:
-    here = scene(root)
-    here.run()
-    return here.output(0).stat().st_size
+    scene = make_scene(root)
+    scene.run()
+    return scene.output(0).stat().st_size
 
 
 # --- the store, the encoder, the spec --------------------------------------------------------------------
@@ -594,10 +600,10 @@ def proxy_size(root: Path) -> int:
 @pytest.mark.clause("V2")
 @pytest.mark.parametrize("hit", ["read-only", "replaced by a file"])
 def test_a_store_that_fails_in_the_middle_stops_the_job(tmp_path: Path, hit: str) -> None:
-    """An unlogged action does not happen: nothing is published that the store could not be told of."""
+    """An unlogged action does not happen: nothing is published unless the store has recorded it."""
     root = tmp_path / "place"
     with disk(root, "size=64m"):
-        here = Scene(root, scene(tmp_path).job)
+        scene = Scene(root, make_scene(tmp_path).job)
         store = root / "store"
 
         def watch(step: Step) -> None:
@@ -609,16 +615,16 @@ def test_a_store_that_fails_in_the_middle_stops_the_job(tmp_path: Path, hit: str
                 shutil.rmtree(store)
                 store.write_bytes(b"not a store")
 
-        result = here.run(watch)
+        result = scene.run(watch)
         assert [clip.status for clip in result.clips] == ["COMPLETED", "FAILED", "NOT_RUN"]
         assert result.stopped is not None
         assert result.stopped.code == "LEDGER_FAILED"
-        assert [here.output(index).exists() for index in range(3)] == [True, False, False]
-        assert set(shape(here.output(0).parent)) == {here.output(0).name}
+        assert [scene.output(index).exists() for index in range(3)] == [True, False, False]
+        assert set(shape(scene.output(0).parent)) == {scene.output(0).name}
 
 
 def ffmpeg_of(folder: Path) -> psutil.Process:
-    """The encoder that works for this scene."""
+    """Returns the running encoder of this scene."""
     for child in psutil.Process().children(recursive=True):
         if "ffmpeg" in child.name() and any(str(folder) in word for word in child.cmdline()):
             return child
@@ -627,23 +633,25 @@ def ffmpeg_of(folder: Path) -> psutil.Process:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
 def test_an_encoder_that_is_killed_fails_its_clip_only(tmp_path: Path, number: signal.Signals) -> None:
-    """By the kernel when memory runs out, by its own fault, by somebody's hand."""
+    """By the kernel when memory runs out, by a crash, by an operator."""
     long = make("b.mov", *picture("1280x720", seconds="20"), *SILENT_X264, "-preset", "ultrafast").read_bytes()
-    here = scene(tmp_path, long)  # long enough that the encoder still works when its first progress is read
+    scene = make_scene(
+        tmp_path, long
+    )  # long enough that the encoder is still running when its first progress is read
     hit = False
 
     def watch(step: Step) -> None:
         nonlocal hit
         if is_writing(step) and step.index == 1 and not hit:
-            ffmpeg_of(here.root).send_signal(number)
+            ffmpeg_of(scene.root).send_signal(number)
             hit = True
 
-    with only_the_second_fails(here, "ENCODER_CRASHED") as results:
-        results.append(here.run(watch))
+    with second_clip_fails(scene, "ENCODER_CRASHED") as results:
+        results.append(scene.run(watch))
 
 
 def with_second(job: JobSpec, change: Callable[[Clip], Clip]) -> JobSpec:
-    """The job sealed anew with its second clip changed: what another version's decisions might be."""
+    """Returns the job sealed again with its second clip changed, as another version might decide it."""
     clips = (job.clips[0], change(job.clips[1]), *job.clips[2:])
     parts = {name: getattr(job, name) for name in JobContent.model_fields}
     return seal(JobContent(**{**parts, "clips": clips}))
@@ -656,7 +664,7 @@ def expecting(**changes: object) -> Callable[[Clip], Clip]:
     return change
 
 
-def a_decoder_that_is_not_there(clip: Clip) -> Clip:
+def unknown_decoder(clip: Clip) -> Clip:
     video = clip.recipe.video.model_copy(update={"decoder": "nosuchdecoder"})
     threads = pinned_threads(find_profile(PROFILE).threads, "nosuchdecoder", "refuse")
     return clip.model_copy(update={"recipe": clip.recipe.model_copy(update={"video": video, "threads": threads})})
@@ -665,7 +673,7 @@ def a_decoder_that_is_not_there(clip: Clip) -> Clip:
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        (a_decoder_that_is_not_there, "ENCODE_FAILED"),
+        (unknown_decoder, "ENCODE_FAILED"),
         (expecting(packets=13), "FRAMES_MISMATCH"),
         (expecting(frames=11), "FRAMES_MISMATCH"),
         (expecting(output_frames=13), "FRAMES_MISMATCH"),
@@ -673,16 +681,16 @@ def a_decoder_that_is_not_there(clip: Clip) -> Clip:
         (expecting(side_data=("Mastering display metadata",)), "FORMAT_MISMATCH"),
     ],
 )
-def test_what_turns_out_otherwise_than_expected_is_not_published(
+def test_a_proxy_that_differs_from_the_expectation_is_not_published(
     tmp_path: Path, change: Callable[[Clip], Clip], code: str
 ) -> None:
-    plain = scene(tmp_path)
-    here = Scene(tmp_path, with_second(plain.job, change))
-    with only_the_second_fails(here, code) as results:
-        results.append(here.run())
+    plain = make_scene(tmp_path)
+    scene = Scene(tmp_path, with_second(plain.job, change))
+    with second_clip_fails(scene, code) as results:
+        results.append(scene.run())
 
 
-LIAR: Final = """
+DEVIATING_ENCODER: Final = """
 import os, sys
 words = sys.argv[1:]
 if any(word.endswith("/b.mov") for word in words):
@@ -703,28 +711,26 @@ os.execv(words[0], words)
         ("prores_aw", "nosuchencoder", "ENCODE_FAILED"),
     ],
 )
-def test_an_encoder_that_does_other_than_it_was_told_is_found_out(
-    tmp_path: Path, old: str, new: str, code: str
-) -> None:
-    here = scene(tmp_path)
-    liar = tmp_path / "liar.py"
-    liar.write_text(LIAR.format(old=old, new=new))
-    with only_the_second_fails(here, code) as results:
-        results.append(here.run(launcher=(sys.executable, str(liar))))
+def test_an_encoder_that_deviates_from_its_command_is_detected(tmp_path: Path, old: str, new: str, code: str) -> None:
+    scene = make_scene(tmp_path)
+    wrapper = tmp_path / "wrapper.py"
+    wrapper.write_text(DEVIATING_ENCODER.format(old=old, new=new))
+    with second_clip_fails(scene, code) as results:
+        results.append(scene.run(launcher=(sys.executable, str(wrapper))))
 
 
-def test_a_job_of_another_encoder_touches_nothing(tmp_path: Path) -> None:
-    plain = scene(tmp_path)
+def test_a_job_for_another_encoder_build_is_refused(tmp_path: Path) -> None:
+    plain = make_scene(tmp_path)
     parts = {name: getattr(plain.job, name) for name in JobContent.model_fields}
     other = plain.job.toolchain.model_copy(update={"ffmpeg_sha256": "sha256:" + "0" * 64})
-    here = Scene(tmp_path, seal(JobContent(**{**parts, "toolchain": other})))
+    scene = Scene(tmp_path, seal(JobContent(**{**parts, "toolchain": other})))
     with pytest.raises(ToolchainMismatch):
-        here.run()
+        scene.run()
     assert not (tmp_path / "proxies").exists()
 
 
-def test_outputs_of_another_job_are_refused_before_anything_is_made(tmp_path: Path) -> None:
-    first = scene(tmp_path)
+def test_outputs_of_another_job_are_refused_before_any_encode(tmp_path: Path) -> None:
+    first = make_scene(tmp_path)
     parts = {name: getattr(first.job, name) for name in JobContent.model_fields}
     second = Scene(tmp_path, seal(JobContent(**{**parts, "name": "another"})))
     assert first.run().status == "COMPLETED"
@@ -734,35 +740,35 @@ def test_outputs_of_another_job_are_refused_before_anything_is_made(tmp_path: Pa
     assert shape(tmp_path / "proxies") == before
 
 
-# --- every code is produced for real ---------------------------------------------------------------------
+# --- every code is produced by a real job ---------------------------------------------------------------------
 
-# Where each is produced by a real job or a real command, not by a made-up value.
+# The test that produces each code with a real job or command.
 PRODUCED: Final = {
-    "SOURCE_MISSING": "media/test_refused.py::test_a_source_that_vanished",
-    "SOURCE_CHANGED": "media/test_refused.py::test_a_source_that_changes_during_the_encode",
-    "SOURCE_UNREADABLE": "media/test_refused.py::test_a_source_that_may_not_be_read",
-    "SOURCE_UNSUPPORTED": "media/test_refused.py::test_what_is_no_whole_camera_file_is_refused",
-    "NO_VIDEO": "media/test_refused.py::test_what_is_no_whole_camera_file_is_refused",
-    "DECODE_FAILED": "media/test_refused.py::test_a_hole_in_the_picture_fails_its_clip_only",
-    "ENCODE_FAILED": "media/test_refused.py::test_what_turns_out_otherwise_than_expected_is_not_published",
+    "SOURCE_MISSING": "media/test_refused.py::test_a_source_that_vanished_is_missing",
+    "SOURCE_CHANGED": "media/test_refused.py::test_a_source_that_changes_during_the_encode_fails",
+    "SOURCE_UNREADABLE": "media/test_refused.py::test_a_source_without_read_permission_is_refused",
+    "SOURCE_UNSUPPORTED": "media/test_refused.py::test_a_file_that_is_not_a_complete_clip_is_refused",
+    "NO_VIDEO": "media/test_refused.py::test_a_file_that_is_not_a_complete_clip_is_refused",
+    "DECODE_FAILED": "media/test_refused.py::test_a_gap_in_the_picture_fails_its_clip_only",
+    "ENCODE_FAILED": "media/test_refused.py::test_a_proxy_that_differs_from_the_expectation_is_not_published",
     "ENCODER_CRASHED": "media/test_refused.py::test_an_encoder_that_is_killed_fails_its_clip_only",
-    "SOURCE_TRUNCATED": "media/test_refused.py::test_what_is_no_whole_camera_file_is_refused",
-    "FRAMES_MISMATCH": "media/test_refused.py::test_what_turns_out_otherwise_than_expected_is_not_published",
-    "TIMECODE_MISMATCH": "media/test_refused.py::test_what_turns_out_otherwise_than_expected_is_not_published",
-    "AUDIO_MISMATCH": "media/test_refused.py::test_an_encoder_that_does_other_than_it_was_told_is_found_out",
-    "FORMAT_MISMATCH": "media/test_refused.py::test_what_turns_out_otherwise_than_expected_is_not_published",
-    "OUTPUT_EXISTS": "media/test_refused.py::test_what_stands_at_an_outputs_place_is_left_alone",
-    "OUTPUT_CONFLICT": "media/test_refused.py::test_other_bytes_of_this_jobs_own_are_a_conflict",
-    "OUTPUT_UNWRITABLE": "media/test_refused.py::test_an_output_folder_that_is_a_file",
+    "SOURCE_TRUNCATED": "media/test_refused.py::test_a_file_that_is_not_a_complete_clip_is_refused",
+    "FRAMES_MISMATCH": "media/test_refused.py::test_a_proxy_that_differs_from_the_expectation_is_not_published",
+    "TIMECODE_MISMATCH": "media/test_refused.py::test_a_proxy_that_differs_from_the_expectation_is_not_published",
+    "AUDIO_MISMATCH": "media/test_refused.py::test_an_encoder_that_deviates_from_its_command_is_detected",
+    "FORMAT_MISMATCH": "media/test_refused.py::test_a_proxy_that_differs_from_the_expectation_is_not_published",
+    "OUTPUT_EXISTS": "media/test_refused.py::test_an_existing_file_at_an_output_is_not_touched",
+    "OUTPUT_CONFLICT": "media/test_refused.py::test_other_bytes_published_by_the_same_job_are_a_conflict",
+    "OUTPUT_UNWRITABLE": "media/test_refused.py::test_an_output_folder_that_is_a_file_is_unwritable",
     "DISK_FULL": "media/test_refused.py::test_a_disk_that_fills_stops_the_job",
-    "OUTPUT_CLAIMED": "media/test_refused.py::test_outputs_of_another_job_are_refused_before_anything_is_made",
+    "OUTPUT_CLAIMED": "media/test_refused.py::test_outputs_of_another_job_are_refused_before_any_encode",
     "LOCKED": "cli/test_run.py::test_a_killed_worker_is_held_until_an_operator_decides",
     "ATTEMPT_CLOSED": "cli/test_run.py::test_an_ended_attempt_is_refused_and_the_next_one_named",
     "LOCK_LOST": "faults/test_kill.py::test_a_worker_that_was_only_asleep_publishes_nothing",
     "STORE_MISMATCH": "engine/test_execute.py::test_another_store_is_refused",
     "SPEC_INVALID": "cli/test_main.py::test_a_missing_spec_is_exit_status_3",
     "SPEC_ALTERED": "engine/test_execute.py::test_an_edited_spec_is_refused_and_nothing_is_written",
-    "TOOLCHAIN_MISMATCH": "media/test_refused.py::test_a_job_of_another_encoder_touches_nothing",
+    "TOOLCHAIN_MISMATCH": "media/test_refused.py::test_a_job_for_another_encoder_build_is_refused",
     "LEDGER_FAILED": "media/test_refused.py::test_a_store_that_fails_in_the_middle_stops_the_job",
     "INTERRUPTED": "engine/test_execute.py::test_told_to_stop",
 }

@@ -1,4 +1,4 @@
-"""The clips whose whole argv is kept in `tests/golden/argv`: one for each kind of decision a command can hold."""
+"""The clips whose argv is kept in `tests/golden/argv`: one for each kind of decision that shapes a command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support import specs
 
 
 def change(clip: Clip, *, recipe: Mapping[str, Any] | None = None, expect: Mapping[str, Any] | None = None) -> Clip:
-    """The clip with some fields of its recipe and expectation replaced."""
+    """Returns the clip with some fields of its recipe and expectation replaced."""
     return clip.model_copy(
         update={
             "recipe": clip.recipe.model_copy(update=recipe or {}),
@@ -23,7 +23,7 @@ def change(clip: Clip, *, recipe: Mapping[str, Any] | None = None, expect: Mappi
 
 
 def with_tracks(clip: Clip, tracks: tuple[AudioTrack, ...], offsets: tuple[int, ...] | None = None) -> Clip:
-    """The clip with other sound; 48000 samples each."""
+    """Returns the clip with other sound tracks of 48000 samples each."""
     count = len(tracks)
     changed = change(
         clip,
@@ -48,9 +48,9 @@ def track(profile: ProfileSpec, layout: str, channels: tuple[int, ...], stream: 
 
 
 def clip_for(profile: ProfileSpec, layout: str = "stereo", channels: int = 2) -> Clip:
-    """The sample clip as this profile makes it."""
-    every = tuple(range(channels))
-    groups = [(one,) for one in every] if profile.audio.mode == "mono" else [every]
+    """Returns the sample clip as this profile makes it."""
+    indexes = tuple(range(channels))
+    groups = [(index,) for index in indexes] if profile.audio.mode == "mono" else [indexes]
     tracks = tuple(track(profile, "mono" if len(group) == 1 else layout, group) for group in groups)
     clip = with_tracks(specs.clip(), tracks)
     reel = None if profile.reel.carried == "none" else "A001"

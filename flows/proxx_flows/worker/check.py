@@ -55,7 +55,7 @@ def examine_worker(needs: WorkerNeeds) -> tuple[Finding, ...]:
     findings = [*check_runs()]
     for name in needs.toolchains:
         findings.append(check_toolchains(name))
-    findings += (finding for finding in doctor.working() if finding.area != "leftovers")
+    findings += (finding for finding in doctor.check_work_folder() if finding.area != "leftovers")
     findings += check_storage(needs.reads, needs.writes, wire)
     findings += job_files(needs.store, wire, trial=doctor.healthy(tuple(findings)))
     return tuple(findings)
@@ -110,7 +110,7 @@ def job_files(said: str | None, wire: Transport, *, trial: bool) -> Iterator[Fin
             f"{missing}; for the first one ever: `python -m proxx_flows.worker.check --make-store`.",
         )
     elif trial:
-        yield from doctor_storage.store(lambda: chosen)
+        yield from doctor_storage.check_store(lambda: chosen)
     else:
         yield Finding("store", True, f"{chosen.uri}: store {known.uuid}.")
 

@@ -34,11 +34,11 @@ def check_storage(reads: tuple[str, ...], writes: tuple[str, ...], wire: Transpo
         said = "; ".join(f"{wrong.path} {wrong.message.rstrip('.')}" for wrong in why.problems)
         yield Finding("roots", False, f"{why.code}: {why.message.rstrip('.')}: {said}.", why.remedy)
         return
-    yield from doctor_storage.roots(places)
+    yield from doctor_storage.check_roots(places)
     for said in reads:
         yield _readable(said, places)
     for said in writes:
-        yield from (found for found in doctor_storage.output(said, places) if found.area != "leftovers")
+        yield from (found for found in doctor_storage.check_output(said, places) if found.area != "leftovers")
 
 
 def _readable(said: str, places: Places) -> Finding:

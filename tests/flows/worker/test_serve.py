@@ -55,7 +55,7 @@ def test_a_whole_machine(store: FileStore, tmp_path: Path) -> None:
     ("arguments", "sentence"),
     [
         (["--must-exist", "/nowhere/rushes"], "NO  folder: /nowhere/rushes: No such file or directory."),
-        (["--must-write", "/nowhere/proxies"], "NO  output: /nowhere/proxies is not there."),
+        (["--must-write", "/nowhere/proxies"], "NO  output: /nowhere/proxies does not exist or is not a folder."),
     ],
 )
 def test_a_missing_share(store: FileStore, arguments: list[str], sentence: str) -> None:
