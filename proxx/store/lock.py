@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Final, cast
 
 from proxx.contracts.canonical import Json, canonical_bytes, pretty_bytes
+from proxx.contracts.error_bases import Refusal
 from proxx.contracts.errors import (
     AttemptClosed,
     AttemptOutOfOrder,
@@ -55,13 +56,13 @@ def acquire(
     """Take the attempt. Raises refusals only (JobUnknown, Locked, AttemptClosed, AttemptOutOfOrder, JobRetired,
     StoreUnavailable): whoever gets a Ledger back holds the lock, and nobody else does.
     """
-    _refuse_unless_free(store, job_id, attempt)
+    _require_free(store, job_id, attempt)
     store.create(index_taken_key(stamp(worker, run_id, clock=clock).time, job_id, attempt), b"")
     ledger = Ledger(store, job_id, attempt, worker, run_id, clock=clock, journals=journals)
     try:
         ledger.append("lock.acquired", {"attempt": attempt, "job_id": job_id}, notes)
     except LockLost as lost:
-        _refuse_unless_free(store, job_id, attempt)  # says who was faster
+        _require_free(store, job_id, attempt)  # says who was faster
         raise StoreUnavailable(message="the store shows no event where one was created") from lost
     except LedgerFailed as why:
         raise StoreUnavailable(message="the store did not take the lock's event", detail=why.detail) from why
@@ -129,40 +130,55 @@ def retire(
     raise StoreUnavailable(message="the job's attempts begin and end faster than it can be retired")
 
 
-def _refuse_unless_free(store: Store, job_id: str, attempt: int) -> None:
+def refusal_for_attempt(store: Store, job_id: str, attempt: int) -> Refusal | None:
+    """Returns the refusal that `acquire` would raise for this attempt now, or None if the attempt could be taken.
+
+    Takes nothing and writes nothing, so another worker may take the attempt before the caller does. The refusal is
+    JobUnknown (the job is not fully registered), Locked, AttemptClosed (with the recorded result), AttemptOutOfOrder
+    or JobRetired. `run_id` of Locked and AttemptClosed is the run that took the attempt.
+    Raises StoreUnavailable if the store does not answer, StoreDamaged if the events of any attempt cannot be read.
+    """
     if not is_job_id(job_id) or store.read(registered_key(job_id)) is None:
-        raise JobUnknown(message="the job is not registered in this store", detail=f"{job_id} in {store.uri}")
+        return JobUnknown(message="the job is not registered in this store", detail=f"{job_id} in {store.uri}")
     if attempt < 1:
-        raise AttemptOutOfOrder(message=f"attempt {attempt}: attempts start at 1")
-    attempts = read_attempts(store, job_id)
-    states = [known.state for known in attempts]  # all of them: a damaged ledger is no ground to run on
+        return AttemptOutOfOrder(message=f"attempt {attempt}: attempts start at 1")
+    states = [known.state for known in read_attempts(store, job_id)]  # every attempt: a damaged ledger runs nothing
     if attempt <= len(states):
-        match states[attempt - 1]:
-            case Open(acquired=acquired):
-                raise _locked(attempt, acquired)
-            case Closed(last=last) if last.type == "retired":
-                raise JobRetired(message="the job is retired", detail=_who(last))
-            case Closed(acquired=acquired, result=result) as closed:
-                raise AttemptClosed(
-                    message=f"attempt {attempt} has ended",
-                    detail=_who(closed.last),
-                    result=result,
-                    run_id=acquired.envelope.run_id if acquired else "",
-                )
-            case NotBegun():
-                pass
-    if not states:
-        if attempt > 1:
-            raise AttemptOutOfOrder(message=f"attempt {attempt}: the job has had none yet, so 1 is next")
-        return
-    match states[-1]:
+        return _refusal_for_taken(attempt, states[attempt - 1])
+    match states[-1] if states else None:
         case Closed(last=last) if last.type == "retired":
-            raise JobRetired(message="the job is retired", detail=_who(last))
+            return JobRetired(message="the job is retired", detail=_who(last))
         case Open(acquired=acquired):
-            said = _who(acquired)
-            raise AttemptOutOfOrder(message=f"attempt {attempt}: attempt {len(states)} is open", detail=said)
+            return AttemptOutOfOrder(
+                message=f"attempt {attempt}: attempt {len(states)} is open", detail=_who(acquired)
+            )
     if attempt > len(states) + 1:
-        raise AttemptOutOfOrder(message=f"attempt {attempt}: {len(states) + 1} is next")
+        following = f"{len(states) + 1} is next" if states else "the job has no attempts yet, so 1 is next"
+        return AttemptOutOfOrder(message=f"attempt {attempt}: {following}")
+    return None
+
+
+def _refusal_for_taken(attempt: int, state: Open | Closed | NotBegun) -> Refusal | None:
+    match state:
+        case Open(acquired=acquired):
+            return _locked(attempt, acquired)
+        case Closed(last=last) if last.type == "retired":
+            return JobRetired(message="the job is retired", detail=_who(last))
+        case Closed(last=last, acquired=acquired, result=result):
+            return AttemptClosed(
+                message=f"attempt {attempt} has ended",
+                detail=_who(last),
+                result=result,
+                run_id=acquired.envelope.run_id if acquired else "",
+            )
+        case NotBegun():
+            raise AssertionError("read_attempts returns no attempt without events")
+
+
+def _require_free(store: Store, job_id: str, attempt: int) -> None:
+    refusal = refusal_for_attempt(store, job_id, attempt)
+    if refusal is not None:
+        raise refusal
 
 
 def _attempts(store: Store, job_id: str) -> tuple[Attempt, ...]:

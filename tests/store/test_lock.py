@@ -31,7 +31,7 @@ from proxx.store.attempts import Closed, read_attempts
 from proxx.store.base import Store
 from proxx.store.file import FileStore
 from proxx.store.ledger import Ledger, put_event
-from proxx.store.lock import acquire, release, retire, unlock
+from proxx.store.lock import acquire, refusal_for_attempt, release, retire, unlock
 from proxx.store.registration import register
 from tests.objects.kinds import Kind, NewStore, turns
 
@@ -125,6 +125,33 @@ def test_nothing_runs_that_is_not_registered(store: Store, new_store: NewStore) 
     half.create(f"jobs/{JOB}/spec.json", b"{}")
     with pytest.raises(JobUnknown):
         take(half)
+
+
+def test_the_refusal_of_an_attempt_is_known_without_taking_it(store: Store, new_store: NewStore) -> None:
+    """Whatever state the job is in, `refusal_for_attempt` returns what `acquire` raises, and writes nothing."""
+
+    def same(where: Store, attempt: int) -> str:
+        before = where.list("")
+        refusal = refusal_for_attempt(where, JOB, attempt)
+        assert where.list("") == before
+        assert refusal is not None
+        with pytest.raises(type(refusal)) as caught:
+            take(where, attempt)
+        assert vars(caught.value) == vars(refusal)
+        return refusal.code
+
+    assert same(new_store(), 1) == "JOB_UNKNOWN"
+    assert refusal_for_attempt(store, JOB, 1) is None
+    assert [same(store, attempt) for attempt in (0, 2)] == ["ATTEMPT_OUT_OF_ORDER"] * 2
+    ledger = take(store)
+    assert [same(store, attempt) for attempt in (1, 2, 3)] == ["LOCKED"] + ["ATTEMPT_OUT_OF_ORDER"] * 2
+    release(ledger, RESULT)
+    closed = refusal_for_attempt(store, JOB, 1)
+    assert isinstance(closed, AttemptClosed) and (closed.result, closed.run_id) == (RESULT, "run-1")
+    assert [same(store, attempt) for attempt in (1, 3)] == ["ATTEMPT_CLOSED", "ATTEMPT_OUT_OF_ORDER"]
+    assert refusal_for_attempt(store, JOB, 2) is None
+    retire(store, JOB, "wrong profile", OPERATOR)
+    assert [same(store, attempt) for attempt in (1, 2, 3, 9)] == ["ATTEMPT_CLOSED"] + ["JOB_RETIRED"] * 3
 
 
 @pytest.mark.clause("N2")
