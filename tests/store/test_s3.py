@@ -7,17 +7,19 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import botocore.auth
 import pytest
 
 from proxx.contracts.errors import StoreDamaged, StoreRefused, StoreUnavailable
-from proxx.s3.faults import Cause
+from proxx.s3.faults import Cause, StorageFault
 from proxx.s3.incidents import IncidentJournal
-from proxx.s3.transport import Transport
+from proxx.s3.transport import PATIENCE_SECONDS, PAUSES, Transport
 from proxx.store.base import Store
+from proxx.store.keys import STORE_KEY
 from proxx.store.opening import initialize_store, open_store, store_identity
-from proxx.store.s3 import S3Store
+from proxx.store.s3 import S3Store, longest_create
 from tests.objects.endpoint import Bucket, Endpoint, Keys
 from tests.objects.kinds import Kind, speaking_to
 from tests.objects.line import HASTY, PATIENT, Line, noted
@@ -128,7 +130,35 @@ def test_reads_and_listings_are_sent_again_and_then_fail_with_the_cause(line: Li
     assert [one[0] for one in noted(store.wire)] == ["resent"] * 2
 
 
-# --- resends from store.json ---------------------------------------------------------------------------
+# --- resends from store.json --------------------------------------------------------------------------------
+
+
+class Scripted(Transport):
+    """Loses the answer of every PUT but that of store.json, which it refuses; counts its calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+
+    def call(self, action: str, place: str, *_: object, **__: object) -> Any:  # noqa: ANN401
+        self.calls.append(action)
+        if action == "GetObject":
+            return b"{}", "the nonce of another client"
+        fault = StorageFault(Cause.EXISTS if place.endswith(STORE_KEY) else Cause.CUT, action, place)
+        fault.uncertain = True
+        raise fault
+
+
+def test_no_create_makes_more_calls_than_its_longest_time_allows_for() -> None:
+    wire = Scripted()
+    assert S3Store("bucket", "prefix", wire).create("a/b", b"mine") == b"{}"
+    assert wire.calls == ["GetObject", "PutObject", "PutObject", "GetObject"]
+    assert longest_create(0) == len(wire.calls) * 3 * PATIENCE_SECONDS
+
+
+@pytest.mark.parametrize(("resends", "pause"), [*enumerate(PAUSES, 1), (6, PAUSES[-1]), (100, PAUSES[-1])])
+def test_each_resend_makes_the_longest_create_longer_by_its_pause(resends: int, pause: float) -> None:
+    assert longest_create(resends) - longest_create(resends - 1) == 4 * (pause + 3 * PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize("resends", [0, 3])
@@ -175,7 +205,7 @@ def test_a_damaged_store_json_does_not_change_the_resends(line: Line) -> None:
             store_identity(store)
 
 
-# --- servers that cannot hold a store -------------------------------------------------------------------------------
+# --- servers that cannot hold a store ------------------------------------------------------------------------
 
 
 @pytest.fixture
