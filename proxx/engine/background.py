@@ -1,4 +1,4 @@
-"""One piece of work in a thread of its own while another goes on: it ends with its block, its error is not lost."""
+"""Runs one piece of work in a thread while a block runs, and waits for it when the block ends."""
 
 from __future__ import annotations
 
@@ -11,38 +11,41 @@ T = TypeVar("T")
 
 
 class BackgroundWork(Generic[T]):
-    """Work that has begun; `result` waits for it."""
+    """Work that runs in a thread of its own from the start."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
-        self._done: list[T] = []
+        self._value: list[T] = []
         self._error: BaseException | None = None
         self._ended = threading.Event()
-        threading.Thread(target=self._run, name="proxx-beside", daemon=True).start()
+        threading.Thread(target=self._run, name="proxx-background", daemon=True).start()
 
     def _run(self) -> None:
         try:
-            self._done.append(self._work())
-        except BaseException as why:
-            self._error = why
+            self._value.append(self._work())
+        except BaseException as error:
+            self._error = error
         finally:
             self._ended.set()
 
     def wait(self) -> None:
-        """Until the work has ended. Not Thread.join: interrupted, it takes a living thread for a dead one (3.11)."""
+        """Waits until the work has ended.
+
+        Thread.join would not do: if interrupted, it takes a running thread for a finished one (Python 3.11).
+        """
         self._ended.wait()
 
     def result(self) -> T:
-        """What the work returned; raises what it raised."""
+        """Waits, then returns what the work returned or raises what it raised."""
         self.wait()
         if self._error is not None:
             raise self._error
-        return self._done[0]
+        return self._value[0]
 
 
 @contextmanager
 def in_background(work: Callable[[], T]) -> Iterator[BackgroundWork[T]]:
-    """`work` while the block runs. The block is not left before the work has ended."""
+    """Runs `work` in a thread while the block runs. The block does not end before the work."""
     running = BackgroundWork(work)
     try:
         yield running

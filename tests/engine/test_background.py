@@ -1,4 +1,4 @@
-"""Work beside other work: its result, its error, and its end with the block."""
+"""Background work: its result, its error, and its end with the block."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from proxx.engine.background import in_background
 
 
-def test_both_go_on_at_once() -> None:
+def test_the_work_runs_while_the_block_runs() -> None:
     ready, go = threading.Event(), threading.Event()
 
     def work() -> int:
@@ -18,12 +18,12 @@ def test_both_go_on_at_once() -> None:
         return 7
 
     with in_background(work) as running:
-        assert ready.wait(30)  # it runs while this block does
+        assert ready.wait(30)  # the work has begun, and this block still runs
         go.set()
         assert running.result() == 7
 
 
-def test_its_error_is_raised_where_the_result_is_asked_for() -> None:
+def test_an_error_of_the_work_is_raised_by_result() -> None:
     def work() -> int:
         raise OSError("disk on fire")
 
@@ -43,5 +43,5 @@ def test_no_thread_outlives_the_block() -> None:
         fail()
     assert go.is_set()
     for thread in threading.enumerate():
-        assert thread.name != "proxx-beside"
-    assert threading.active_count() <= before + 1  # the timer may still be leaving
+        assert thread.name != "proxx-background"
+    assert threading.active_count() <= before + 1  # the timer's thread may still be ending
