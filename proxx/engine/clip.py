@@ -1,7 +1,7 @@
-"""One clip, from source to published proxy: encode beside the source's reader, verify, announce, publish.
+"""Makes one clip, from source to published proxy: encode while the source is hashed, verify, announce, publish.
 
-Nothing appears under the output's name before the file is verified whole and the ledger has taken the
-announcement. That is the fence: a worker whose attempt was closed meanwhile fails there.
+Nothing appears under the output's name before the whole file is verified and the ledger has taken the announcement.
+The announcement is the fence: a worker whose attempt was closed meanwhile fails there.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from proxx.ffmpeg.progress import EncodeProgress
 from proxx.ffmpeg.proxy_probe import probe_proxy
 from proxx.ffmpeg.toolchain import InstalledToolchain, require_unchanged
 from proxx.ffmpeg.umid import write_umids
-from proxx.files import publish
-from proxx.files import transfer as deliver
+from proxx.files import publish, transfer
 from proxx.files.background import in_background
 from proxx.files.download import copy_name
 from proxx.files.places import Places
@@ -38,7 +37,7 @@ from proxx.store.ledger import Ledger
 
 @dataclass(frozen=True)
 class ClipContext:
-    """What every clip of an attempt is made with."""
+    """What all clips of an attempt share. work: the attempt's working directory."""
 
     installed: InstalledToolchain
     work: Path
@@ -49,35 +48,35 @@ class ClipContext:
 
 
 class ClipJob:
-    """One clip on the bench; `make` tells its story. argv, log and checks stay readable when it fails."""
+    """The work on one clip; `make` does all of it. plan, log and checks stay readable if it fails."""
 
-    def __init__(self, spec: JobSpec, index: int, bench: ClipContext) -> None:
-        self.spec, self.index, self.bench = spec, index, bench
+    def __init__(self, spec: JobSpec, index: int, context: ClipContext) -> None:
+        self.spec, self.index, self.context = spec, index, context
         self.clip = spec.clips[index]
         self.source, self.output = self.clip.source.files[0], self.clip.outputs[0].uri
         self.plan: CommandPlan | None = None
         self.log: str | None = None
         self.checks: tuple[Check, ...] = ()
-        self._made = bench.work / f"{index:05d}.{spec.profile.container}"
-        self._copy = bench.work / copy_name(f"{index:05d}.source", self.source.uri)
-        self._words = bench.work / f"{index:05d}.log"
+        self._made = context.work / f"{index:05d}.{spec.profile.container}"
+        self._copy = context.work / copy_name(f"{index:05d}.source", self.source.uri)
+        self._encoder_log = context.work / f"{index:05d}.log"
 
     def make(self) -> ClipCompleted:
-        """Make and publish the clip. Raises ClipFailure, or what stops the job."""
-        places, stop = self.bench.places, self.bench.should_stop
-        spot = deliver.locate_source(places, self.source)
-        self._refuse_foreign()
+        """Makes and publishes the clip. Raises a ClipFailure, or an error that stops the job."""
+        places, stop = self.context.places, self.context.should_stop
+        spot = transfer.locate_source(places, self.source)
+        self._require_free_output()
         self.plan = plan_command(self.spec.profile, self.clip)
         try:
-            with working_in(self.bench.work):
+            with working_in(self.context.work):
                 if isinstance(spot, InBucket):
-                    self.bench.watch(ClipStage(self.index, "fetch"))
-                with deliver.source_for_encoder(places, spot, self.source, self._copy, stop) as (path, settle):
+                    self._enter("fetch")
+                with transfer.source_for_encoder(places, spot, self.source, self._copy, stop) as (path, settle):
                     encoded = self._encode(self.plan, path, settle)
                 content = self._verify(encoded)
             self._publish(content)
         finally:
-            with suppress(OSError):  # the whole folder goes when the attempt ends
+            with suppress(OSError):  # the whole folder is removed when the attempt ends
                 self._made.unlink()
         return ClipCompleted(
             index=self.index,
@@ -93,78 +92,85 @@ class ClipJob:
             failure=None,
         )
 
-    def _refuse_foreign(self) -> None:
-        """Before any work: a file in the way that this job never announced is somebody's."""
-        deliver.abort_unfinished(self.bench.places, self.output, self.bench.ledger.earlier_uploads(self.output))
-        match deliver.existing_output(self.bench.places, self.output, self.bench.should_stop):
-            case publish.Present(sha256=found) if not self._ours(found):
+    def _enter(self, stage: str) -> None:
+        self.context.watch(ClipStage(self.index, stage))
+
+    def _require_free_output(self) -> None:
+        """Raises OutputExists, before any work, if the output's name is taken by a file this job never announced."""
+        places, ledger = self.context.places, self.context.ledger
+        transfer.abort_unfinished(places, self.output, ledger.earlier_uploads(self.output))
+        match transfer.existing_output(places, self.output, self.context.should_stop):
+            case publish.Present(sha256=existing) if not self._is_own(existing):
                 raise OutputExists(message="A file that is not this job's has the output's name.", stage="publish")
             case _:
                 return
 
-    def _ours(self, found: str | None) -> bool:
-        return found is not None and self.bench.ledger.ours(self.output, found)
+    def _is_own(self, sha256: str | None) -> bool:
+        return sha256 is not None and self.context.ledger.has_announced(self.output, sha256)
 
-    def _encode(self, todo: CommandPlan, path: Path, settle: deliver.Settle) -> EncodeEvidence:
+    def _encode(self, plan: CommandPlan, source: Path, settle: transfer.Settle) -> EncodeEvidence:
+        """Runs the encoder and stores its log. settle: waits until the source's identity is confirmed."""
+
         def progress(step: EncodeProgress) -> None:
-            self.bench.watch(ClipProgress(self.index, step.frame, step.fps_milli, step.speed_milli))
+            self.context.watch(ClipProgress(self.index, step.frame, step.fps_milli, step.speed_milli))
 
-        self.bench.watch(ClipStage(self.index, "encode"))
-        installed, stop = self.bench.installed, self.bench.should_stop
-        argv = bind_paths(todo.argv, installed.ffmpeg, path, self._made)
+        self._enter("encode")
+        installed, stop = self.context.installed, self.context.should_stop
+        argv = bind_paths(plan.argv, installed.ffmpeg, source, self._made)
         try:
             finished = run_encoder(
                 (*installed.launcher, *argv),
-                cwd=self.bench.work,
-                log=self._words,
+                cwd=self.context.work,
+                log=self._encoder_log,
                 on_progress=progress,
                 should_stop=stop,
             )
         finally:
-            self.log = store_clip_log(self._words, self.index, self.bench.ledger)
+            self.log = store_clip_log(self._encoder_log, self.index, self.context.ledger)
         if finished.ending == "stopped":
             raise Interrupted(message="The job was stopped while this clip was encoded.", stage="encode")
-        settle(stop)  # before the encoder is believed: a changed source explains everything else
-        encoded = read_encode_log(self._words)
+        settle(stop)  # before the encoder's result is used: a changed source explains any other problem
+        encoded = read_encode_log(self._encoder_log)
         if finished.exit != 0:
-            require_unchanged(installed)  # what an upgrade in mid-job broke is not this clip's failure
+            require_unchanged(installed)  # a failure caused by an upgrade during the job is not this clip's
             raise encode_failure(finished.exit, encoded)
         return encoded
 
     def _verify(self, encoded: EncodeEvidence) -> publish.Content:
-        """Compare what was made with what was expected; its content is read meanwhile."""
-        self.bench.watch(ClipStage(self.index, "verify"))
-        installed = self.bench.installed
+        """Compares the proxy with the expectation, while its content is hashed in the background."""
+        self._enter("verify")
+        installed = self.context.installed
         if self.spec.profile.container == "mxf":
             write_umids(self._made, self.source.digest, self.spec.profile.fingerprint)
         with in_background(self._identify) as reading:
             try:
-                found = probe_proxy(self._made, installed.ffprobe, installed.launcher)
+                actual = probe_proxy(self._made, installed.ffprobe, installed.launcher)
             finally:
-                content = reading.result()  # another build than the job's explains whatever else is wrong
-        self.checks = compare_with_expectation(self.spec.profile, self.clip, encoded, found)
+                content = reading.result()  # if the toolchain was replaced, that explains any other problem
+        self.checks = compare_with_expectation(self.spec.profile, self.clip, encoded, actual)
         failure = failure_of_checks(self.checks)
         if failure is not None:
             raise failure
         return content
 
     def _identify(self) -> publish.Content:
-        require_unchanged(self.bench.installed)  # a fleet is upgraded while jobs run for hours
+        require_unchanged(self.context.installed)  # machines may be upgraded during a job of several hours
         return publish.content_of(self._made)
 
     def _publish(self, content: publish.Content) -> None:
-        self.bench.watch(ClipStage(self.index, "publish"))
-        ledger, places, stop = self.bench.ledger, self.bench.places, self.bench.should_stop
-        if deliver.goes_up_in_parts(places, self.output, content):
-            # Of a retired job that had the name a worker may sleep since its look, and complete its own later.
-            deliver.abort_unfinished(places, self.output, ledger.former_uploads(self.output))
-        with deliver.sending_output(places, self.output, self._made, content, stop) as sent:
-            told: dict[str, Json] = {"clip": self.index, "output": self.output, "sha256": content.sha256}
-            ledger.append("clip.publishing", told, sent.notes)
-            there = sent.publish(lambda: ledger.require_held("the publish"))
-        match there:
-            case publish.Present(sha256=found) if found != content.sha256:
-                if self._ours(found):
+        """Announces the proxy and gives it its name. Raises OutputConflict or OutputExists if the name is taken."""
+        self._enter("publish")
+        ledger, places, stop = self.context.ledger, self.context.places, self.context.should_stop
+        if transfer.goes_up_in_parts(places, self.output, content):
+            # A sleeping worker of a retired job that owned the name could still complete its upload later.
+            transfer.abort_unfinished(places, self.output, ledger.former_uploads(self.output))
+        with transfer.sending_output(places, self.output, self._made, content, stop) as sent:
+            announcement: dict[str, Json] = {"clip": self.index, "output": self.output, "sha256": content.sha256}
+            ledger.append("clip.publishing", announcement, sent.notes)
+            outcome = sent.publish(lambda: ledger.require_held("the publish"))
+        match outcome:
+            case publish.Present(sha256=existing) if existing != content.sha256:
+                if self._is_own(existing):
                     raise OutputConflict(
                         message="An earlier attempt of this job published other bytes here.", stage="publish"
                     )
@@ -173,16 +179,16 @@ class ClipJob:
                 return
 
 
-def make_clip(spec: JobSpec, index: int, bench: ClipContext) -> ClipCompleted:
-    """Make one clip. What it raises carries clip, stage, argv, log and the checks made so far."""
-    work = ClipJob(spec, index, bench)
+def make_clip(spec: JobSpec, index: int, context: ClipContext) -> ClipCompleted:
+    """Makes one clip. An error it raises carries the clip, stage, argv, log and the checks made so far."""
+    work = ClipJob(spec, index, context)
     try:
         return work.make()
-    except ProxxError as why:
-        why.clip = index
-        if why.stage != "source":  # another source explains all that the encoder did and said, if it was begun at all
-            why.argv = work.plan.argv if work.plan else ()
-            why.log = work.log
-        if isinstance(why, ClipFailure):
-            why.checks = tuple((check.name, check.expected, check.found) for check in work.checks)
+    except ProxxError as error:
+        error.clip = index
+        if error.stage != "source":  # a changed source explains the encoder's output, if the encoder ran at all
+            error.argv = work.plan.argv if work.plan else ()
+            error.log = work.log
+        if isinstance(error, ClipFailure):
+            error.checks = tuple((check.name, check.expected, check.found) for check in work.checks)
         raise

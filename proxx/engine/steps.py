@@ -1,4 +1,4 @@
-"""What a watcher is told while a job runs, for bars and plain lines: frames, never part of any log or result."""
+"""The progress of a running job as a watcher sees it, for bars and plain lines; never part of a log or result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from proxx.contracts.result import ClipResult
 
 @dataclass(frozen=True)
 class ClipStarted:
-    """index from 0, of `clips`; frames: what the proxy will have."""
+    """A clip begins. index: from 0. clips: how many the job has. frames: how many the proxy will have."""
 
     index: int
     clips: int
@@ -23,7 +23,7 @@ class ClipStarted:
 
 @dataclass(frozen=True)
 class ClipProgress:
-    """Frames written so far; fps and speed in thousandths, None while ffmpeg does not say."""
+    """frame: frames written so far. fps_milli, speed_milli: in thousandths, None until ffmpeg reports them."""
 
     index: int
     frame: int
@@ -33,7 +33,7 @@ class ClipProgress:
 
 @dataclass(frozen=True)
 class ClipStage:
-    """What happens to the clip now: `fetch` (a source in object storage), `encode`, `verify`, `publish`."""
+    """A clip enters a stage: `fetch` (a source in object storage), `encode`, `verify`, `publish`."""
 
     index: int
     stage: str
@@ -41,6 +41,8 @@ class ClipStage:
 
 @dataclass(frozen=True)
 class ClipEnded:
+    """A clip is completed or failed."""
+
     index: int
     result: ClipResult
 
@@ -50,11 +52,11 @@ Watcher: TypeAlias = Callable[[Step], None]
 
 
 def silent(_: Step) -> None:
-    """A watcher that tells nobody."""
+    """A watcher that ignores every step."""
 
 
 class Stopwatch:
-    """When something began (RFC 3339, UTC) and how many milliseconds ago; for envelopes only."""
+    """The start time (RFC 3339, UTC) and the milliseconds since; for envelopes only."""
 
     def __init__(self) -> None:
         self.started = now()
@@ -66,4 +68,5 @@ class Stopwatch:
 
 
 def now() -> str:
+    """Returns the current time, RFC 3339 in UTC with microseconds."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

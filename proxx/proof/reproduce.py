@@ -31,7 +31,7 @@ from proxx.contracts.errors import (
 from proxx.contracts.event import Worker
 from proxx.contracts.job import Clip, JobSpec
 from proxx.engine.clip import ClipContext, make_clip
-from proxx.engine.execute import failed_clip
+from proxx.engine.records import failed_clip
 from proxx.engine.steps import ClipEnded, ClipStarted, Watcher, silent
 from proxx.ffmpeg.toolchain import InstalledToolchain
 from proxx.files.places import Places

@@ -1,4 +1,4 @@
-"""What a job's events in the store say: its attempts, their state, what was announced. Reads, and changes nothing.
+"""Reads the attempts of a job from its events: their state, and what was announced. Changes nothing.
 
 State is derived from events and from nothing else.
 """
@@ -18,26 +18,29 @@ from proxx.store.keys import attempts_folder, event_key, parse
 
 @dataclass(frozen=True)
 class NotBegun:
-    """Nobody has taken the attempt."""
+    """The attempt has no events: no worker has taken it."""
 
 
 @dataclass(frozen=True)
 class Open:
-    """Somebody has taken it; whether that worker still lives nobody can tell from here."""
+    """A worker has taken the attempt. The store cannot tell whether that worker is still alive."""
 
     acquired: Event
 
 
 @dataclass(frozen=True)
 class Closed:
-    """Ended by `last`: released with a result, or closed by an operator."""
+    """The attempt ended with the event `last`: a worker released it with a result, or an operator closed it.
+
+    acquired: the event that took the attempt, or None if the job was retired instead.
+    """
 
     last: Event
     acquired: Event | None
 
     @property
     def result(self) -> dict[str, Json] | None:
-        """The ExecutionResult as it was recorded; None where an operator closed the attempt."""
+        """The ExecutionResult as recorded, or None if an operator closed the attempt."""
         core = self.last.data.get("result")
         if not isinstance(core, dict):
             return None
@@ -47,7 +50,7 @@ class Closed:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt as the store has it. problems: what is missing or unreadable, never skipped silently."""
+    """One attempt as recorded in the store. problems: events that are missing, unreadable or out of place."""
 
     number: int
     events: tuple[Event, ...]
@@ -55,7 +58,7 @@ class Attempt:
 
     @property
     def state(self) -> NotBegun | Open | Closed:
-        """Raises StoreDamaged where the events do not tell."""
+        """The state that follows from the events. Raises StoreDamaged if the attempt has problems."""
         if self.problems:
             raise StoreDamaged(message="; ".join(self.problems))
         if not self.events:
@@ -67,11 +70,14 @@ class Attempt:
 
 
 def read_attempts(store: Store, job_id: str) -> tuple[Attempt, ...]:
-    """All attempts in order, from the first. Reads on past the listing, which may be stale on shared storage."""
+    """Returns all attempts of the job, in order from 1.
+
+    A listing may be stale on shared storage, so this reads on past the last listed event and attempt.
+    """
     listed: dict[int, int] = {}
     for key in store.list(attempts_folder(job_id)):
-        if (found := parse(key)) and found.kind == "event":
-            listed[found.attempt] = max(listed.get(found.attempt, 0), found.number)
+        if (parsed := parse(key)) and parsed.kind == "event":
+            listed[parsed.attempt] = max(listed.get(parsed.attempt, 0), parsed.number)
     attempts: list[Attempt] = []
     last = max(listed, default=0)
     while True:
@@ -82,14 +88,16 @@ def read_attempts(store: Store, job_id: str) -> tuple[Attempt, ...]:
                 return tuple(attempts)
             attempt = Attempt(number, (), (f"attempt {number} is missing",))
         if attempts and attempts[-1].events and attempts[-1].events[-1].type not in TERMINAL:
-            before = attempts[-1]  # the next one could not have been opened, so its last event was lost
+            # An attempt opens only when the one before it has ended, so that one's last event was lost.
+            before = attempts[-1]
             attempts[-1] = replace(
-                before, problems=(*before.problems, f"attempt {before.number}: its end is missing")
+                before, problems=(*before.problems, f"attempt {before.number}: its last event is missing")
             )
         attempts.append(attempt)
 
 
 def _read_attempt(store: Store, job_id: str, attempt: int, listed: int) -> Attempt:
+    """Returns the attempt with every event up to `listed` and whatever follows it without a gap."""
     events: list[Event] = []
     problems: list[str] = []
     number = 0
@@ -108,16 +116,16 @@ def _read_attempt(store: Store, job_id: str, attempt: int, listed: int) -> Attem
             problems.append(f"{where} is missing")
             continue
         if event.number != number:
-            problems.append(f"{where} says it is {event.number}")
+            problems.append(f"{where} is numbered {event.number}")
         if (event.type in OPENING) != (number == 1):
             problems.append(f"{where} is out of place: {event.type}")
         elif events and events[-1].type in TERMINAL:
-            problems.append(f"{where} comes after the end")
+            problems.append(f"{where} comes after the end of the attempt")
         events.append(event)
 
 
 def is_retired(store: Store, job_id: str) -> bool:
-    """Whether the job was ended for good: only then may another job have its outputs."""
+    """Returns whether the job is retired; only then may another job claim its outputs."""
     attempt = 1
     while (data := store.read(event_key(job_id, attempt, 1))) is not None:
         if parse_event(data).type == "retired":
@@ -127,40 +135,39 @@ def is_retired(store: Store, job_id: str) -> bool:
 
 
 def announcements(store: Store, job_id: str) -> dict[str, frozenset[str]]:
-    """Output to every sha256 that the job's attempts, the current one included, announced before publishing."""
-    found: dict[str, frozenset[str]] = {}
+    """Returns, for each output, the sha256 digests that any attempt of the job announced before publishing.
+
+    Raises StoreDamaged if an attempt has problems: an event that cannot be read may be an announcement.
+    """
+    announced: dict[str, frozenset[str]] = {}
     for attempt in read_attempts(store, job_id):
-        _ = attempt.state  # an event that cannot be read may be the announcement: refuse to guess
+        _ = attempt.state  # raises StoreDamaged
         for event in attempt.events:
-            found = with_announcement(found, event)
-    return found
+            announced = with_announcement(announced, event)
+    return announced
 
 
 def announced_uploads(store: Store, job_id: str) -> dict[str, tuple[str, ...]]:
-    """Output to the ids of uploads in parts that were announced for it, whatever became of them."""
-    found: dict[str, tuple[str, ...]] = {}
+    """Returns, for each output, the ids of the multipart uploads the job announced, finished or not."""
+    uploads: dict[str, tuple[str, ...]] = {}
     for attempt in read_attempts(store, job_id):
         for event in attempt.events:
             output, upload = event.data.get("output"), event.envelope.notes.get("upload")
             if event.type == "clip.publishing" and isinstance(output, str) and isinstance(upload, str):
-                found[output] = (*found.get(output, ()), upload)
-    return found
+                uploads[output] = (*uploads.get(output, ()), upload)
+    return uploads
 
 
 def with_announcement(known: dict[str, frozenset[str]], event: Event) -> dict[str, frozenset[str]]:
+    """Returns `known` with the digest that `event` announces, or unchanged if it announces none."""
     output, sha256 = event.data.get("output"), event.data.get("sha256")
     if event.type != "clip.publishing" or not isinstance(output, str) or not isinstance(sha256, str):
         return known
     return {**known, output: known.get(output, frozenset()) | {sha256}}
 
 
-def is_own_output(store: Store, job_id: str, output_uri: str, sha256: str) -> bool:
-    """Whether this job announced that it publishes these bytes there."""
-    return sha256 in announcements(store, job_id).get(output_uri, frozenset())
-
-
 def first_code(result: Mapping[str, Json]) -> str | None:
-    """The code of the first failed clip, else of what stopped the job."""
+    """Returns the failure code of the first failed clip, else of what stopped the job, else None."""
     clips = result.get("clips")
     failures = [clip.get("failure") for clip in clips if isinstance(clip, dict)] if isinstance(clips, list) else []
     for failure in (*failures, result.get("stopped")):

@@ -1,7 +1,7 @@
-"""What Proxx needs of a store: small objects that are created once, and never replaced or deleted.
+"""The interface of a store: small objects, each created once and never replaced or deleted.
 
-Whoever creates a key first has it; everyone else is given the bytes that stand there. What was once seen stays
-true, so a stale listing on shared storage can only make a reader refuse, never let it go ahead.
+The first creator of a key wins; everyone else gets the bytes that exist. An object that was seen once stays, so a
+stale listing on shared storage can make a reader refuse, but never proceed wrongly.
 """
 
 from __future__ import annotations
@@ -15,34 +15,37 @@ from proxx.store.keys import is_key
 
 
 class Store(Protocol):
-    """What Proxx needs of storage. Folders end with `/`; "" is the whole store. Failures: StoreUnavailable."""
+    """A place for objects. Folders end with `/`; "" is the whole store. Every method may raise StoreUnavailable."""
 
     @property
     def uri(self) -> str:
-        """How to open this store again."""
+        """The URI that opens this store."""
 
     @property
     def journal(self) -> IncidentJournal:
-        """What happened on the way to this store: requests that were sent again, slow answers."""
+        """Incidents while talking to this store: requests that were sent again, slow answers."""
 
     def create(self, key: str, data: bytes) -> bytes | None:
-        """Create exclusively and durably. None: this call created it; else the bytes that stand there."""
+        """Creates an object, exclusively and durably.
+
+        Returns None if this call created it, else the bytes of the object that already exists.
+        """
 
     def read(self, key: str) -> bytes | None:
-        """The whole object, or None where there is none."""
+        """Returns the whole object, or None if absent."""
 
     def list(self, folder: str) -> tuple[str, ...]:
-        """All keys below `folder`, in full, sorted."""
+        """Returns the full keys of all objects below `folder`, sorted."""
 
     def walk(self, folder: str, after: str = "") -> Iterator[str]:
-        """The same one by one, in the same order, without holding all. after: only those behind this text."""
+        """Yields the same keys in the same order, without holding them all. after: skip keys up to this text."""
 
     def children(self, folder: str) -> tuple[str, ...]:
-        """The names directly below `folder`, of objects and folders, sorted."""
+        """Returns the names of the objects and folders directly below `folder`, sorted."""
 
 
 class MemoryStore:
-    """A store that ends with its process: for tests and for trying things out."""
+    """A store in memory, for tests and for work whose record is not kept."""
 
     uri = "memory:"
 
@@ -54,10 +57,10 @@ class MemoryStore:
     def create(self, key: str, data: bytes) -> bytes | None:
         check_key(key)
         with self._lock:
-            there = self._objects.get(key)
-            if there is None:
+            existing = self._objects.get(key)
+            if existing is None:
                 self._objects[key] = bytes(data)
-            return there
+            return existing
 
     def read(self, key: str) -> bytes | None:
         check_key(key)
@@ -77,10 +80,12 @@ class MemoryStore:
 
 
 def check_key(key: str) -> None:
+    """Raises ValueError if `key` is not a key."""
     if not is_key(key):
         raise ValueError(f"{key!r} is not a key")
 
 
 def check_folder(folder: str) -> None:
+    """Raises ValueError if `folder` is neither "" nor a key with a final `/`."""
     if folder and not (folder.endswith("/") and is_key(folder[:-1])):
         raise ValueError(f"{folder!r} is not a folder of a store")

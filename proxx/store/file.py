@@ -1,4 +1,4 @@
-"""A store on a file system: exclusive create by hard links, on local disks and shared ones."""
+"""A store on a file system, local or shared: hard links make creation exclusive."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errn
 
 
 class FileStore:
-    """A folder on a local or shared file system that has hard links.
+    """A store in a folder of a local or shared file system that has hard links.
 
-    An object is written whole to a dot file beside its place, synced, and linked to its name: the link is
-    exclusive on every such file system, and a killed writer leaves at most a dot file, which nobody lists.
-    The folder's own parent must exist: a share that is not mounted must not turn into a new, empty store.
+    An object is written whole to a dot file in its folder, synced, and linked to its name: on every such file system
+    a link is exclusive. A killed writer leaves at most a dot file, which is never listed.
+    The parent of the store's folder must exist, so that a share that is not mounted does not become a new, empty
+    store.
     """
 
     def __init__(self, root: Path) -> None:
@@ -41,19 +42,21 @@ class FileStore:
         target = self.root / key
         temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         try:
-            self._make(target.parent)
+            self._make_durable(target.parent)
             try:
                 write_new_file(temporary, data)
-                there = _link(temporary, target)
+                existing = _link(temporary, target)
             finally:
                 with suppress(OSError):  # a leftover is harmless and never listed
                     temporary.unlink()
-            # Also when it was there before: its writer may have been killed before this step, and the caller
-            # is about to build on it.
+            # Also for an object that already existed: its writer may have been killed before it synced the folder,
+            # and the caller is about to rely on the object.
             sync_folder(target.parent)
-        except OSError as why:
-            raise StoreUnavailable(message="the store did not take an object", detail=f"{key}: {why}") from why
-        return there
+        except OSError as error:
+            raise StoreUnavailable(
+                message="the store could not create an object", detail=f"{key}: {error}"
+            ) from error
+        return existing
 
     def read(self, key: str) -> bytes | None:
         check_key(key)
@@ -61,16 +64,16 @@ class FileStore:
             return (self.root / key).read_bytes()
         except FileNotFoundError:
             return None
-        except OSError as why:
-            raise StoreUnavailable(message="the store did not give an object", detail=f"{key}: {why}") from why
+        except OSError as error:
+            raise StoreUnavailable(message="the store could not read an object", detail=f"{key}: {error}") from error
 
     def list(self, folder: str) -> tuple[str, ...]:
         return tuple(self.walk(folder))
 
     def walk(self, folder: str, after: str = "") -> Iterator[str]:
-        # A folder's name with its slash sorts as its keys do.
-        found = self._scan(folder)
-        for name in sorted(f"{folder}{name}/" if is_folder else f"{folder}{name}" for name, is_folder in found):
+        # The name of a folder with its slash sorts where the keys below it sort.
+        entries = self._scan(folder)
+        for name in sorted(f"{folder}{name}/" if is_folder else f"{folder}{name}" for name, is_folder in entries):
             if name.endswith("/"):
                 if name > after or after.startswith(name):
                     yield from self.walk(name, after)
@@ -81,17 +84,20 @@ class FileStore:
         return tuple(sorted(name for name, _ in self._scan(folder)))
 
     def _scan(self, folder: str) -> tuple[tuple[str, bool], ...]:
+        """Returns name and whether it is a folder for each entry; none if `folder` does not exist."""
         check_folder(folder)
         try:
             with os.scandir(self.root / folder) as entries:
                 return tuple((e.name, e.is_dir(follow_symlinks=False)) for e in entries if is_key(e.name))
         except FileNotFoundError:
             return ()
-        except OSError as why:
-            raise StoreUnavailable(message="the store did not list a folder", detail=f"{folder}: {why}") from why
+        except OSError as error:
+            raise StoreUnavailable(
+                message="the store could not list a folder", detail=f"{folder}: {error}"
+            ) from error
 
-    def _make(self, folder: Path) -> None:
-        """Make `folder` and sync it into its parent, also where another process made it and was killed."""
+    def _make_durable(self, folder: Path) -> None:
+        """Makes `folder` and syncs its parent, also if another process made the folder and may have been killed."""
         if folder in self._durable:
             return
         if folder == self.root:
@@ -100,7 +106,7 @@ class FileStore:
                 with suppress(FileExistsError):
                     folder.mkdir()
         else:
-            self._make(folder.parent)
+            self._make_durable(folder.parent)
             made = True
             with suppress(FileExistsError):
                 folder.mkdir()
@@ -110,22 +116,23 @@ class FileStore:
 
 
 def _link(temporary: Path, target: Path) -> bytes | None:
-    """Link without replacing. None: done by this call; else what stands there."""
+    """Links without replacing. Returns None if this call made the link, else the bytes of the existing file."""
     try:
         os.link(temporary, target)
-    except OSError as why:
-        # A lost answer hides a link that was made, and the resent request then says "exists" (NFS): one and the
-        # same inode is ours. Where inode numbers lie, the caller finds its own bytes returned.
+    except OSError as error:
+        # On NFS an answer can be lost after the link was made, and the request, sent again, then answers "exists".
+        # If both names are the same inode, the link is ours. On file systems with unreliable inode numbers the
+        # caller gets its own bytes back.
         try:
             if temporary.samefile(target):
                 return None
             return target.read_bytes()
         except FileNotFoundError:
             pass
-        if why.errno in _NO_LINKS:
+        if error.errno in _NO_LINKS:
             raise StoreRefused(
                 message="this file system has no hard links, so a file store cannot create exclusively on it",
-                detail=str(why),
-            ) from why
+                detail=str(error),
+            ) from error
         raise
     return None

@@ -1,8 +1,8 @@
-"""The job store's key names: the only module that knows them. Pure.
+"""The names of the keys in a job store, which no other module knows. Pure.
 
-Keys are lower-case ASCII names joined by `/`; no name begins with a dot, so that a file store may keep its
-temporary files beside the objects. Numbers are padded for the eye (attempts 4 digits, events 5, clips 3,
-claim generations 4) and may be wider: sort by what `parse` says, not by the text.
+Keys are lower-case ASCII names joined by `/`. No name begins with a dot, so a file store can keep its temporary files
+beside the objects. Numbers are padded for readability (attempts to 4 digits, events 5, clips 3, claim generations 4)
+and may be wider: sort by the numbers that `parse` returns, not by the text.
 """
 
 from __future__ import annotations
@@ -65,14 +65,15 @@ _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = (
         ),
     ),
 )
-_FROM_ZERO: Final = frozenset({"clip_log"})  # clips are counted from 0, everything else from 1
+_FROM_ZERO: Final = frozenset({"clip_log"})  # clips are numbered from 0, everything else from 1
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a key names. name: a claim's digest, a refusal's uuid or an index day; number: event, clip, generation.
+    """The parts of a key.
 
-    time, outcome, run: of an index key, "" where it does not say.
+    number: of an event, clip or claim generation. name: a claim's digest, a refusal's uuid or the day of an index
+    key. time, outcome, run: of an index key, "" if it has none.
     """
 
     kind: Kind
@@ -86,10 +87,10 @@ class Parsed:
 
 
 def parse(key: str) -> Parsed | None:
-    """The parts of `key`, or None for a name this layout does not give (it is nobody's: never an error)."""
+    """Returns the parts of `key`, or None if it is not a key of this layout (a foreign object, not an error)."""
     for kind, pattern in _PATTERNS:
-        if found := pattern.fullmatch(key):
-            part = found.groupdict()
+        if match := pattern.fullmatch(key):
+            part = match.groupdict()
             attempt, number = part.get("attempt"), part.get("number")
             if attempt is not None and int(attempt) < 1:
                 return None
@@ -107,12 +108,12 @@ def parse(key: str) -> Parsed | None:
 
 
 def is_key(text: str) -> bool:
-    """Whether a store may hold an object of this name: no dot files, no `..`, no absolute path."""
+    """Returns whether a store may hold an object of this name: no dot files, no `..`, no absolute path."""
     return text.isascii() and _KEY.fullmatch(text) is not None
 
 
 def is_job_id(text: str) -> bool:
-    """Whether `text` has the form of a job's id: it becomes a folder name, so nothing else is let near a store."""
+    """Returns whether `text` has the form of a job's id. It becomes a folder name, so check it before any use."""
     return text.isascii() and _JOB_ID.fullmatch(text) is not None
 
 
@@ -157,7 +158,7 @@ def result_key(job_id: str, attempt: int) -> str:
 
 
 def storage_key(job_id: str, attempt: int) -> str:
-    """What storage did on the way after the last event that could tell it."""
+    """The key of the storage incidents that came too late for the attempt's last event."""
     return f"{_attempt(job_id, attempt)}storage.json"
 
 
@@ -169,27 +170,30 @@ def refusal_key(job_id: str, uuid: str) -> str:
     return f"{refusals_folder(job_id)}{uuid}.json"
 
 
-# --- the index: empty keys for listings, which decide nothing ------------------------------------------------
-# `time` is that of the record's envelope, `2026-01-31T12:00:00.000000Z`.
+# --- the index: empty objects that make listings quick; no decision depends on them --------------------------
+# `time` is the time of the record's envelope, `2026-01-31T12:00:00.000000Z`.
 
 
 def index_begun_key(time: str, job_id: str) -> str:
-    """Before a registration is committed: no registered job is without one."""
+    """The key created before a registration is committed, so every registered job has one."""
     return f"{_open(time, job_id)}begun.{_clock(time)}"
 
 
 def index_registered_key(time: str, job_id: str) -> str:
-    """After it was."""
+    """The key created after a registration was committed; it can be missing."""
     return f"{_open(time, job_id)}registered.{_clock(time)}"
 
 
 def index_taken_key(time: str, job_id: str, attempt: int) -> str:
-    """Before an attempt is taken: no attempt is without one."""
+    """The key created before an attempt is taken, so every attempt has one."""
     return f"{_open(time, job_id)}{_number(attempt, 4)}.{_clock(time)}"
 
 
 def index_ended_key(time: str, job_id: str, attempt: int, outcome: str, run_id: str) -> str:
-    """After an attempt was closed. outcome: `completed`, `failed-<code>`, `unlocked`, `retired`."""
+    """The key created after an attempt was closed; it can be missing.
+
+    outcome: `completed`, `failed-<code>`, `unlocked` or `retired`.
+    """
     _job(job_id)
     run = f".{run_id}" if _RUN_ID.fullmatch(run_id) else ""
     return f"{ENDED}{time[:10]}/{job_id}/{_number(attempt, 4)}.{_clock(time)}.{outcome.lower()}{run}"
@@ -205,7 +209,11 @@ def _clock(time: str) -> str:
 
 
 def claim_digest(uri: str) -> str:
-    """The same for all names that are one file on some file system media travels over."""
+    """Returns the digest of an output's name.
+
+    It is equal for all names that are the same file on some file system used for media: upper or lower case, composed
+    or decomposed Unicode.
+    """
     return digest_bytes(normalized_name(uri).encode()).removeprefix("sha256:")
 
 

@@ -1,7 +1,7 @@
-"""The pen of the one who holds an attempt: a job's events in the store, each created once.
+"""Writes the events of an attempt, on behalf of the worker that holds it. Each event is created once.
 
-The event sequence of an attempt is its execution lock: event 00001 takes it, a terminal event closes it, and
-whoever finds its next number taken has lost it.
+The event sequence of an attempt is its execution lock: event 00001 takes it, a terminal event closes it, and a
+worker that finds its next number taken has lost it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,7 @@ from proxx.contracts.event import (
     utc_now,
 )
 from proxx.s3.incidents import IncidentJournal
-from proxx.store.attempts import (
-    announced_uploads,
-    announcements,
-    with_announcement,
-)
+from proxx.store.attempts import announced_uploads, announcements, with_announcement
 from proxx.store.base import Store
 from proxx.store.claims import former_uploads
 from proxx.store.keys import event_key
@@ -37,14 +33,17 @@ T = TypeVar("T")
 
 
 def put_event(store: Store, job_id: str, attempt: int, event: Event) -> bytes | None:
-    """Create one event. None: it is there, by this call; else the other event's bytes."""
+    """Creates one event.
+
+    Returns None if this call created the event, else the bytes of the event that already exists.
+    """
     data = event_bytes(event)
-    there = store.create(event_key(job_id, attempt, event.number), data)
-    return None if there == data else there  # the nonce makes equal bytes our own
+    existing = store.create(event_key(job_id, attempt, event.number), data)
+    return None if existing == data else existing  # the nonce makes equal bytes our own
 
 
 class Ledger:
-    """The pen of the one worker that holds an attempt. Not for several threads at once."""
+    """The writer of one attempt's events, for the worker that holds it. Not for use by several threads at once."""
 
     def __init__(
         self,
@@ -57,13 +56,13 @@ class Ledger:
         clock: Clock = utc_now,
         journals: tuple[IncidentJournal, ...] = (),
     ) -> None:
-        """journals: besides the store's own, whose incidents go along in the envelopes of events."""
+        """journals: besides the store's own, the journals whose incidents go into the envelopes of events."""
         self.store, self.job_id, self.attempt = store, job_id, attempt
-        self._journals = (store.journal, *(one for one in journals if one is not store.journal))
+        self._journals = (store.journal, *(journal for journal in journals if journal is not store.journal))
         self.worker, self.run_id = worker, run_id
         self._clock = clock
         self._number = 1
-        # Nonces of creates nobody saw the end of, an error or a signal came: they may have landed all the same.
+        # Nonces of events whose create ended with an error or a signal: the store may have taken them all the same.
         self._sent: set[str] = set()
         self._failed = False
         self._ended: Literal["", "lost", "closed"] = ""
@@ -71,33 +70,32 @@ class Ledger:
         self._uploads: dict[str, tuple[str, ...]] | None = None
 
     def append(self, type_: EventType, data: Mapping[str, Json], notes: Mapping[str, Json] | None = None) -> Event:
-        """Log one event; when this returns it is durable. notes: what belongs in the envelope.
+        """Logs one event and returns it; by then it is durable. notes: goes into the envelope.
 
-        Raises LockLost where the number is another's, LedgerFailed where the store failed: then nothing more
-        may be done, and only a terminal event may still be tried, so that a store which came back can say how
-        it ended.
+        Raises LockLost if another event has the number: the attempt was closed. Raises LedgerFailed if the store
+        failed; after that only a terminal event is tried, so that a store that recovers can record the end.
         """
         if self._ended == "lost":
-            raise self._lost(type_)
+            raise self._lock_lost(type_)
         if self._ended == "closed":
             raise RuntimeError(f"{type_} after the attempt was closed")
         if self._failed and type_ not in TERMINAL:
-            raise LedgerFailed(message=f"the store failed before {type_}, which was not tried")
+            raise LedgerFailed(message=f"the store failed earlier, so the event {type_} was not tried")
         while True:
             around = self._with_incidents(notes)
             event = make_event(self._number, type_, data, stamp(self.worker, self.run_id, around, self._clock))
             self._sent.add(event.envelope.nonce)
             try:
-                there = put_event(self.store, self.job_id, self.attempt, event)
-            except (StoreUnavailable, StoreRefused) as why:
+                existing = put_event(self.store, self.job_id, self.attempt, event)
+            except (StoreUnavailable, StoreRefused) as error:
                 self._failed = True
                 raise LedgerFailed(
-                    message=f"the store did not take the event {type_}", detail=why.detail or why.message
-                ) from why
-            landed = event if there is None else self._own(there)
+                    message=f"the event {type_} could not be stored", detail=error.detail or error.message
+                ) from error
+            landed = event if existing is None else self._own_event(existing)
             if landed is None:
                 self._ended = "lost"
-                raise self._lost(type_)
+                raise self._lock_lost(type_)
             self._number += 1
             self._sent.clear()
             if landed.type in TERMINAL:
@@ -109,7 +107,7 @@ class Ledger:
                 return event
 
     def incidents(self) -> tuple[Mapping[str, Json], ...]:
-        """What storage and network did since the last event; each is given once."""
+        """Returns what storage and network did since the last event; each incident is returned once."""
         return tuple(incident for journal in self._journals for incident in journal.take())
 
     def _with_incidents(self, notes: Mapping[str, Json] | None) -> Mapping[str, Json]:
@@ -117,55 +115,58 @@ class Ledger:
         return {**(notes or {}), **({"storage": list(incidents)} if incidents else {})}
 
     def require_held(self, action: str) -> None:
-        """Look, right before what cannot be undone, whether the attempt was closed since the last event.
+        """Checks, right before an action that cannot be undone, that the attempt was not closed meanwhile.
 
-        A worker may have slept between its announcement and the act. Raises LockLost, LedgerFailed.
+        A worker may have slept between its announcement and the action. Raises LockLost, LedgerFailed.
         """
         try:
-            there = self.store.read(event_key(self.job_id, self.attempt, self._number))
-        except (StoreUnavailable, StoreRefused) as why:
+            existing = self.store.read(event_key(self.job_id, self.attempt, self._number))
+        except (StoreUnavailable, StoreRefused) as error:
             self._failed = True
             raise LedgerFailed(
-                message=f"the store did not tell whether the attempt is open before {action}",
-                detail=why.detail or why.message,
-            ) from why
-        if there is not None:
+                message=f"the store could not confirm before {action} that the attempt is open",
+                detail=error.detail or error.message,
+            ) from error
+        if existing is not None:
             self._ended = "lost"
-            raise self._lost(action)
+            raise self._lock_lost(action)
 
-    def ours(self, output: str, sha256: str) -> bool:
-        """`ours` for the holder: earlier attempts are closed, so they are read once. Raises LedgerFailed."""
+    def has_announced(self, output: str, sha256: str) -> bool:
+        """Returns whether an attempt of this job, the current one included, announced these bytes for `output`.
+
+        Earlier attempts are closed, so they are read once. Raises LedgerFailed.
+        """
         if self._announced is None:
-            self._announced = self._told(announcements)
+            self._announced = self._read_past(announcements)
         return sha256 in self._announced.get(output, frozenset())
 
     def earlier_uploads(self, output: str) -> tuple[str, ...]:
-        """Ids of uploads in parts that earlier attempts announced for an output. Raises LedgerFailed."""
+        """Returns the ids of multipart uploads that earlier attempts announced for `output`. Raises LedgerFailed."""
         if self.attempt == 1:
             return ()
         if self._uploads is None:
-            self._uploads = self._told(announced_uploads)
+            self._uploads = self._read_past(announced_uploads)
         return self._uploads.get(output, ())
 
     def former_uploads(self, output: str) -> tuple[str, ...]:
-        """Ids of uploads in parts of jobs that had the output's name before this one. Raises LedgerFailed."""
-        return self._told(lambda store, job_id: former_uploads(store, job_id, output))
+        """Returns the ids of multipart uploads of the jobs that owned `output` before. Raises LedgerFailed."""
+        return self._read_past(lambda store, job_id: former_uploads(store, job_id, output))
 
-    def _told(self, ask: Callable[[Store, str], T]) -> T:
+    def _read_past(self, read: Callable[[Store, str], T]) -> T:
         try:
-            return ask(self.store, self.job_id)
-        except (StoreUnavailable, StoreRefused, StoreDamaged) as why:
+            return read(self.store, self.job_id)
+        except (StoreUnavailable, StoreRefused, StoreDamaged) as error:
             raise LedgerFailed(
-                message="the store did not tell what the job has published", detail=why.detail or why.message
-            ) from why
+                message="the record of what was published could not be read", detail=error.detail or error.message
+            ) from error
 
-    def _own(self, data: bytes) -> Event | None:
-        """The event in `data` if it is one of ours whose create did not seem to end well."""
+    def _own_event(self, data: bytes) -> Event | None:
+        """Returns the event in `data` if this ledger sent it in a create that failed or was interrupted."""
         try:
             event = parse_event(data)
         except StoreDamaged:
             return None
         return event if event.envelope.nonce in self._sent else None
 
-    def _lost(self, type_: str) -> LockLost:
-        return LockLost(message=f"the attempt was closed before {type_}")
+    def _lock_lost(self, action: str) -> LockLost:
+        return LockLost(message=f"the attempt was closed before {action}")

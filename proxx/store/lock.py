@@ -1,7 +1,7 @@
-"""Taking, giving back and breaking the execution lock of an attempt. Every refusal happens before anything begins.
+"""The execution lock of an attempt: acquire, release, unlock, retire. A refusal comes before any work begins.
 
-Attempt N opens when N-1 is closed and nobody else created its event 00001. Nothing ends by itself: a dead
-worker's attempt stays open until an operator closes it.
+Attempt N opens when attempt N-1 is closed and nobody else created the first event of N. Nothing times out: the
+attempt of a dead worker stays open until an operator closes it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from proxx.store.keys import (
 )
 from proxx.store.ledger import Ledger, put_event
 
-TRIES: Final = 100  # numbers an operator's unlock goes after a worker that keeps writing; such a worker is alive
+TRIES: Final = 100  # event numbers that `unlock` and `retire` try; a worker that outruns this many is alive
 
 
 def acquire(
@@ -53,8 +53,9 @@ def acquire(
     clock: Clock = utc_now,
     journals: tuple[IncidentJournal, ...] = (),
 ) -> Ledger:
-    """Take the attempt. Raises refusals only (JobUnknown, Locked, AttemptClosed, AttemptOutOfOrder, JobRetired,
-    StoreUnavailable): whoever gets a Ledger back holds the lock, and nobody else does.
+    """Takes the attempt and returns its ledger; whoever has the ledger holds the lock, and nobody else does.
+
+    Raises only refusals: those of `refusal_for_attempt`, StoreUnavailable, StoreDamaged.
     """
     _require_free(store, job_id, attempt)
     store.create(index_taken_key(stamp(worker, run_id, clock=clock).time, job_id, attempt), b"")
@@ -62,32 +63,36 @@ def acquire(
     try:
         ledger.append("lock.acquired", {"attempt": attempt, "job_id": job_id}, notes)
     except LockLost as lost:
-        _require_free(store, job_id, attempt)  # says who was faster
-        raise StoreUnavailable(message="the store shows no event where one was created") from lost
-    except LedgerFailed as why:
-        raise StoreUnavailable(message="the store did not take the lock's event", detail=why.detail) from why
+        _require_free(store, job_id, attempt)  # raises the refusal that names the faster worker
+        raise StoreUnavailable(message="the store has the attempt's first event but does not return it") from lost
+    except LedgerFailed as error:
+        raise StoreUnavailable(message="the lock's event could not be stored", detail=error.detail) from error
     return ledger
 
 
 def release(ledger: Ledger, result: Mapping[str, Json]) -> Event:
-    """Close the attempt with its ExecutionResult. Its `envelope` goes to the event's, outside the canonical log."""
+    """Closes the attempt with its ExecutionResult.
+
+    The result's `envelope` goes into the event's envelope, outside the canonical log. Raises LockLost, LedgerFailed.
+    """
     core = {key: value for key, value in result.items() if key != "envelope"}
     notes = {"result": result["envelope"]} if "envelope" in result else None
     event = ledger.append("lock.released", {"result": core}, notes)
     copies = [(result_key(ledger.job_id, ledger.attempt), pretty_bytes(result))]
-    if incidents := ledger.incidents():  # of the last event itself, which no later one can tell
+    if incidents := ledger.incidents():  # of the last event itself, which no later event can carry
         copies.append((storage_key(ledger.job_id, ledger.attempt), canonical_bytes({"storage": list(incidents)})))
-    _after_the_end(ledger.store, ledger.job_id, ledger.attempt, event, tuple(copies))
+    _record_end(ledger.store, ledger.job_id, ledger.attempt, event, tuple(copies))
     return event
 
 
 def unlock(
     store: Store, job_id: str, reason: str, operator: Worker, *, run_id: str = "", clock: Clock = utc_now
 ) -> int:
-    """Close the open attempt for a worker that an operator knows to be dead; returns its number.
+    """Closes the open attempt of a worker that an operator knows to be dead. Returns the attempt's number.
 
-    Should that worker live after all, its next event finds the number taken: it publishes nothing more, save the
-    one output it had announced and was giving its name just then (no file system makes that wait for a look here).
+    If that worker is alive after all, its next event finds the number taken and it publishes nothing more, except
+    at most one output: the one it had announced and was giving its final name at that moment. No file system can
+    make that step wait for a check of the store. Raises JobUnknown, NotLocked, Locked.
     """
     _check_reason(reason)
     attempts = _attempts(store, job_id)
@@ -97,21 +102,22 @@ def unlock(
     for _ in range(TRIES):
         number += 1
         event = make_event(number, "unlocked", {"reason": reason}, stamp(operator, run_id, clock=clock))
-        there = put_event(store, job_id, attempt, event)
-        if there is None:
-            _after_the_end(store, job_id, attempt, event)
+        existing = put_event(store, job_id, attempt, event)
+        if existing is None:
+            _record_end(store, job_id, attempt, event)
             return attempt
-        if parse_event(there).type in TERMINAL:
+        if parse_event(existing).type in TERMINAL:
             raise NotLocked(message=f"attempt {attempt} has just ended")
-    raise Locked(message=f"attempt {attempt} is being written to all the time: its worker is alive")
+    raise Locked(message=f"attempt {attempt} gets new events all the time: its worker is alive")
 
 
 def retire(
     store: Store, job_id: str, reason: str, operator: Worker, *, run_id: str = "", clock: Clock = utc_now
 ) -> int:
-    """End the job for good; returns the attempt number used up. Another job may then claim its outputs.
+    """Retires the job: it never runs again, and other jobs may claim its outputs.
 
-    It races `acquire` on the one key both need: event 00001 of the next attempt.
+    Returns the attempt number this uses up. It competes with `acquire` for one key, event 00001 of the next attempt,
+    so one of the two fails. Raises JobUnknown, Locked, JobRetired, StoreUnavailable.
     """
     _check_reason(reason)
     for _ in range(TRIES):
@@ -125,9 +131,9 @@ def retire(
         attempt = len(attempts) + 1
         event = make_event(1, "retired", {"reason": reason}, stamp(operator, run_id, clock=clock))
         if put_event(store, job_id, attempt, event) is None:
-            _after_the_end(store, job_id, attempt, event)
+            _record_end(store, job_id, attempt, event)
             return attempt
-    raise StoreUnavailable(message="the job's attempts begin and end faster than it can be retired")
+    raise StoreUnavailable(message="other attempts of the job kept beginning, so it could not be retired")
 
 
 def refusal_for_attempt(store: Store, job_id: str, attempt: int) -> Refusal | None:
@@ -182,27 +188,30 @@ def _require_free(store: Store, job_id: str, attempt: int) -> None:
 
 
 def _attempts(store: Store, job_id: str) -> tuple[Attempt, ...]:
-    """Those of a job whose registration was at least begun: it may hold claims, and only its retiring frees them."""
+    """Returns the attempts of a job whose registration has at least begun.
+
+    Such a job may hold claims, and only retiring it frees them. Raises JobUnknown, StoreDamaged.
+    """
     if not is_job_id(job_id) or store.read(spec_key(job_id)) is None:
         raise JobUnknown(message="the job is not in this store", detail=f"{job_id} in {store.uri}")
     attempts = read_attempts(store, job_id)
     for attempt in attempts:
-        _ = attempt.state  # raises where the ledger is damaged
+        _ = attempt.state  # raises StoreDamaged
     return attempts
 
 
-def _after_the_end(
+def _record_end(
     store: Store, job_id: str, attempt: int, event: Event, copies: tuple[tuple[str, bytes], ...] = ()
 ) -> None:
-    """What readers like to find. The attempt is closed whether or not these can be written: the event says all."""
-    told = index_ended_key(event.envelope.time, job_id, attempt, _outcome(event), event.envelope.run_id)
-    for key, data in (*copies, (told, b"")):
+    """Writes copies and the index key for readers. The event alone closes the attempt, so failures are ignored."""
+    index_key = index_ended_key(event.envelope.time, job_id, attempt, _outcome(event), event.envelope.run_id)
+    for key, data in (*copies, (index_key, b"")):
         with suppress(StoreUnavailable, StoreRefused):
             store.create(key, data)
 
 
 def _outcome(event: Event) -> str:
-    """`completed`, `failed-<code>`, `unlocked` or `retired`."""
+    """Returns `completed`, `failed-<code>`, `unlocked` or `retired`."""
     result = cast("Mapping[str, Json] | None", event.data.get("result"))
     if event.type != "lock.released" or not isinstance(result, Mapping):
         return event.type
@@ -219,9 +228,10 @@ def _locked(attempt: int, acquired: Event) -> Locked:
 
 
 def _who(event: Event) -> str:
+    """Returns what happened, when, and who did it, for an error's detail."""
     return f"{event.type} {event.envelope.time} by {event.envelope.worker}, run {event.envelope.run_id or '-'}"
 
 
 def _check_reason(reason: str) -> None:
     if not reason.strip():
-        raise ValueError("an operator's decision needs a reason")
+        raise ValueError("unlock and retire need a reason")

@@ -1,9 +1,9 @@
-"""Registration: a job enters the store whole, and its outputs become its own. Nothing runs that is not registered.
+"""Registration: a job enters the store and claims its outputs. Only a registered job can run.
 
-spec.json first, then one claim an output in the order of the claims' keys, registered.json last: that is the
-commit. Each step is created exclusively and is the same for the same job, so one cut short is simply done again.
-Claims are never taken back: a job refused half-way keeps what it got until an operator retires it. Looking
-first, before anything is written, leaves that to true races.
+The order is spec.json, then one claim for each output in the order of the claims' keys, then registered.json, which
+commits. Each step is an exclusive create and the same for the same job, so a registration that was interrupted is
+repeated from the start. Claims are never removed: a job refused half-way keeps what it claimed until an operator
+retires it. All claims are read before anything is written, so that happens only when two registrations race.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from proxx.contracts.canonical import Json, NotCanonical, canonical_bytes, read_json
 from proxx.contracts.error_bases import InvalidInput, Problem, ProxxError
@@ -21,7 +21,6 @@ from proxx.contracts.errors import (
     OutputClaimed,
     SpecAltered,
     SpecInvalid,
-    StoreDamaged,
     StoreRefused,
     StoreUnavailable,
 )
@@ -31,7 +30,6 @@ from proxx.store.attempts import is_retired
 from proxx.store.base import Store
 from proxx.store.claims import claim_bytes, owner_of
 from proxx.store.keys import (
-    JOBS,
     claim_digest,
     claim_key,
     index_begun_key,
@@ -41,12 +39,13 @@ from proxx.store.keys import (
     registered_key,
     spec_key,
 )
+from proxx.store.parsing import parse_contract
 
-PROBLEMS: Final = 20  # of a refusal that are written down; a person mends the first ones and asks again
+PROBLEMS: Final = 20  # problems of a refusal that are recorded; a person fixes the first ones and tries again
 
 
 class Registration(Contract):
-    """registered.json: which outputs the job owns, and who registered it when."""
+    """registered.json: the outputs the job owns, and who registered it when."""
 
     schema_: Literal["proxx.registered/1"] = Field(alias="schema")
     job_id: str
@@ -55,7 +54,7 @@ class Registration(Contract):
 
 
 class RefusalRecord(Contract):
-    """What was refused before an attempt began, for the operator. attempt: the one asked for, if one was."""
+    """A refusal before an attempt began, recorded for the operator. attempt: the requested one, if any."""
 
     schema_: Literal["proxx.refusal/1"] = Field(alias="schema")
     code: str
@@ -66,61 +65,52 @@ class RefusalRecord(Contract):
 
 
 def register(store: Store, spec_bytes: bytes, job_id: str, outputs: Sequence[str], registrar: Stamp) -> None:
-    """Register the job, or find that it is registered already. The caller has checked the spec against its id.
+    """Registers the job; does nothing if it is registered. The caller has checked the spec against its id.
 
     Raises SpecAltered, OutputClaimed, JobRetired, SpecInvalid, StoreUnavailable.
     """
-    there = store.read(spec_key(job_id))
-    if there is not None:
-        _same_spec(there, spec_bytes)
+    existing = store.read(spec_key(job_id))
+    if existing is not None:
+        _require_same_spec(existing, spec_bytes)
         if is_registered(store, job_id):
             return
     if is_retired(store, job_id):
         raise JobRetired(message="the job was retired before its registration was complete")
-    claims = _in_order(outputs)
+    claims = _in_claim_order(outputs)
     retired: set[str] = set()
     for output in claims:
         _claim(store, job_id, output, retired, take=False)
-    there = store.create(spec_key(job_id), spec_bytes)
-    if there is not None:
-        _same_spec(there, spec_bytes)
+    existing = store.create(spec_key(job_id), spec_bytes)
+    if existing is not None:
+        _require_same_spec(existing, spec_bytes)
     for output in claims:
         _claim(store, job_id, output, retired, take=True)
     store.create(index_begun_key(registrar.time, job_id), b"")
     record = Registration(schema_="proxx.registered/1", job_id=job_id, outputs=tuple(outputs), envelope=registrar)
     store.create(registered_key(job_id), canonical_bytes(record.to_json()))
-    with suppress(StoreUnavailable, StoreRefused):  # only listings miss it, and then they read the record
+    with suppress(StoreUnavailable, StoreRefused):  # without this key, listings read the record instead
         store.create(index_registered_key(registrar.time, job_id), b"")
 
 
 def is_registered(store: Store, job_id: str) -> bool:
+    """Returns whether the job's registration is complete."""
     return is_job_id(job_id) and store.read(registered_key(job_id)) is not None
 
 
 def registration(store: Store, job_id: str) -> Registration | None:
-    """The record of a complete registration. Raises StoreDamaged where it cannot be read."""
+    """Returns the record of a complete registration, or None if absent. Raises StoreDamaged if it is unreadable."""
     data = store.read(registered_key(job_id))
-    if data is None:
-        return None
-    try:
-        return Registration.model_validate_json(data)
-    except ValidationError as why:
-        raise StoreDamaged(message="registered.json cannot be read", detail=str(why)) from why
-
-
-def registered_jobs(store: Store) -> tuple[str, ...]:
-    """The ids of all registered jobs, sorted."""
-    return tuple(job_id for job_id in store.children(JOBS) if is_registered(store, job_id))
+    return None if data is None else parse_contract(data, "registered.json", Registration)
 
 
 def record_refusal(store: Store, job_id: str, error: ProxxError, envelope: Stamp, attempt: int | None = None) -> str:
-    """Write down why a job was refused before an attempt began; uses up no attempt. Returns the record's key."""
+    """Records why a job was refused before an attempt began; uses up no attempt. Returns the record's key."""
     key = refusal_key(job_id, envelope.nonce)
     record = RefusalRecord(
         schema_="proxx.refusal/1",
         code=error.code,
         message=error.message,
-        detail=error.detail or _problems(error),
+        detail=error.detail or _first_problems(error),
         attempt=attempt,
         envelope=envelope,
     )
@@ -128,35 +118,39 @@ def record_refusal(store: Store, job_id: str, error: ProxxError, envelope: Stamp
     return key
 
 
-def _problems(error: ProxxError) -> str | None:
-    """What an operator needs to know of a refusal that names several things."""
+def _first_problems(error: ProxxError) -> str | None:
+    """Returns the first problems of a refusal, one a line, and how many more there are; None if it has none."""
     if not isinstance(error, InvalidInput) or not error.problems:
         return None
     more = len(error.problems) - PROBLEMS
     return "\n".join([*map(str, error.problems[:PROBLEMS]), *([f"and {more} more"] if more > 0 else [])])
 
 
-def _in_order(outputs: Sequence[str]) -> tuple[str, ...]:
+def _in_claim_order(outputs: Sequence[str]) -> tuple[str, ...]:
+    """Returns the outputs in the order of their claims' keys. Raises SpecInvalid if two would be the same file."""
     by_digest: dict[str, str] = {}
     for place, output in enumerate(outputs):
         twin = by_digest.setdefault(claim_digest(output), output)
         if twin is not output:
-            problem = Problem(f"outputs[{place}]", "SPEC_INVALID", f"{output} and {twin} would be one file.")
-            raise SpecInvalid(message="two outputs of the job have one place", problems=(problem,))
+            problem = Problem(f"outputs[{place}]", "SPEC_INVALID", f"{output} and {twin} would be the same file.")
+            raise SpecInvalid(message="two outputs of the job would be the same file", problems=(problem,))
     return tuple(by_digest[digest] for digest in sorted(by_digest))
 
 
 def _claim(store: Store, job_id: str, output: str, retired: set[str], *, take: bool) -> None:
-    """Own `output`, or (take=False) see that nothing is in the way. retired: owners known to be, they stay so."""
+    """Claims `output`, or with take=False only checks that it can be claimed. Raises OutputClaimed.
+
+    retired: owners known to be retired, which they stay; this adds to it.
+    """
     record = claim_bytes(job_id, output)
     generation = 0
     while True:
         generation += 1
         key = claim_key(output, generation)
-        there = store.create(key, record) if take else store.read(key)
-        if there is None:
+        existing = store.create(key, record) if take else store.read(key)
+        if existing is None:
             return
-        owner = owner_of(there)
+        owner = owner_of(existing)
         if owner == job_id:
             return
         if owner not in retired:
@@ -165,34 +159,35 @@ def _claim(store: Store, job_id: str, output: str, retired: set[str], *, take: b
             retired.add(owner)
 
 
-def _same_spec(there: bytes, given: bytes) -> None:
-    if there == given:
+def _require_same_spec(registered: bytes, given: bytes) -> None:
+    """Raises SpecAltered, with the path of the first difference, if the two specs differ in any byte."""
+    if registered == given:
         return
     try:
-        path = first_difference(read_json(there), read_json(given)) or "(the whole file)"
+        path = first_difference(read_json(registered), read_json(given)) or "(the whole file)"
     except NotCanonical:
         path = "(the whole file)"
-    problem = Problem(path, "SPEC_ALTERED", "it is not what was registered under this job's id.")
-    raise SpecAltered(message="the spec and the registered one differ", problems=(problem,))
+    problem = Problem(path, "SPEC_ALTERED", "differs from the spec registered under this job's id.")
+    raise SpecAltered(message="this spec differs from the registered one", problems=(problem,))
 
 
 def first_difference(one: Json, other: Json, path: str = "") -> str | None:
-    """The path of the first place where two JSON values differ, None where they are equal: `clips[3].outputs`."""
+    """Returns the path of the first place where two JSON values differ (`clips[3].outputs`), or None if equal."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         for key in (*one, *(key for key in other if key not in one)):
             below = f"{path}.{key}" if path else key
             if key not in one or key not in other:
                 return below
-            if found := first_difference(one[key], other[key], below):
-                return found
+            if difference := first_difference(one[key], other[key], below):
+                return difference
         return None
     if isinstance(one, list) and isinstance(other, list):
         for place in range(max(len(one), len(other))):
             below = f"{path}[{place}]"
             if place >= min(len(one), len(other)):
                 return below
-            if found := first_difference(one[place], other[place], below):
-                return found
+            if difference := first_difference(one[place], other[place], below):
+                return difference
         return None
-    same = type(one) is type(other) and one == other  # True == 1 in Python, not in a spec
+    same = type(one) is type(other) and one == other  # True == 1 in Python, but not in a spec
     return None if same else path or "(the whole file)"

@@ -1,7 +1,7 @@
-"""The past from events alone: each attempt's result as it was recorded, states, who owns which output, one timeline.
+"""Rebuilds the past from events alone: results as recorded, states, owners of outputs, and a timeline.
 
-Pure, save what takes a store. Nothing of a store but its events is looked at: with every spec, result, claim and
-index lost, the same is told. What no event says cannot be told: refusals, and jobs that nobody has begun.
+Pure, except for the functions that take a store. Only events are read: the answer is the same if every spec, result,
+claim and index key is lost. What no event records cannot be rebuilt: refusals, and jobs that never began.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from proxx.contracts.canonical import Json, canonical_bytes, pretty_bytes
+from proxx.contracts.canonical import Json, canonical_bytes
 from proxx.contracts.event import EventType
 from proxx.contracts.model import Contract
 from proxx.contracts.result import ExecutionResult
@@ -22,7 +22,7 @@ from proxx.store.status import AttemptStatus, Entry, State, job_history, job_sta
 
 
 class ClipStory(Contract):
-    """How far one clip came in one attempt. step: its last event, at `time`. sha256: of what was announced."""
+    """How far one clip came in one attempt. step: its last event, at `time`. sha256: of the announced bytes."""
 
     clip: int
     step: EventType
@@ -35,7 +35,7 @@ class ClipStory(Contract):
 
 
 class AttemptStory(Contract):
-    """One attempt. clips: what was made until it ended. result: None where no worker gave the attempt back."""
+    """One attempt. clips: those it started. result: None if no worker released the attempt."""
 
     status: AttemptStatus
     clips: tuple[ClipStory, ...]
@@ -43,7 +43,7 @@ class AttemptStory(Contract):
 
 
 class JobStory(Contract):
-    """One job. entries: its events in order. problems: what is missing or cannot be read."""
+    """One job. entries: its events in order. problems: events that are missing or cannot be read."""
 
     job_id: str
     state: State
@@ -53,7 +53,7 @@ class JobStory(Contract):
 
 
 class Publication(Contract):
-    """Bytes that an attempt announced for an output. step: `clip.completed` where it was told that they are there."""
+    """Bytes that an attempt announced for an output. step: `clip.completed` if it recorded their publication."""
 
     job_id: str
     attempt: int
@@ -64,9 +64,9 @@ class Publication(Contract):
 
 
 class OutputStory(Contract):
-    """One place. owners: the job whose it is; nobody where all that named it are retired (`former`).
+    """One output. owners: the job that owns it, or none if all jobs that named it are retired (`former`).
 
-    Two owners are what the store's claims do not let happen: damage.
+    Two owners mean damage: the store's claims do not allow it.
     """
 
     output: str
@@ -77,7 +77,7 @@ class OutputStory(Contract):
 
 @dataclass(frozen=True)
 class TimelineEntry:
-    """One event in the fleet's timeline. at: its time, or that of an earlier event of the job where that is later."""
+    """One event in the timeline. at: its time, or that of an earlier event of the job if that is later."""
 
     at: str
     job_id: str
@@ -85,37 +85,37 @@ class TimelineEntry:
 
     @property
     def order(self) -> tuple[str, str, int, int]:
-        """By time. A clock that was set back does not change the order in which a job's events were written."""
+        """The sort key, by time. A clock that was set back does not change the order of a job's own events."""
         return self.at, self.job_id, self.entry.attempt, self.entry.number
 
 
 def rebuild(events: Mapping[str, bytes]) -> tuple[JobStory, ...]:
-    """Every job that `events`, objects by their keys, tell of, by id. Other keys are not looked at."""
+    """Returns every job that has an event in `events` (objects by key), by id. Other keys are ignored."""
     by_job: dict[str, MemoryStore] = {}
     for key, data in events.items():
-        named = parse(key)
-        if named is not None and named.kind == "event":
-            by_job.setdefault(named.job_id, MemoryStore()).create(key, data)
+        parsed = parse(key)
+        if parsed is not None and parsed.kind == "event":
+            by_job.setdefault(parsed.job_id, MemoryStore()).create(key, data)
     return tuple(_job(by_job[job_id], job_id) for job_id in sorted(by_job))
 
 
 def stories(store: Store) -> Iterator[JobStory]:
-    """Every job of the store that has events, by id, from these alone; one in memory at a time."""
+    """Yields every job of the store that has events, by id, with one job in memory at a time."""
     for job_id in store.children(JOBS):
         if is_job_id(job_id):
             yield from rebuild(events_of(store, job_id))
 
 
 def events_of(store: Store, job_id: str) -> dict[str, bytes]:
-    """All event objects of the job, by key: what its ledger's reader asks for and gets."""
-    seen = _Seen(store)
-    read_attempts(seen, job_id)
-    return seen.events
+    """Returns all event objects of the job, by key: every object that `read_attempts` reads."""
+    recording = _RecordingStore(store)
+    read_attempts(recording, job_id)
+    return recording.events
 
 
 @dataclass
-class _Seen:
-    """A store that keeps the events read from it."""
+class _RecordingStore:
+    """A read-only store that keeps the events read from it."""
 
     real: Store
 
@@ -125,7 +125,7 @@ class _Seen:
         self.journal = self.real.journal
 
     def create(self, key: str, data: bytes) -> bytes | None:
-        raise AssertionError("a reader creates nothing")
+        raise AssertionError("this store is read-only")
 
     def read(self, key: str) -> bytes | None:
         data = self.real.read(key)
@@ -143,13 +143,8 @@ class _Seen:
         return self.real.children(folder)
 
 
-def result_bytes(result: ExecutionResult) -> bytes:
-    """The bytes of result.json."""
-    return pretty_bytes(result.to_json())
-
-
 def job_timeline(job: JobStory, since: str = "") -> Iterator[TimelineEntry]:
-    """A job's part of the timeline. since: a day (`2026-01-31`, UTC) or time; what was before is left out."""
+    """Yields the job's part of the timeline. since: a day (`2026-01-31`, UTC) or time to begin from."""
     at = ""
     for entry in job.entries:
         at = max(at, entry.time)
@@ -158,14 +153,14 @@ def job_timeline(job: JobStory, since: str = "") -> Iterator[TimelineEntry]:
 
 
 def timeline(jobs: Iterable[JobStory], since: str = "") -> tuple[TimelineEntry, ...]:
-    """All events of all jobs in order of time."""
+    """Returns all events of all jobs, in order of time."""
     return tuple(sorted((line for job in jobs for line in job_timeline(job, since)), key=lambda line: line.order))
 
 
 def outputs(jobs: Sequence[JobStory]) -> tuple[OutputStory, ...]:
-    """Every output that an event names, by name: who owns it, and which bytes were announced for it."""
+    """Returns every output that an event names, by name: its owner, and the bytes announced for it."""
     places: dict[str, list[Publication]] = {}
-    named_by: dict[str, dict[str, bool]] = {}  # claim to the jobs that named it, and whether each is retired
+    named_by: dict[str, dict[str, bool]] = {}  # claim digest to the jobs that named it, and whether each is retired
     for job in jobs:
         retired = any(entry.type == "retired" for entry in job.entries)
         for attempt in job.attempts:
@@ -182,7 +177,7 @@ def outputs(jobs: Sequence[JobStory]) -> tuple[OutputStory, ...]:
 def _output(output: str, named_by: Mapping[str, bool], published: list[Publication]) -> OutputStory:
     owners = tuple(sorted(job_id for job_id, retired in named_by.items() if not retired))
     former = tuple(sorted(job_id for job_id, retired in named_by.items() if retired))
-    published.sort(key=lambda one: (one.time, one.job_id, one.attempt, one.clip))
+    published.sort(key=lambda entry: (entry.time, entry.job_id, entry.attempt, entry.clip))
     return OutputStory(output=output, owners=owners, former=former, published=tuple(published))
 
 
@@ -203,11 +198,11 @@ def _publications(job_id: str, attempt: AttemptStory) -> Iterator[tuple[str, Pub
 
 
 def _job(store: MemoryStore, job_id: str) -> JobStory:
-    status, told = job_status(store, job_id), job_history(store, job_id)
+    status, history = job_status(store, job_id), job_history(store, job_id)
     attempts: list[AttemptStory] = []
-    problems = list(told.problems)
+    problems = list(history.problems)
     for attempt in status.attempts:
-        entries = [entry for entry in told.entries if entry.attempt == attempt.attempt]
+        entries = [entry for entry in history.entries if entry.attempt == attempt.attempt]
         result = None
         try:
             result = _result(entries)
@@ -218,13 +213,16 @@ def _job(store: MemoryStore, job_id: str) -> JobStory:
         job_id=job_id,
         state=status.state,
         attempts=tuple(attempts),
-        entries=told.entries,
+        entries=history.entries,
         problems=tuple(problems),
     )
 
 
 def _result(entries: Sequence[Entry]) -> ExecutionResult | None:
-    """Raises ValidationError for a result of another schema, or one that contradicts itself."""
+    """Returns the recorded result, or None if there is none.
+
+    Raises ValidationError if it has another schema or contradicts itself.
+    """
     released = next((entry for entry in reversed(entries) if entry.type == "lock.released"), None)
     core = released.data.get("result") if released else None
     if released is None or not isinstance(core, dict):
@@ -234,6 +232,7 @@ def _result(entries: Sequence[Entry]) -> ExecutionResult | None:
 
 
 def _clips(entries: Sequence[Entry]) -> tuple[ClipStory, ...]:
+    """Returns how far each clip came, from the events of one attempt."""
     clips: dict[int, dict[str, object]] = {}
     for entry in entries:
         index = entry.data.get("clip")
@@ -242,8 +241,8 @@ def _clips(entries: Sequence[Entry]) -> tuple[ClipStory, ...]:
         story = clips.setdefault(index, {"clip": index})
         story.update(step=entry.type, time=entry.time)
         failure = entry.data.get("failure")
-        said = {**entry.data, "code": failure.get("code") if isinstance(failure, dict) else None}
+        fields = {**entry.data, "code": failure.get("code") if isinstance(failure, dict) else None}
         for name, kind in (("source", str), ("output", str), ("sha256", str), ("frames", int), ("code", str)):
-            if type(said.get(name)) is kind:
-                story[name] = said[name]
+            if type(fields.get(name)) is kind:
+                story[name] = fields[name]
     return tuple(ClipStory.model_validate(clips[index]) for index in sorted(clips))

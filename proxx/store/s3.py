@@ -1,7 +1,7 @@
-"""A store in object storage: exclusive create by single conditional PUTs (`If-None-Match: *`).
+"""A store in object storage: single conditional PUTs (`If-None-Match: *`) make creation exclusive.
 
-A server that overwrites silently would let two workers run one job, so each process sees it refuse once (412)
-before it creates anything. Only servers that answer reads with the last write are fit: AWS, Ceph and MinIO do.
+A server that overwrites an object would let two workers run one job, so each process checks once that the server
+answers 412 before it creates anything. Reads must return the last write: AWS, Ceph and MinIO do that.
 """
 
 from __future__ import annotations
@@ -15,23 +15,36 @@ from proxx.contracts.errors import StoreRefused, StoreUnavailable
 from proxx.s3.bucket import Bucket
 from proxx.s3.faults import Cause, StorageFault
 from proxx.s3.incidents import Incident, IncidentJournal
-from proxx.s3.transport import Transport
+from proxx.s3.transport import PATIENCE_SECONDS, PAUSES, Transport
 from proxx.store.base import check_folder, check_key
 from proxx.store.keys import STORE_KEY, is_key
 
 _WRONG_PLACE: Final = frozenset({Cause.NOT_S3})
 _NOT_IMPLEMENTED: Final = 501
+_CALLS_OF_CREATE: Final = 4  # read store.json and create it again (the check), create the object, read it back
+_SILENCES_OF_REQUEST: Final = 3  # before the client is connected, before the answer, before its body of one piece
+
+
+def longest_create(resends: int) -> float:
+    """Returns the longest time in seconds that one `S3Store.create` can take before it succeeds or fails.
+
+    resends: how often each request may be sent again. A request is given up after PATIENCE_SECONDS in which no byte
+    moves, and each resend is preceded by one of PAUSES.
+    """
+    pauses = sum(PAUSES[:resends]) + PAUSES[-1] * max(0, resends - len(PAUSES))
+    requests = (1 + resends) * _SILENCES_OF_REQUEST * PATIENCE_SECONDS
+    return _CALLS_OF_CREATE * (requests + pauses)
 
 
 class S3Store:
-    """Below `s3://bucket/prefix`. For several threads at once."""
+    """A store below `s3://bucket/prefix`. Safe for use by several threads at once."""
 
     def __init__(self, bucket: str, prefix: str, wire: Transport | None = None) -> None:
         self.wire = wire or Transport()
         self._bucket = Bucket(self.wire, bucket)
         self._prefix = f"{prefix}/" if prefix else ""
-        self._proved = False
-        self._known = False  # whether the resends of the store's own record are in force
+        self._exclusive = False  # whether this process has seen the server refuse an existing key
+        self._resends_known = False  # whether the resends in store.json apply
 
     @property
     def uri(self) -> str:
@@ -44,109 +57,110 @@ class S3Store:
     def create(self, key: str, data: bytes) -> bytes | None:
         check_key(key)
         if key != STORE_KEY:
-            self._prove()
+            self._require_exclusive()
             return self._create(key, data)
-        there = self._create(key, data)
-        self._heed(data if there is None else there)
-        if there is None:
-            self._prove()  # whoever makes a store learns at once that it cannot be one
-        return there
+        existing = self._create(key, data)
+        self._apply_resends(data if existing is None else existing)
+        if existing is None:
+            self._require_exclusive()  # whoever initializes a store learns at once if the server cannot hold one
+        return existing
 
     def read(self, key: str) -> bytes | None:
         check_key(key)
         if key != STORE_KEY:
-            self._learn()
+            self._learn_resends()
         try:
-            found = self._bucket.get(self._prefix + key)
+            content = self._bucket.get(self._prefix + key)
         except StorageFault as fault:
-            raise _failed("the store did not give an object", fault) from fault
-        if key == STORE_KEY and found is not None:
-            self._heed(found[0])
-        return None if found is None else found[0]
+            raise _store_error("the store could not read an object", fault) from fault
+        if key == STORE_KEY and content is not None:
+            self._apply_resends(content[0])
+        return None if content is None else content[0]
 
     def list(self, folder: str) -> tuple[str, ...]:
         return tuple(self.walk(folder))
 
     def walk(self, folder: str, after: str = "") -> Iterator[str]:
         check_folder(folder)
-        self._learn()
-        behind = self._prefix + after if after else ""
+        self._learn_resends()
+        first = self._prefix + after if after else ""
         try:
-            for objects, _ in self._bucket.pages(self._prefix + folder, after=behind):
-                for one in objects:
-                    if is_key(key := one.key[len(self._prefix) :]):
+            for objects, _ in self._bucket.pages(self._prefix + folder, after=first):
+                for entry in objects:
+                    if is_key(key := entry.key[len(self._prefix) :]):
                         yield key
         except StorageFault as fault:
-            raise _failed("the store did not list a folder", fault) from fault
+            raise _store_error("the store could not list a folder", fault) from fault
 
     def children(self, folder: str) -> tuple[str, ...]:
         check_folder(folder)
-        self._learn()
-        whole = self._prefix + folder
+        self._learn_resends()
+        full = self._prefix + folder
         try:
             names = [
-                name[len(whole) :].rstrip("/")
-                for objects, folders in self._bucket.pages(whole, folders=True)
-                for name in (*(one.key for one in objects), *folders)
+                name[len(full) :].rstrip("/")
+                for objects, folders in self._bucket.pages(full, folders=True)
+                for name in (*(entry.key for entry in objects), *folders)
             ]
         except StorageFault as fault:
-            raise _failed("the store did not list a folder", fault) from fault
+            raise _store_error("the store could not list a folder", fault) from fault
         return tuple(sorted(filter(is_key, names)))
 
     def _create(self, key: str, data: bytes) -> bytes | None:
-        """One conditional PUT. Where it was refused or its answer lost, what stands there tells by its nonce."""
-        whole, nonce = self._prefix + key, uuid.uuid4().hex
+        """Sends one conditional PUT. If it is refused or its answer is lost, the object's nonce shows whose it is."""
+        full, nonce = self._prefix + key, uuid.uuid4().hex
         try:
-            self._bucket.create(whole, data, nonce)
+            self._bucket.create(full, data, nonce)
         except StorageFault as fault:
             if fault.cause is not Cause.EXISTS and not fault.uncertain:
-                raise _failed("the store did not take an object", fault) from fault
-            return self._settle(whole, nonce, fault)
+                raise _store_error("the store could not create an object", fault) from fault
+            return self._settle(full, nonce, fault)
         return None
 
-    def _settle(self, whole: str, nonce: str, fault: StorageFault) -> bytes | None:
+    def _settle(self, full: str, nonce: str, fault: StorageFault) -> bytes | None:
+        """Returns None if the object has our nonce, else the bytes of the object that already existed."""
         try:
-            found = self._bucket.get(whole)
+            existing = self._bucket.get(full)
         except StorageFault as worse:
-            raise _failed("the store did not say whether it took an object", worse) from worse
-        if found is None:
-            raise _failed("the store did not take an object", fault) from fault
-        if found[1] != nonce:
-            return found[0]
-        place = self._bucket.place(whole)
+            raise _store_error("it is unknown whether the store created an object", worse) from worse
+        if existing is None:
+            raise _store_error("the store could not create an object", fault) from fault
+        if existing[1] != nonce:
+            return existing[0]
+        place = self._bucket.place(full)
         self.journal.note(Incident(kind="settled", action="PutObject", place=place, cause=fault.cause))
         return None
 
-    def _prove(self) -> None:
-        """See, once a process, that a key that is taken is refused: store.json again, with its own bytes.
+    def _require_exclusive(self) -> None:
+        """Checks, once in each process, that the server refuses an existing key: store.json, with its own bytes.
 
-        Threads that come here at once each see it for themselves.
+        Threads that arrive here at the same time each check for themselves.
         """
-        if self._proved:
+        if self._exclusive:
             return
-        there = self.read(STORE_KEY)
-        if there is None:
-            raise StoreUnavailable(message="there is no store here yet", detail=self.uri)
+        record = self.read(STORE_KEY)
+        if record is None:
+            raise StoreUnavailable(message="no store exists here yet", detail=self.uri)
         try:
-            self._bucket.create(self._prefix + STORE_KEY, there, uuid.uuid4().hex)
+            self._bucket.create(self._prefix + STORE_KEY, record, uuid.uuid4().hex)
         except StorageFault as fault:
-            if fault.cause is not Cause.EXISTS:  # what never arrived, or has no answer, was refused by nobody
-                raise _failed("the store did not show that it refuses what exists", fault) from fault
+            if fault.cause is not Cause.EXISTS:  # a request that got lost or has no answer proves nothing
+                raise _store_error("the store could not be checked for exclusive creation", fault) from fault
         else:
             raise StoreRefused(
-                message="this storage replaces an object although it was told not to (If-None-Match), so two "
-                "workers could run one job",
-                detail=f"it has to answer 412 Precondition Failed: {self.uri}",
+                message="this storage replaces an existing object despite If-None-Match, so two workers could run "
+                "one job",
+                detail=f"it must answer 412 Precondition Failed: {self.uri}",
             )
-        self._proved = True
+        self._exclusive = True
 
-    def _learn(self) -> None:
-        """How often requests may be sent again, before the first one that is not for the record that says so."""
-        if not self._known:
+    def _learn_resends(self) -> None:
+        """Reads store.json, which says how often requests may be sent again, before the first other request."""
+        if not self._resends_known:
             self.read(STORE_KEY)
 
-    def _heed(self, record: bytes) -> None:
-        self._known = True
+    def _apply_resends(self, record: bytes) -> None:
+        self._resends_known = True
         try:
             match read_json(record):
                 case {"resends": int(resends)} if resends >= 0:
@@ -155,15 +169,15 @@ class S3Store:
                 case _:
                     pass
         except NotCanonical:
-            pass  # whoever reads the record says that it is damaged
+            pass  # whoever needs the record reports that it is damaged
 
 
-def _failed(what: str, fault: StorageFault) -> StoreUnavailable | StoreRefused:
+def _store_error(problem: str, fault: StorageFault) -> StoreUnavailable | StoreRefused:
     if fault.cause in _WRONG_PLACE:
-        return StoreRefused(message=f"{what}: {fault.sentence}", detail=fault.detail)
+        return StoreRefused(message=f"{problem}: {fault.sentence}", detail=fault.detail)
     if fault.status == _NOT_IMPLEMENTED and fault.action == "PutObject":
         return StoreRefused(
-            message="this storage cannot create an object on the condition that there is none (If-None-Match)",
+            message="this storage does not support If-None-Match, so it cannot create an object exclusively",
             detail=fault.detail,
         )
-    return StoreUnavailable(message=f"{what}: {fault.sentence}. {fault.remedy}".rstrip("."), detail=fault.detail)
+    return StoreUnavailable(message=f"{problem}: {fault.sentence}. {fault.remedy}".rstrip("."), detail=fault.detail)

@@ -1,14 +1,14 @@
-"""What the store says about jobs: state and history, read from a fresh process and changing nothing.
+"""The state and history of one job, read from the store by any process. Changes nothing.
 
-States follow from the events alone. An open attempt is HELD: nothing here can tell a living worker from a dead
-one, so who and since when are shown and a person decides.
+States follow from the events alone. An open attempt is HELD: the store cannot tell a living worker from a dead one,
+so the status shows who holds the attempt and since when, and a person decides.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
 from proxx.contracts.canonical import Json
 from proxx.contracts.errors import JobUnknown, StoreDamaged
@@ -16,23 +16,28 @@ from proxx.contracts.event import EventType, Worker
 from proxx.contracts.model import Contract
 from proxx.store.attempts import Attempt, Closed, NotBegun, Open, first_code, read_attempts
 from proxx.store.base import Store
-from proxx.store.keys import JOBS, is_job_id, parse, refusals_folder, registered_key, spec_key
+from proxx.store.keys import is_job_id, parse, refusals_folder, registered_key, spec_key
+from proxx.store.parsing import parse_contract
 from proxx.store.registration import RefusalRecord, registration
 
 
 class State(StrEnum):
-    UNREGISTERED = "UNREGISTERED"  # cut short or refused half-way: it may hold claims until it is retired
-    REGISTERED = "REGISTERED"  # waiting: nobody has taken an attempt
+    UNREGISTERED = "UNREGISTERED"  # not fully registered: it may hold claims until it is retired
+    REGISTERED = "REGISTERED"  # waiting: no attempt was taken
     HELD = "HELD"  # the latest attempt is open
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
     UNLOCKED = "UNLOCKED"  # an operator closed the latest attempt
-    RETIRED = "RETIRED"  # an operator ended the job for good
-    DAMAGED = "DAMAGED"  # the events do not tell: see the problems
+    RETIRED = "RETIRED"  # an operator retired the job
+    DAMAGED = "DAMAGED"  # the state cannot be derived from the events: see the problems
 
 
 class AttemptStatus(Contract):
-    """One attempt. worker, run_id, since: who took it, or for RETIRED the operator. code: of the first failure."""
+    """One attempt.
+
+    worker, run_id, since: who took it and when, or for RETIRED the operator. code: of the first failure. reason: the
+    operator's, for UNLOCKED and RETIRED.
+    """
 
     attempt: int
     state: State
@@ -47,9 +52,9 @@ class AttemptStatus(Contract):
 
 
 class JobStatus(Contract):
-    """One job: its state is that of its latest attempt. problems: what is missing or cannot be read.
+    """One job; its state is that of its latest attempt. problems: objects that are missing or cannot be read.
 
-    brief: told from listings alone, so that outputs and who took an attempt are not in it.
+    brief: made from listings alone, so outputs and the workers of attempts are left out.
     """
 
     job_id: str
@@ -68,7 +73,7 @@ class JobStatus(Contract):
 
 
 class Entry(Contract):
-    """One line of a job's history."""
+    """One event in a job's history."""
 
     attempt: int
     number: int
@@ -81,7 +86,7 @@ class Entry(Contract):
 
 
 class History(Contract):
-    """The whole story of a job in order, and what of it is missing or cannot be read."""
+    """All events of a job in order. problems: events that are missing or cannot be read."""
 
     job_id: str
     entries: tuple[Entry, ...]
@@ -89,21 +94,15 @@ class History(Contract):
 
 
 def job_status(store: Store, job_id: str) -> JobStatus:
-    """Raises JobUnknown where the store has nothing of this job."""
-    found = _status(store, job_id) if is_job_id(job_id) else None
-    if found is None:
+    """Returns the status of the job. Raises JobUnknown if the store has no object of this job."""
+    status = _status(store, job_id) if is_job_id(job_id) else None
+    if status is None:
         raise JobUnknown(message="the job is not in this store", detail=f"{job_id} in {store.uri}")
-    return found
-
-
-def all_jobs(store: Store) -> tuple[JobStatus, ...]:
-    """Every job the store has anything of, by id; a damaged one does not hide the others."""
-    found = (_status(store, job_id) for job_id in store.children(JOBS) if is_job_id(job_id))
-    return tuple(status for status in found if status is not None)
+    return status
 
 
 def job_history(store: Store, job_id: str) -> History:
-    """The whole story, from the events alone. Raises JobUnknown where the store has nothing of this job."""
+    """Returns the history of the job, from its events alone. Raises JobUnknown if the store has nothing of it."""
     attempts = read_attempts(store, job_id) if is_job_id(job_id) else ()
     if not attempts:
         job_status(store, job_id)  # raises JobUnknown
@@ -126,6 +125,7 @@ def job_history(store: Store, job_id: str) -> History:
 
 
 def _status(store: Store, job_id: str) -> JobStatus | None:
+    """Returns the status of the job, or None if the store has no object of it."""
     attempts = read_attempts(store, job_id)
     refusals, problems = _refusals(store, job_id)
     problems += tuple(problem for attempt in attempts for problem in attempt.problems)
@@ -138,11 +138,11 @@ def _status(store: Store, job_id: str) -> JobStatus | None:
     record = None
     try:
         record = registration(store, job_id)
-    except StoreDamaged as why:
-        problems += (why.message,)
-    told = tuple(_attempt(attempt) for attempt in attempts)
-    if told:
-        state = told[-1].state
+    except StoreDamaged as error:
+        problems += (error.message,)
+    statuses = tuple(_attempt(attempt) for attempt in attempts)
+    if statuses:
+        state = statuses[-1].state
     elif registered:
         state = State.REGISTERED
     else:
@@ -153,24 +153,24 @@ def _status(store: Store, job_id: str) -> JobStatus | None:
         registered=registered,
         registered_at=record.envelope.time if record else None,
         outputs=record.outputs if record else (),
-        attempts=told,
+        attempts=statuses,
         refusals=refusals,
         problems=problems,
     )
 
 
 def _refusals(store: Store, job_id: str) -> tuple[tuple[RefusalRecord, ...], tuple[str, ...]]:
-    """In the order of their times."""
+    """Returns the job's refusals in order of time, and the problems of those that cannot be read."""
     refusals: list[RefusalRecord] = []
     problems: list[str] = []
     for key in store.list(refusals_folder(job_id)):
-        found = parse(key)
-        if found is None or found.kind != "refusal":
+        parsed = parse(key)
+        if parsed is None or parsed.kind != "refusal":
             continue
         try:
-            refusals.append(RefusalRecord.model_validate_json(store.read(key) or b""))
-        except ValidationError:
-            problems.append(f"refusal {found.name} cannot be read")
+            refusals.append(parse_contract(store.read(key) or b"", f"refusal {parsed.name}", RefusalRecord))
+        except StoreDamaged as error:
+            problems.append(error.message)
     return tuple(sorted(refusals, key=lambda r: (r.envelope.time, r.envelope.nonce))), tuple(problems)
 
 
@@ -191,7 +191,7 @@ def _attempt(attempt: Attempt) -> AttemptStatus:
         case Closed() as closed:
             return _closed(attempt.number, count, closed)
         case NotBegun():
-            raise AssertionError("read_attempts gives no attempt without events")
+            raise AssertionError("read_attempts returns no attempt without events")
 
 
 def _closed(number: int, count: int, closed: Closed) -> AttemptStatus:

@@ -1,4 +1,4 @@
-"""Everything expected is compared, and each difference is the failure it should be."""
+"""Every expectation is compared, and each difference leads to its failure."""
 
 from __future__ import annotations
 
@@ -62,17 +62,17 @@ FOUND = ProxyContents(
 )
 
 
-def judge(
+def failure_for(
     found: ProxyContents = FOUND, encoded: EncodeEvidence = ENCODED, clip: Clip = CLIP, profile: ProfileSpec = PROFILE
 ) -> ClipFailure | None:
     return failure_of_checks(compare_with_expectation(profile, clip, encoded, found))
 
 
-def test_a_proxy_as_expected() -> None:
-    made = compare_with_expectation(PROFILE, CLIP, ENCODED, FOUND)
-    assert judge() is None
-    assert all(check.equal for check in made)
-    assert len({check.name for check in made}) == len(made)
+def test_a_proxy_as_expected_has_no_failure() -> None:
+    checks = compare_with_expectation(PROFILE, CLIP, ENCODED, FOUND)
+    assert failure_for() is None
+    assert all(check.equal for check in checks)
+    assert len({check.name for check in checks}) == len(checks)
 
 
 @pytest.mark.parametrize(
@@ -95,24 +95,24 @@ def test_a_proxy_as_expected() -> None:
         ({"side_data": ("Display Matrix",)}, "side_data"),
     ],
 )
-def test_another_format(changed: dict[str, Any], name: str) -> None:
-    failure = judge(replace(FOUND, picture=replace(PICTURE, **changed)))
+def test_a_different_format_is_a_format_mismatch(changed: dict[str, Any], name: str) -> None:
+    failure = failure_for(replace(FOUND, picture=replace(PICTURE, **changed)))
     assert isinstance(failure, FormatMismatch)
     assert failure.message.startswith(f"format.{name}: expected ")
 
 
-def test_another_container_or_more_streams() -> None:
-    assert isinstance(judge(replace(FOUND, container="matroska,webm")), FormatMismatch)
-    assert isinstance(judge(replace(FOUND, others=("data gpmd",))), FormatMismatch)
+def test_another_container_or_more_streams_are_a_format_mismatch() -> None:
+    assert isinstance(failure_for(replace(FOUND, container="matroska,webm")), FormatMismatch)
+    assert isinstance(failure_for(replace(FOUND, others=("data gpmd",))), FormatMismatch)
 
 
 @pytest.mark.parametrize("changed", [{"packets": 24}, {"start": 1}, {"start": None}, {"even": False}])
-def test_other_frames_in_the_file(changed: dict[str, Any]) -> None:
-    assert isinstance(judge(replace(FOUND, picture=replace(PICTURE, **changed))), FramesMismatch)
+def test_different_frames_in_the_file_are_a_frames_mismatch(changed: dict[str, Any]) -> None:
+    assert isinstance(failure_for(replace(FOUND, picture=replace(PICTURE, **changed))), FramesMismatch)
 
 
-def test_no_picture_in_the_file() -> None:
-    assert isinstance(judge(replace(FOUND, picture=None)), FramesMismatch)
+def test_a_file_without_picture_is_a_frames_mismatch() -> None:
+    assert isinstance(failure_for(replace(FOUND, picture=None)), FramesMismatch)
 
 
 @pytest.mark.parametrize(
@@ -126,8 +126,8 @@ def test_no_picture_in_the_file() -> None:
         {"looped": None},
     ],
 )
-def test_other_frames_in_the_encode(changed: dict[str, Any]) -> None:
-    assert isinstance(judge(encoded=replace(ENCODED, **changed)), FramesMismatch)
+def test_different_frames_in_the_encode_are_a_frames_mismatch(changed: dict[str, Any]) -> None:
+    assert isinstance(failure_for(encoded=replace(ENCODED, **changed)), FramesMismatch)
 
 
 @pytest.mark.parametrize(
@@ -138,10 +138,10 @@ def test_other_frames_in_the_encode(changed: dict[str, Any]) -> None:
         {"read": {0: ENCODED.read[0], 1: DecodedStream(packets=40, frames=39, errors=1)}},
     ],
 )
-def test_damage_is_a_failure_unless_accepted(changed: dict[str, Any]) -> None:
+def test_decode_errors_are_a_failure_unless_damage_was_accepted(changed: dict[str, Any]) -> None:
     encoded = replace(ENCODED, **changed)
-    assert isinstance(judge(encoded=encoded), DecodeFailed)
-    assert judge(encoded=encoded, clip=change(CLIP, recipe={"decode_errors": "accept"})) is None
+    assert isinstance(failure_for(encoded=encoded), DecodeFailed)
+    assert failure_for(encoded=encoded, clip=change(CLIP, recipe={"decode_errors": "accept"})) is None
 
 
 @pytest.mark.parametrize(
@@ -158,20 +158,20 @@ def test_damage_is_a_failure_unless_accepted(changed: dict[str, Any]) -> None:
         (replace(SOUND, language=None),),
     ],
 )
-def test_other_sound(sound: tuple[ProxySound, ...]) -> None:
-    assert isinstance(judge(replace(FOUND, sound=sound)), AudioMismatch)
+def test_different_sound_is_an_audio_mismatch(sound: tuple[ProxySound, ...]) -> None:
+    assert isinstance(failure_for(replace(FOUND, sound=sound)), AudioMismatch)
 
 
-def test_the_encoder_was_given_other_samples() -> None:
+def test_different_samples_in_the_encode_are_an_audio_mismatch() -> None:
     written = {**ENCODED.written, 1: replace(ENCODED.written[1], samples=47000)}
-    assert isinstance(judge(encoded=replace(ENCODED, written=written)), AudioMismatch)
+    assert isinstance(failure_for(encoded=replace(ENCODED, written=written)), AudioMismatch)
 
 
 def test_unlabelled_channels_stay_unlabelled() -> None:
     clip = with_tracks(CLIP, (track(PROFILE, "discrete", tuple(range(8))),))
     eight = replace(SOUND, channels=8, layout=None)
-    assert judge(replace(FOUND, sound=(eight,)), clip=clip) is None
-    assert isinstance(judge(replace(FOUND, sound=(replace(eight, layout="7.1"),)), clip=clip), AudioMismatch)
+    assert failure_for(replace(FOUND, sound=(eight,)), clip=clip) is None
+    assert isinstance(failure_for(replace(FOUND, sound=(replace(eight, layout="7.1"),)), clip=clip), AudioMismatch)
 
 
 @pytest.mark.parametrize(
@@ -186,25 +186,25 @@ def test_unlabelled_channels_stay_unlabelled() -> None:
         {"reel": "A002"},
     ],
 )
-def test_another_timecode_or_reel(changed: dict[str, Any]) -> None:
-    assert isinstance(judge(replace(FOUND, **changed)), TimecodeMismatch)
+def test_a_different_timecode_or_reel_is_a_timecode_mismatch(changed: dict[str, Any]) -> None:
+    assert isinstance(failure_for(replace(FOUND, **changed)), TimecodeMismatch)
 
 
 def test_drop_frame_is_part_of_the_timecode() -> None:
     profile, clip = CASES["conformed_drop_frame"]
-    said = {check.name: check for check in compare_with_expectation(profile, clip, ENCODED, FOUND)}
-    assert said["timecode.start"].expected == "90000 drop-frame"
+    checks = {check.name: check for check in compare_with_expectation(profile, clip, ENCODED, FOUND)}
+    assert checks["timecode.start"].expected == "90000 drop-frame"
 
 
-def test_the_frame_header_of_kept_fields() -> None:
+def test_kept_fields_are_checked_in_frame_header_and_container() -> None:
     profile, clip = CASES["interlaced_kept"]
     kept = replace(PICTURE, interlaced=True, top_first=True, field_order="tb")
-    assert judge(replace(FOUND, picture=kept), clip=clip, profile=profile) is None
+    assert failure_for(replace(FOUND, picture=kept), clip=clip, profile=profile) is None
     for wrong in (replace(kept, interlaced=False), replace(kept, top_first=False), replace(kept, field_order="bt")):
-        assert isinstance(judge(replace(FOUND, picture=wrong), clip=clip, profile=profile), FormatMismatch)
+        assert isinstance(failure_for(replace(FOUND, picture=wrong), clip=clip, profile=profile), FormatMismatch)
 
 
-def test_the_first_kind_in_order_is_the_failure_and_names_all_of_its_kind() -> None:
+def test_the_first_kind_that_differs_is_the_failure_and_names_all_its_checks() -> None:
     wrong = [
         Check(name="format.size", expected="1", found="2"),
         Check(name="audio.tracks", expected="1", found="0"),

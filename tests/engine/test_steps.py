@@ -1,4 +1,4 @@
-"""What a watcher is told, and when things happened."""
+"""Steps for watchers, and times for envelopes."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def test_a_stopwatch_never_runs_backwards() -> None:
     assert watch.started <= now()
 
 
-def test_nobody_needs_to_watch() -> None:
+def test_the_silent_watcher_accepts_any_step() -> None:
     silent(ClipProgress(0, 1, None, None))

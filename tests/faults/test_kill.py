@@ -1,7 +1,7 @@
-"""kill -9 and sleep at each step of a job, by real signals to a real worker process.
+"""kill -9 and SIGSTOP at each step of a job, sent to a real worker process.
 
-What must hold after each: no file under a final name that is not whole and verified, no ffmpeg left, `status`
-tells the truth, and after `unlock` the next attempt completes with the same bytes.
+After each: every file under a final name is whole and verified, no ffmpeg is left, `status` is right, and after
+`unlock` the next attempt completes with the same bytes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Stage:
     root: Path
     spec: Path
     job: JobSpec
-    ground: Ground | None = None  # where its places are not folders of plain paths
+    ground: Ground | None = None  # its storage, if its places are not plain paths
 
     @property
     def store(self) -> Store:
@@ -73,7 +73,7 @@ class Stage:
         }
 
 
-def stage(root: Path) -> Stage:
+def staged(root: Path) -> Stage:
     root.mkdir(exist_ok=True)
     job = make_job(root / "proxies", "prores_proxy_half", clips=2)
     return Stage(root, write_spec(job, root / "job.json"), job)
@@ -87,7 +87,7 @@ def staged_on(ground: Ground) -> Stage:
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The bytes of the same clips made without any fault."""
-    clean = stage(tmp_path_factory.mktemp("reference"))
+    clean = staged(tmp_path_factory.mktemp("reference"))
     code, _ = clean.run(1)
     assert code == 0
     made = clean.outputs()
@@ -96,11 +96,11 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def no_ffmpeg_works_in(folder: Path) -> bool:
-    """Whether every ffmpeg with a file of `folder` on its command line has ended (the kernel kills them)."""
+    """Returns whether every ffmpeg with a file of `folder` on its command line has ended; the kernel kills them."""
     for process in psutil.process_iter(["cmdline"]):
         try:
-            mine = any(str(folder) in word for word in process.info["cmdline"] or ())
-            if mine and "ffmpeg" in process.name() and process.status() != psutil.STATUS_ZOMBIE:
+            matches = any(str(folder) in word for word in process.info["cmdline"] or ())
+            if matches and "ffmpeg" in process.name() and process.status() != psutil.STATUS_ZOMBIE:
                 process.wait(timeout=10)
         except psutil.NoSuchProcess:
             continue
@@ -116,7 +116,7 @@ def no_ffmpeg_works_in(folder: Path) -> bool:
 @pytest.mark.parametrize("fault", [*FAULTS, "progress"])
 def test_killed_at_each_step(tmp_path: Path, fault: str, reference: dict[str, str]) -> None:
     """SIGKILL before and after each event and in mid-encode: the store tells the truth, the next attempt is right."""
-    killed_and_run_again(stage(tmp_path), fault, reference)
+    killed_and_run_again(staged(tmp_path), fault, reference)
 
 
 @pytest.mark.clause("I7", "F4", "V2", "N2", "T7")
@@ -126,38 +126,38 @@ def test_killed_at_each_step(tmp_path: Path, fault: str, reference: dict[str, st
     indirect=["ground"],
 )
 def test_killed_with_all_in_a_bucket(ground: Ground, fault: str, reference: dict[str, str]) -> None:
-    """The steps at which something stands in the bucket that did not before; nothing is left but the bucket."""
+    """The steps after which the bucket holds something new, with sources, proxies and store all in a bucket."""
     killed_and_run_again(staged_on(ground), fault, reference)
 
 
-def killed_and_run_again(here: Stage, fault: str, reference: dict[str, str]) -> None:
-    code, _ = here.run(1, fault)
+def killed_and_run_again(stage: Stage, fault: str, reference: dict[str, str]) -> None:
+    code, _ = stage.run(1, fault)
     assert code == -signal.SIGKILL
-    assert no_ffmpeg_works_in(here.root)
-    seen = here.outputs()
+    assert no_ffmpeg_works_in(stage.root)
+    seen = stage.outputs()
     assert seen.items() <= reference.items(), "a file under a final name is not the whole, verified proxy"
 
-    attempts = read_attempts(here.store, here.job.job_id)
-    if fault == "before:1":  # it never had the lock
+    attempts = read_attempts(stage.store, stage.job.job_id)
+    if fault == "before:1":  # it never held the lock
         assert attempts == ()
         next_attempt = 1
-    elif fault == f"after:{EVENTS}":  # it had ended
+    elif fault == f"after:{EVENTS}":  # the attempt had ended
         assert isinstance(attempts[0].state, Closed)
         with pytest.raises(NotLocked):
-            unlock(here.store, here.job.job_id, "it died", this_worker())
+            unlock(stage.store, stage.job.job_id, "it died", this_worker())
         next_attempt = 2
     else:
         assert isinstance(attempts[0].state, Open)
-        assert job_status(here.store, here.job.job_id).state == "HELD"
-        code, _ = here.run(1)
-        assert code == 4, "an open attempt is never entered again"
-        assert unlock(here.store, here.job.job_id, "it died", this_worker()) == 1
+        assert job_status(stage.store, stage.job.job_id).state == "HELD"
+        code, _ = stage.run(1)
+        assert code == 4, "an open attempt cannot be taken again"
+        assert unlock(stage.store, stage.job.job_id, "it died", this_worker()) == 1
         next_attempt = 2
-    code, out = here.run(next_attempt)
+    code, out = stage.run(next_attempt)
     assert code == 0, out
-    assert here.outputs() == reference
+    assert stage.outputs() == reference
     assert json.loads(out)["status"] == "COMPLETED"
-    assert job_status(here.store, here.job.job_id).state == "COMPLETED"
+    assert job_status(stage.store, stage.job.job_id).state == "COMPLETED"
 
 
 @pytest.mark.clause("P3")
@@ -171,29 +171,29 @@ def killed_and_run_again(here: Stage, fault: str, reference: dict[str, str]) -> 
     ],
     indirect=["ground"],
 )
-def test_a_worker_that_was_only_asleep_publishes_nothing(
+def test_a_stopped_worker_publishes_nothing_after_an_unlock(
     ground: Ground, fault: str, reference: dict[str, str]
 ) -> None:
-    here = staged_on(ground)
-    sleeper = here.start(1, fault)
+    stage = staged_on(ground)
+    stopped = stage.start(1, fault)
     try:
-        wait_until_stopped(sleeper.pid)
-        unlock(here.store, here.job.job_id, "it does not answer", this_worker())
-        code, out = here.run(2)
+        wait_until_stopped(stopped.pid)
+        unlock(stage.store, stage.job.job_id, "it does not respond", this_worker())
+        code, out = stage.run(2)
         assert code == 0, out
         before = ground.facts()
-        os.kill(sleeper.pid, signal.SIGCONT)
-        out, _ = sleeper.communicate(timeout=120)
+        os.kill(stopped.pid, signal.SIGCONT)
+        out, _ = stopped.communicate(timeout=120)
     finally:
-        sleeper.kill()
+        stopped.kill()
     result = json.loads(out)
-    assert sleeper.returncode == 1
+    assert stopped.returncode == 1
     assert result["status"] == "FAILED"
     assert result["stopped"]["code"] == "LOCK_LOST"
-    assert ground.facts() == before, "the sleeper touched an output of the attempt that came after it"
-    assert here.outputs() == reference
+    assert ground.facts() == before, "the stopped worker changed an output of the next attempt"
+    assert stage.outputs() == reference
     assert no_ffmpeg_works_in(ground.root)
-    assert job_status(here.store, here.job.job_id).state == "COMPLETED"
+    assert job_status(stage.store, stage.job.job_id).state == "COMPLETED"
 
 
 def wait_until_stopped(pid: int) -> None:
@@ -202,4 +202,4 @@ def wait_until_stopped(pid: int) -> None:
         if process.status() == psutil.STATUS_STOPPED:
             return
         time.sleep(0.1)
-    raise AssertionError("the worker never reached the step it was to sleep at")
+    raise AssertionError("the worker did not reach the step at which it stops")

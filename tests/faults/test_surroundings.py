@@ -1,4 +1,4 @@
-"""What goes wrong around a job: the store, the working directory, the encoder's files, places out of reach."""
+"""Faults around a job: its store, working directory, encoder and places."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from proxx.ffmpeg.toolchain import InstalledToolchain, find_toolchain, require_t
 from proxx.files.places import Places
 from proxx.files.roots import OnDisk
 from proxx.files.source import require_source_file
-from proxx.store import opening as stores
 from proxx.store.base import MemoryStore, Store
 from proxx.store.keys import refusals_folder
 from proxx.store.lock import unlock
+from proxx.store.opening import initialize_store, store_identity
 from tests.objects.around import Around
 from tests.objects.ground import Ground
 from tests.objects.kinds import Kind
@@ -39,9 +39,9 @@ def run(
     work: Path | None = None,
     ground: Ground | None = None,
 ) -> ExecutionResult:
-    """ground: where the job's places are; else they are plain paths."""
+    """Runs the job. ground: the storage of its places, or None for plain paths."""
     places = ground.places() if ground else Places()
-    site = RunEnvironment(
+    environment = RunEnvironment(
         store=store,
         worker=this_worker(),
         run_id="r",
@@ -50,11 +50,11 @@ def run(
         work=work,
         places=places,
     )
-    return execute(spec_bytes(job), site)
+    return execute(spec_bytes(job), environment)
 
 
 def at_stage(stage: str, act: Callable[[], None]) -> Watcher:
-    """Does something when a clip comes to a stage."""
+    """Returns a watcher that calls `act` when a clip enters the stage."""
 
     def watch(step: Step) -> None:
         if isinstance(step, ClipStage) and step.stage == stage:
@@ -67,22 +67,22 @@ def at_stage(stage: str, act: Callable[[], None]) -> Watcher:
 
 
 @pytest.mark.clause("V3")
-def test_a_refusal_at_a_new_store_is_recorded_and_leaves_a_whole_store(kind: Kind) -> None:
+def test_a_refusal_in_a_new_store_is_recorded_and_initializes_the_store(kind: Kind) -> None:
     store, job = kind.bare(), specs.job()
     with pytest.raises(ToolchainMismatch):
         run(job, store)
     assert len(store.list(refusals_folder(job.job_id))) == 1
-    assert stores.initialize_store(store) == stores.store_identity(store)
+    assert initialize_store(store) == store_identity(store)
 
 
 @pytest.mark.clause("T3")
-def test_nothing_is_written_to_another_store_than_the_one_meant(kind: Kind, tmp_path: Path) -> None:
+def test_nothing_is_written_to_a_store_with_another_uuid(kind: Kind, tmp_path: Path) -> None:
     empty, other = kind.bare(), kind.new()
     before = other.list("")
     job = make_job(tmp_path / "out", "prores_proxy")
     for store in (empty, other):
         with pytest.raises(StoreMismatch):
-            run(job, store, store_uuid="that one")
+            run(job, store, store_uuid="another")
     assert empty.list("") == ()
     assert empty.children("") == ()
     assert other.list("") == before
@@ -90,7 +90,7 @@ def test_nothing_is_written_to_another_store_than_the_one_meant(kind: Kind, tmp_
 
 @pytest.mark.clause("I5")
 @pytest.mark.parametrize("place", ["http://bucket/a.mov", "a.mov", "pipe:1", "s3:/bucket/a.mov"])
-def test_a_place_that_is_none_is_never_a_file_in_the_working_directory(
+def test_an_unusable_place_never_becomes_a_file_in_the_working_directory(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -110,7 +110,7 @@ def test_a_place_that_is_none_is_never_a_file_in_the_working_directory(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_source_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_source_that_is_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.mov")
     file = SourceFile(uri=str(tmp_path / "a.mov"), size=0, digest="sha256:" + "0" * 64, role="picture")
     with pytest.raises(SourceUnreadable, match="not a regular file"):
@@ -122,18 +122,16 @@ def test_a_source_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -
 
 @pytest.mark.clause("V2")
 @pytest.mark.parametrize("stage", ["encode", "verify"])
-def test_a_working_directory_that_is_taken_away_ends_the_job_by_name(
-    ground: Ground, tmp_path: Path, stage: str
-) -> None:
+def test_a_removed_working_directory_stops_the_job(ground: Ground, tmp_path: Path, stage: str) -> None:
     work = tmp_path / "work"
     work.mkdir()
 
-    def take_away() -> None:
+    def remove_work() -> None:
         for folder in work.iterdir():
             shutil.rmtree(folder)
 
     job = ground.job("dnxhr_lb_mxf", 2)
-    result = run(job, ground.store(), watch=at_stage(stage, take_away), work=work, ground=ground)
+    result = run(job, ground.store(), watch=at_stage(stage, remove_work), work=work, ground=ground)
     assert result.stopped is not None
     assert result.stopped.code == "WORK_UNUSABLE"
     assert [clip.status for clip in result.clips] == ["FAILED", "NOT_RUN"]
@@ -148,20 +146,20 @@ CHANGED = {"replace": "TOOLCHAIN_MISMATCH", "break": "TOOLCHAIN_MISMATCH", "remo
     ("ground", "stage", "change"),
     [
         *(("file", stage, change) for stage in ("encode", "verify") for change in CHANGED),
-        *((kind, "verify", "replace") for kind in ("moto", "rgw")),  # the last moment before it would be sent
+        *((kind, "verify", "replace") for kind in ("moto", "rgw")),  # the last check before the upload
     ],
     indirect=["ground"],
 )
-def test_an_encoder_that_is_changed_during_the_job_publishes_nothing(
+def test_an_encoder_changed_during_the_job_publishes_nothing(
     ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, change: str
 ) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
 
     def copied(expected: Toolchain, cpu_flags: tuple[str, ...], launcher: tuple[str, ...] = ()) -> InstalledToolchain:
-        found = require_toolchain(expected, cpu_flags, launcher)
-        ffmpeg, ffprobe = (Path(shutil.copy2(program, programs)) for program in (found.ffmpeg, found.ffprobe))
-        return InstalledToolchain(identity=found.identity, ffmpeg=ffmpeg, ffprobe=ffprobe)
+        installed = require_toolchain(expected, cpu_flags, launcher)
+        ffmpeg, ffprobe = (Path(shutil.copy2(program, programs)) for program in (installed.ffmpeg, installed.ffprobe))
+        return InstalledToolchain(identity=installed.identity, ffmpeg=ffmpeg, ffprobe=ffprobe)
 
     def upgrade() -> None:
         for program in programs.iterdir():
@@ -182,15 +180,15 @@ def test_an_encoder_that_is_changed_during_the_job_publishes_nothing(
 
 
 @pytest.mark.clause("P3")
-def test_a_worker_that_sleeps_between_announcing_and_publishing_publishes_nothing(ground: Ground) -> None:
+def test_a_worker_unlocked_between_announcing_and_publishing_publishes_nothing(ground: Ground) -> None:
     job = ground.job("prores_proxy", 2)
 
     class Slow(Around):
         def create(self, key: str, data: bytes) -> bytes | None:
-            there = super().create(key, data)
+            existing = super().create(key, data)
             if b'"clip.publishing"' in data:
-                unlock(self, job.job_id, "it looked dead", this_worker())
-            return there
+                unlock(self, job.job_id, "it seemed dead", this_worker())
+            return existing
 
     result = run(job, Slow(ground.store()), ground=ground)
     assert result.stopped is not None

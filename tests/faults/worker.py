@@ -1,9 +1,9 @@
-"""A real worker process that runs one attempt and is killed or put to sleep at a chosen step. For fault tests.
+"""A worker process that runs one attempt and is killed or stopped at a chosen step. For fault tests.
 
 `python -m tests.faults.worker SPEC STORE ATTEMPT WORK FAULT [SINGLE]`, FAULT being `none`, `progress` (while ffmpeg
 writes) or `before:N` / `after:N` (event N), with `stop:` in front for SIGSTOP instead of SIGKILL. SINGLE: bytes above
-which an output is sent in parts. Roots come from PROXX_ROOTS. The seam is the store and the watcher that `execute` is
-given: nothing in the product knows of faults. Prints the ExecutionResult.
+which an output is sent in parts. Roots come from PROXX_ROOTS. Faults come in through the store and the watcher given
+to `execute`; the product has no code for them. Prints the ExecutionResult.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from proxx.store.opening import open_store
 
 @dataclass
 class FaultyStore:
-    """A store whose user is hit just before or just after creating event `number`."""
+    """A store that sends its process a signal just before or just after event `number` is created."""
 
     real: Store
     when: str
@@ -46,14 +46,14 @@ class FaultyStore:
         return self.real.journal
 
     def create(self, key: str, data: bytes) -> bytes | None:
-        named = parse(key)
-        here = named is not None and named.kind == "event" and named.number == self.number
-        if here and self.when == "before":
-            self._hit()
-        there = self.real.create(key, data)
-        if here and self.when == "after":
-            self._hit()
-        return there
+        parsed = parse(key)
+        due = parsed is not None and parsed.kind == "event" and parsed.number == self.number
+        if due and self.when == "before":
+            self._send()
+        existing = self.real.create(key, data)
+        if due and self.when == "after":
+            self._send()
+        return existing
 
     def read(self, key: str) -> bytes | None:
         return self.real.read(key)
@@ -67,7 +67,7 @@ class FaultyStore:
     def children(self, folder: str) -> tuple[str, ...]:
         return self.real.children(folder)
 
-    def _hit(self) -> None:
+    def _send(self) -> None:
         self.number = 0  # once
         os.kill(os.getpid(), self.signal)
 
@@ -84,7 +84,7 @@ def main(spec: str, store: str, attempt: str, work: str, fault: str, single: str
         if fault == "progress" and isinstance(step, ClipProgress) and step.frame > 0:
             os.kill(os.getpid(), how)
 
-    site = RunEnvironment(
+    environment = RunEnvironment(
         store=opened,
         worker=this_worker(),
         run_id="faults",
@@ -94,7 +94,7 @@ def main(spec: str, store: str, attempt: str, work: str, fault: str, single: str
         watch=watch,
     )
     try:
-        result = execute(Path(spec).read_bytes(), site)
+        result = execute(Path(spec).read_bytes(), environment)
     except (Refusal, EnvironmentFailure) as refusal:
         print(refusal)
         return refusal.status

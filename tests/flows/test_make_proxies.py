@@ -21,9 +21,10 @@ from proxx.contracts.errors import Locked, OutputClaimed, PreflightRefused
 from proxx.contracts.event import this_worker
 from proxx.contracts.job import JobSpec, spec_bytes
 from proxx.engine.execute import register_job
+from proxx.store.listing import list_jobs
 from proxx.store.lock import acquire
 from proxx.store.opening import initialize_store, open_store
-from proxx.store.status import all_jobs, job_status
+from proxx.store.status import job_status
 from tests.flows.ground import Ground
 from tests.flows.pool import ROOT, until
 from tests.flows.runs import flow_run, run_id
@@ -360,7 +361,7 @@ def test_who_follows_may_go_and_the_jobs_stay(prefect: Server, good: Path, tmp_p
         calling.send_signal(signal.SIGTERM)
         calling.wait(60)
     assert "this run ends; 1 job goes on without it: left" in log.read_text()
-    (job,) = all_jobs(open_store(str(store)))
+    (job,) = list_jobs(open_store(str(store)))
     (run,) = runs_tagged(f"job:{job.job_id[:12]}")
     assert run.state_type == "SCHEDULED"
     assert job_status(open_store(str(store)), job.job_id).state == "REGISTERED"

@@ -764,13 +764,13 @@ PRODUCED: Final = {
     "OUTPUT_CLAIMED": "media/test_refused.py::test_outputs_of_another_job_are_refused_before_any_encode",
     "LOCKED": "cli/test_run.py::test_a_killed_worker_is_held_until_an_operator_decides",
     "ATTEMPT_CLOSED": "cli/test_run.py::test_an_ended_attempt_is_refused_and_the_next_one_named",
-    "LOCK_LOST": "faults/test_kill.py::test_a_worker_that_was_only_asleep_publishes_nothing",
+    "LOCK_LOST": "faults/test_kill.py::test_a_stopped_worker_publishes_nothing_after_an_unlock",
     "STORE_MISMATCH": "engine/test_execute.py::test_another_store_is_refused",
     "SPEC_INVALID": "cli/test_main.py::test_a_missing_spec_is_exit_status_3",
     "SPEC_ALTERED": "engine/test_execute.py::test_an_edited_spec_is_refused_and_nothing_is_written",
     "TOOLCHAIN_MISMATCH": "media/test_refused.py::test_a_job_for_another_encoder_build_is_refused",
     "LEDGER_FAILED": "media/test_refused.py::test_a_store_that_fails_in_the_middle_stops_the_job",
-    "INTERRUPTED": "engine/test_execute.py::test_told_to_stop",
+    "INTERRUPTED": "engine/test_execute.py::test_a_job_stops_on_request",
 }
 
 

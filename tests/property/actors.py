@@ -1,7 +1,7 @@
-"""Actors for the protocol's model: the engine's own code in threads of which one at a time goes on, when it is told.
+"""Actors for the model of the protocol: the engine's own code, in threads of which the test moves one at a time.
 
-Every request to the store is two stops: before it happens, and after it happened while its answer is on the way.
-What lies between two stops goes on alone, so linking an output is one step from an answer to the next request.
+Every request to the store has two stops: before it happens, and after it happened while its answer is on the way.
+Code between two stops runs alone, so linking an output is part of the step from an answer to the next request.
 Only the toolchain and the encoder are stand-ins: registration, lock, ledger, `ClipJob` and `execute` are real.
 """
 
@@ -31,36 +31,36 @@ from proxx.store.clip_log import store_clip_log
 from tests.support import specs
 
 Order: TypeAlias = Literal["go", "crash", "refuse", "lose", "signal"]
-"""What happens at a stop: it goes on; its process is gone; the request fails before, or after it took effect (lose);
-a signal's exception comes, and the actor may clean up."""
+"""What happens at a stop: go on; crash: the process is gone; refuse: the request fails before it takes effect; lose:
+its answer is lost after it took effect; signal: KeyboardInterrupt is raised and the actor may clean up."""
 Answer: TypeAlias = bytes | tuple[str, ...] | None
 A = TypeVar("A", bytes | None, tuple[str, ...])
-STUCK: Final = 60.0  # seconds: an actor that waits for something the model does not give it
+STUCK: Final = 60.0  # seconds until an actor counts as stuck: it waits for something outside the model
 
 
 class Crashed(BaseException):
-    """The actor's process is gone. Python still unwinds it; no request of it reaches the store any more."""
+    """The actor's process is gone. Python still unwinds its stack, but none of its requests reach the store."""
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Where an actor stands. phase: `asks` before the request, `told` when it has happened. request: of the store
-    create, read, list, children; of object storage put, get, head, begin, part, complete, abort, delete.
+    """Where an actor is stopped. phase: `asks` before the request, `answered` after it. request: of the store create,
+    read, list, children; of object storage put, get, head, begin, part, complete, abort, delete.
     """
 
-    phase: Literal["begins", "asks", "told"]
+    phase: Literal["begins", "asks", "answered"]
     request: str = ""
     key: str = ""
     data: bytes = b""
 
 
 class Actor(threading.Thread):
-    """One process: its story is told a stop at a time. attempt: 0 for an operator; shade: which bytes it makes."""
+    """One process, moved from stop to stop. attempt: 0 for an operator. shade: selects the bytes it encodes."""
 
     def __init__(self, name: str, job_id: str, attempt: int = 0, shade: int = 0) -> None:
         super().__init__(name=name, daemon=True)
         self.job_id, self.attempt, self.shade = job_id, attempt, shade
-        self.at: Stop | None = Stop("begins")  # None: its story has ended
+        self.at: Stop | None = Stop("begins")  # None: it has ended
         self.outcome: object = None
         self.error: BaseException | None = None
         self.disturbed: set[Order] = set()
@@ -72,7 +72,7 @@ class Actor(threading.Thread):
         self._back.acquire()
 
     def move(self, order: Order = "go") -> None:
-        """Let it go on to its next stop, or its end."""
+        """Lets the actor run to its next stop, or to its end."""
         self._order = order
         if order != "go":
             self.disturbed.add(order)
@@ -80,10 +80,10 @@ class Actor(threading.Thread):
             self.start()
         self._baton.release()
         if not self._back.acquire(timeout=STUCK):
-            raise AssertionError(f"{self.name} waits at {self.at} for what no other actor holds")
+            raise AssertionError(f"{self.name} waits at {self.at} for something outside the model")
 
     def stop_at(self, at: Stop) -> Order:
-        """Called by the actor itself: wait for the baton; returns what the request is to become."""
+        """Called by the actor itself: waits for its next move and returns the order for the request."""
         if "crash" in self.disturbed:
             raise Crashed
         self.at = at
@@ -102,14 +102,14 @@ class Actor(threading.Thread):
         try:
             self._taken()
             self.outcome = self.story()
-        except BaseException as why:
-            self.error = why
+        except BaseException as error:
+            self.error = error
         self.at = None
         self._back.release()
 
 
 class Door:
-    """The store as one actor reaches it."""
+    """The store as one actor uses it: each request stops twice."""
 
     def __init__(self, inner: Store, actor: Actor, seen: Callable[[Actor, Stop, Answer], None]) -> None:
         self._inner, self._actor, self._seen = inner, actor, seen
@@ -140,10 +140,10 @@ class Door:
     def _request(self, stop: Stop, act: Callable[[], A]) -> A:
         before = self._actor.stop_at(stop)
         if before == "refuse":
-            raise StoreUnavailable(message="the store is not there")
+            raise StoreUnavailable(message="the store cannot be reached")
         answer = act()
         self._seen(self._actor, stop, answer)
-        after = self._actor.stop_at(replace(stop, phase="told"))
+        after = self._actor.stop_at(replace(stop, phase="answered"))
         if "lose" in (before, after) or after == "refuse":
             raise StoreUnavailable(message="the answer was lost")
         return answer
@@ -153,10 +153,10 @@ def small_job(folder: Path, name: str, base: str, outputs: tuple[str, ...]) -> J
     """A job whose sources are a few bytes each in `folder`, and whose outputs have these names below `base`."""
     clips = []
     for index, output in enumerate(outputs):
-        source, words = folder / f"{name}{index}.mov", f"{name} {index}".encode()
-        source.write_bytes(words)
+        source, data = folder / f"{name}{index}.mov", f"{name} {index}".encode()
+        source.write_bytes(data)
         clip = specs.clip(index, str(source), f"{base}/{output}")
-        file = clip.source.files[0].model_copy(update={"size": len(words), "digest": digest_bytes(words)})
+        file = clip.source.files[0].model_copy(update={"size": len(data), "digest": digest_bytes(data)})
         clips.append(clip.model_copy(update={"source": clip.source.model_copy(update={"files": (file,)})}))
     content = JobContent(
         schema_="proxx.job/1",
@@ -169,37 +169,39 @@ def small_job(folder: Path, name: str, base: str, outputs: tuple[str, ...]) -> J
     return seal(content)
 
 
-def whoever() -> Actor:
-    """The actor that asks."""
-    me = threading.current_thread()
-    assert isinstance(me, Actor)
-    return me
+def current_actor() -> Actor:
+    """Returns the actor in whose thread this is called."""
+    thread = threading.current_thread()
+    assert isinstance(thread, Actor)
+    return thread
 
 
-def _admit(wanted: Toolchain, _flags: tuple[str, ...], _launcher: tuple[str, ...] = ()) -> InstalledToolchain:
-    return InstalledToolchain(identity=wanted, ffmpeg=Path("/no/ffmpeg"), ffprobe=Path("/no/ffprobe"))
+def _require_toolchain(
+    expected: Toolchain, _flags: tuple[str, ...], _launcher: tuple[str, ...] = ()
+) -> InstalledToolchain:
+    return InstalledToolchain(identity=expected, ffmpeg=Path("/no/ffmpeg"), ffprobe=Path("/no/ffprobe"))
 
 
-def _encode(clip: ClipJob, _todo: object, _path: Path, settle: Settle) -> EncodeEvidence | None:
-    """A few bytes for the clip; another shade is what an encoder that cannot repeat itself would make."""
-    clip._made.write_bytes(f"{clip.spec.name} {clip.output} {whoever().shade}".encode())
-    clip._words.write_bytes(b"words")
-    clip.log = store_clip_log(clip._words, clip.index, clip.bench.ledger)
-    settle(clip.bench.should_stop)
+def _encode(clip: ClipJob, _plan: object, _path: Path, settle: Settle) -> EncodeEvidence | None:
+    """Writes a few bytes as the proxy. Another shade stands for an encoder that does not repeat its bytes."""
+    clip._made.write_bytes(f"{clip.spec.name} {clip.output} {current_actor().shade}".encode())
+    clip._encoder_log.write_bytes(b"log")
+    clip.log = store_clip_log(clip._encoder_log, clip.index, clip.context.ledger)
+    settle(clip.context.should_stop)
     return None
 
 
 def _verify(clip: ClipJob, _encoded: object) -> Content:
     content = content_of(clip._made)
-    whoever().verified.add(content.sha256)
+    current_actor().verified.add(content.sha256)
     return content
 
 
 @contextmanager
 def quick_media() -> Iterator[None]:
-    """While the block runs jobs are made of nothing: no toolchain, no ffmpeg; a spec that was read is remembered."""
+    """While the block runs, jobs need no toolchain and no ffmpeg, and each spec is parsed once."""
     with (
-        patch.object(engine, "require_toolchain", _admit),
+        patch.object(engine, "require_toolchain", _require_toolchain),
         patch.object(engine, "read_spec", functools.lru_cache(read_spec)),
         patch.object(ClipJob, "_encode", _encode),
         patch.object(ClipJob, "_verify", _verify),

@@ -1,4 +1,4 @@
-"""What the tests of the protocol share: jobs made of nothing, and worlds for them."""
+"""Fixtures for the tests of the protocol: jobs without media, and worlds for them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ KINDS: Final[Mapping[str, Callable[[Path], tuple[Outputs, int | None]]]] = {
     "object": lambda _: (InObjects(), 0),
     "object-resent": lambda _: (InObjects(), 1),
     "parts": lambda _: (InObjects(parts=True), 1),
-    "parts-ceph": lambda _: (InObjects(parts=True, heeds=False), 0),
+    "parts-ceph": lambda _: (InObjects(parts=True, conditional=False), 0),
 }
-"""Where outputs are, and how often a request is sent again. `media` is asked for with one of these names."""
+"""Where outputs are, and how often a request is sent again; the parameters of the fixture `media`."""
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -32,13 +32,13 @@ def media(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def new(media: Media) -> Iterator[Callable[[], World]]:
-    """Makes a new world with an empty store; what still works in it when the test ends is abandoned."""
+    """Makes worlds with an empty store. Actors that still run when the test ends are abandoned."""
     worlds: list[World] = []
 
-    def begin() -> World:
+    def make() -> World:
         worlds.append(World(media, in_memory()))
         return worlds[-1]
 
-    yield begin
+    yield make
     for world in worlds:
         world.abandon()

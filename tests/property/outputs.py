@@ -1,4 +1,4 @@
-"""Where the outputs of the protocol's model are: a folder, or a bucket that is written in one request or in parts."""
+"""Where the model's outputs are: a folder, or a bucket that is written in one request or in parts."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from tests.property.actors import Actor
 from tests.property.shelf import ActorWire, Shelf
 
 Standing: TypeAlias = tuple[int, str]
-"""What has a name: its identity, which no other file or object has had, and its sha256."""
-STRANGERS: Final = b"somebody's"
-PART: Final = 4  # bytes: the model's proxies have a few more
+"""A file or object under a name: its identity, which no other has had, and its sha256."""
+FOREIGN: Final = b"another file"
+PART: Final = 4  # bytes; the model's proxies are a little longer
 
 
 class Outputs(Protocol):
-    """base: what the outputs' URIs begin with. last: the request that gives one its name, "" for none."""
+    """base: what the outputs' URIs begin with. last: the request that gives an output its name, "" for a folder."""
 
     base: str
     last: str
 
     def clear(self) -> None:
-        """A new story begins."""
+        """Removes all outputs."""
 
     def places(self, actor: Actor) -> Places:
-        """How the actor's process reaches them."""
+        """Returns the places of the actor's process."""
 
     def at(self, uri: str) -> Standing | None: ...
 
     def put(self, uri: str) -> bool:
-        """Somebody's own file gets the name, if it is free."""
+        """Puts another person's file under the name, if it is free. Returns whether it did."""
 
     def take_away(self, uri: str) -> bool: ...
 
     def unfinished(self) -> list[tuple[str, Actor]]:
-        """Uploads that were neither completed nor aborted, and who began them."""
+        """Returns the uploads neither completed nor aborted, and the actors that began them."""
 
 
 class InFolder:
@@ -63,7 +63,7 @@ class InFolder:
     def put(self, uri: str) -> bool:
         if os.path.lexists(uri):
             return False
-        Path(uri).write_bytes(STRANGERS)
+        Path(uri).write_bytes(FOREIGN)
         return True
 
     def take_away(self, uri: str) -> bool:
@@ -78,31 +78,31 @@ class InFolder:
 
 
 class InObjects:
-    """parts: whether objects are too large for one request. heeds: see Shelf."""
+    """parts: whether objects are too large for one request. conditional: see Shelf."""
 
-    def __init__(self, *, parts: bool = False, heeds: bool = True) -> None:
+    def __init__(self, *, parts: bool = False, conditional: bool = True) -> None:
         self.base, self.last = "s3://shelf/out", "complete" if parts else "put"
-        self._parts, self._heeds = parts, heeds
+        self._parts, self._conditional = parts, conditional
         self.clear()
 
     def clear(self) -> None:
-        self.shelf = Shelf(heeds=self._heeds)
+        self.shelf = Shelf(conditional=self._conditional)
 
     def places(self, actor: Actor) -> Places:
         wire = ActorWire(self.shelf, actor)
         return Places(wire=wire, single=0, part=PART) if self._parts else Places(wire=wire)
 
     def at(self, uri: str) -> Standing | None:
-        there = self.shelf.objects.get(_key(uri))
-        return (there.number, digest_bytes(there.data)) if there else None
+        kept = self.shelf.objects.get(_key(uri))
+        return (kept.number, digest_bytes(kept.data)) if kept else None
 
     def put(self, uri: str) -> bool:
-        """Not where an upload is under way that would replace it when completed: no client can help that."""
+        """Refuses while an upload is open that would replace the file when completed: no client can prevent that."""
         key = _key(uri)
-        under_way = any(one.key == key for one in self.shelf.uploads.values())
-        if key in self.shelf.objects or (under_way and not self._heeds):
+        under_way = any(upload.key == key for upload in self.shelf.uploads.values())
+        if key in self.shelf.objects or (under_way and not self._conditional):
             return False
-        self.shelf.put(key, STRANGERS)
+        self.shelf.put(key, FOREIGN)
         return True
 
     def take_away(self, uri: str) -> bool:

@@ -1,9 +1,9 @@
-"""What the protocol promises, judged after every stop of every actor from what happened, never from what was meant.
+"""The promises of the protocol, checked after every stop of every actor against what happened.
 
 The promises: an attempt has one executor and one end, and opens after the one before it has ended · an output has
 one living owner · an output appears whole, verified, announced before by the worker that made it · nothing in the
 store or among the outputs is ever replaced · no result without its events · once an operator closed an attempt its
-worker publishes nothing, save one output: the one it had announced, looked for the attempt's end, and found none.
+worker publishes nothing, except at most one output: one it had announced before it checked that the attempt was open.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from proxx.store.keys import Parsed, claim_digest, parse
 from tests.property.actors import Actor, Answer, Crashed, Stop
 from tests.property.outputs import Outputs, Standing
 
-TOLD: Final = 60  # lines of the story that a broken promise shows
+SHOWN: Final = 60  # lines of the history that a broken promise shows
 UNLOGGED: Final = frozenset({LockLost.code, LedgerFailed.code})
 
 
@@ -32,7 +32,7 @@ class Broken(AssertionError):
 
 @dataclass(frozen=True)
 class Logged:
-    """One event: when it came, counted in requests, and by whom."""
+    """One event: when it was created, counted in requests, and by which actor."""
 
     moment: int
     actor: Actor
@@ -40,7 +40,7 @@ class Logged:
 
 
 class Promises:
-    """All that happened to one store and one place of outputs."""
+    """Everything that happened to one store and one place of outputs."""
 
     def __init__(self, jobs: tuple[JobSpec, ...], outputs: Outputs) -> None:
         self.place = outputs
@@ -55,21 +55,21 @@ class Promises:
         self.stood: defaultdict[str, set[str]] = defaultdict(set)
         self.gave: defaultdict[str, list[Actor]] = defaultdict(list)
         self.late: Counter[Actor] = Counter()
-        self.told: list[str] = []
+        self.history: list[str] = []
         self.broken = False
         self._moment = 0
         self._facts: list[tuple[Actor, Stop, Answer]] = []
 
-    # --- what is told to it --------------------------------------------------------------------------------
+    # --- what happens ---------------------------------------------------------------------------------------
 
     def seen(self, actor: Actor, stop: Stop, answer: Answer) -> None:
-        """A request took effect; called by the actor, so it judges nothing yet."""
+        """A request took effect. Called by the actor, so nothing is checked yet."""
         self._facts.append((actor, stop, answer))
 
     def moved(self, actor: Actor, order: str, places: tuple[str, ...]) -> None:
-        """The actor went on by one stop."""
+        """The actor moved on by one stop."""
         facts, self._facts = self._facts, []
-        self.told.append(f"{actor.name}: {order} → {_words(actor)}")
+        self.history.append(f"{actor.name}: {order} → {_position(actor)}")
         for who, stop, answer in facts:
             self._moment += 1
             if stop.request == "create":
@@ -81,9 +81,9 @@ class Promises:
         if actor.at is None:
             self._ended(actor)
 
-    def person_did(self, words: str, place: str) -> None:
-        """Somebody put a file at an output's name, or moved one away: that is nobody's publish."""
-        self.told.append(f"a person: {words} {_name(place)}")
+    def person_did(self, action: str, place: str) -> None:
+        """A person put a file under an output's name, or moved one away; that is not a publish."""
+        self.history.append(f"a person: {action} {_name(place)}")
         self.stands.pop(place, None)
         if now := self.place.at(place):
             self.stands[place] = now
@@ -94,14 +94,14 @@ class Promises:
     def _created(self, actor: Actor, stop: Stop, answer: Answer) -> None:
         before = self.kept.get(stop.key)
         if answer is not None:
-            self.check(answer == before, f"the store gave for {stop.key} what was not put there")
+            self.check(answer == before, f"the store returned other bytes for {stop.key} than it was given")
             return
         self.check(before is None, f"an object of the store was replaced: {stop.key}")
         self.kept[stop.key] = stop.data
         match parse(stop.key):
             case Parsed("event", job_id, attempt, number):
                 event = parse_event(stop.data)
-                self.check(event.number == number, "an event has another's number")
+                self.check(event.number == number, "an event has another number than its key")
                 self._logged(actor, job_id, attempt, event)
             case Parsed("claim", name=digest, number=generation):
                 self._claimed(digest, generation, read_json(stop.data))
@@ -133,7 +133,9 @@ class Promises:
             self._result_has_events(log, event.data["result"])
 
     def _result_has_events(self, log: list[Logged], result: object) -> None:
-        completed = {one.event.data["clip"]: one.event.data for one in log if one.event.type == "clip.completed"}
+        completed = {
+            entry.event.data["clip"]: entry.event.data for entry in log if entry.event.type == "clip.completed"
+        }
         for clip in _dicts(_dict(result)["clips"]):
             if clip["status"] == "COMPLETED":
                 logged = completed.get(_int(clip["index"]), {})
@@ -174,12 +176,12 @@ class Promises:
 
     def _published(self, actor: Actor, output: str, sha256: str) -> None:
         self.gave[output].append(actor)
-        what = f"{_name(output)} was published"
+        publish = f"{_name(output)} was published"
         announced = self.announced(actor, output, sha256)
         if announced is None:
-            raise self.fail(f"{what} without an announcement")
-        self.check(sha256 in actor.verified, f"{what} unverified")
-        self.check(self.owner(output) == actor.job_id or self.retired(actor.job_id), f"two owners: {what}")
+            raise self.fail(f"{publish} without an announcement")
+        self.check(sha256 in actor.verified, f"{publish} unverified")
+        self.check(self.owner(output) == actor.job_id or self.retired(actor.job_id), f"two owners: {publish}")
         end = self.end_of(actor.job_id, actor.attempt)
         if end is None:
             return
@@ -189,15 +191,15 @@ class Promises:
             if announced.moment < moment < end.moment
             and parse(key) == Parsed("event", actor.job_id, actor.attempt, announced.event.number + 1)
         ]
-        self.check(bool(looked), f"{what} after its attempt was closed")
+        self.check(bool(looked), f"{publish} after its attempt was closed")
         self.late[actor] += 1
-        self.check(self.late[actor] == 1, f"{what} after its attempt was closed, the second of this worker")
+        self.check(self.late[actor] == 1, f"{publish} after its attempt was closed, the second of this worker")
 
     # --- the ends ------------------------------------------------------------------------------------------
 
     def _ended(self, actor: Actor) -> None:
         if not actor.disturbed:
-            left = [upload for upload, whose in self.place.unfinished() if whose is actor]
+            left = [upload for upload, by in self.place.unfinished() if by is actor]
             self.check(not left, f"{actor.name} ended undisturbed, and parts are left of {left}")
         match actor.error:
             case None | Crashed():
@@ -218,7 +220,7 @@ class Promises:
                 self.check(end is not None and end.event.data.get("result") == plain, "a result was not recorded")
 
     def code(self, actor: Actor) -> str:
-        """How the actor ended, in one word."""
+        """Returns how the actor ended: a failure code, COMPLETED, DONE, or the name of an exception."""
         if isinstance(actor.error, ProxxError):
             return actor.error.code
         if isinstance(actor.outcome, ExecutionResult):
@@ -244,27 +246,27 @@ class Promises:
         return owners[-1] if owners else None
 
     def announced(self, actor: Actor, output: str, sha256: str) -> Logged | None:
-        """The announcement of these bytes in the actor's attempt, by the actor itself."""
-        for one in self.log.get((actor.job_id, actor.attempt), ()):
-            told = one.event.data.get("output"), one.event.data.get("sha256")
-            if one.actor is actor and one.event.type == "clip.publishing" and told == (output, sha256):
-                return one
+        """Returns the actor's own announcement of these bytes in its attempt, or None."""
+        for logged in self.log.get((actor.job_id, actor.attempt), ()):
+            named = logged.event.data.get("output"), logged.event.data.get("sha256")
+            if logged.actor is actor and logged.event.type == "clip.publishing" and named == (output, sha256):
+                return logged
         return None
 
-    def check(self, holds: bool, words: str) -> None:
+    def check(self, holds: bool, message: str) -> None:
         if not holds:
-            raise self.fail(words)
+            raise self.fail(message)
 
-    def fail(self, words: str) -> Broken:
+    def fail(self, message: str) -> Broken:
         self.broken = True
-        return Broken("\n".join((words, *self.told[-TOLD:])))
+        return Broken("\n".join((message, *self.history[-SHOWN:])))
 
 
 def _name(output: str) -> str:
     return output.rpartition("/")[2]
 
 
-def _words(actor: Actor) -> str:
+def _position(actor: Actor) -> str:
     if actor.at is None:
         return f"ended, {actor.error!r}" if actor.error else "ended"
     return f"{actor.at.phase} {actor.at.request} {actor.at.key}"
@@ -277,7 +279,7 @@ def _dict(value: object) -> dict[str, object]:
 
 def _dicts(value: object) -> list[dict[str, object]]:
     assert isinstance(value, list)
-    return [_dict(one) for one in value]
+    return [_dict(item) for item in value]
 
 
 def _int(value: object) -> int:

@@ -1,10 +1,9 @@
-"""Object storage for the protocol's model: a server in memory, and the wire of one actor to it.
+"""Object storage for the model of the protocol: a server in memory, and an actor's connection to it.
 
-Resending, settling, conditions, parts and fences are the engine's own: `Transport`, `Bucket`, `multipart`,
-`PreparedUpload`. Only
-what the server does with a request is a stand-in; `test_shelf.py` holds it to what real servers do. A request has
-the same two stops as one to the store: before it takes effect, which for an object is after its last byte was read
-and the fence has held, and after it, while the answer is on its way.
+Resends, settling, conditions, parts and fences are the engine's own: `Transport`, `Bucket`, `multipart`,
+`PreparedUpload`. Only the server is a stand-in; `test_shelf.py` compares it with real servers. A request has the same
+two stops as one to the store: before it takes effect (for an object that is after its last byte was read and the
+fence has held), and after it, while the answer is on its way.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ STATUS: Final = {"PreconditionFailed": 412, "NoSuchKey": 404, "NoSuchUpload": 40
 
 @dataclass(frozen=True)
 class Kept:
-    """An object. number: no other object, also of its key, has had it."""
+    """An object. number: unique to it, also among objects of the same key."""
 
     number: int
     data: bytes
@@ -47,13 +46,13 @@ class Begun:
 
 
 class Shelf:
-    """A bucket on a server. heeds: whether it minds If-None-Match where an upload is completed.
+    """A bucket on a server. conditional: whether it applies If-None-Match when an upload is completed.
 
-    Ceph 16 does not, and says yes to an upload that was aborted where any object has the key.
+    Ceph 16 does not, and it reports success for an aborted upload if any object has the key.
     """
 
-    def __init__(self, *, heeds: bool = True) -> None:
-        self.heeds = heeds
+    def __init__(self, *, conditional: bool = True) -> None:
+        self.conditional = conditional
         self.objects: dict[str, Kept] = {}
         self.uploads: dict[str, Begun] = {}
         self.completed: set[str] = set()
@@ -61,7 +60,7 @@ class Shelf:
 
     def put(self, key: str, data: bytes, nonce: str = "", *, anew: bool = True) -> None:
         if anew and key in self.objects:
-            raise said("PreconditionFailed")
+            raise refusal("PreconditionFailed")
         self.objects[key] = Kept(next(self._numbers), data, nonce)
 
     def begin(self, key: str, nonce: str, by: Actor) -> str:
@@ -70,21 +69,21 @@ class Shelf:
         return upload
 
     def begun(self, key: str, upload: str) -> Begun:
-        found = self.uploads.get(upload)
-        if found is None or found.key != key:
-            raise said("NoSuchUpload")
-        return found
+        begun = self.uploads.get(upload)
+        if begun is None or begun.key != key:
+            raise refusal("NoSuchUpload")
+        return begun
 
     def complete(self, key: str, upload: str, tags: dict[int, str]) -> None:
-        if key in self.objects and upload not in self.uploads and (upload in self.completed or not self.heeds):
-            return  # it is done, says the server
-        if key in self.objects and self.heeds:
-            raise said("PreconditionFailed")
+        if key in self.objects and upload not in self.uploads and (upload in self.completed or not self.conditional):
+            return  # the server reports success
+        if key in self.objects and self.conditional:
+            raise refusal("PreconditionFailed")
         if upload not in self.uploads:
-            raise said("InternalError")
+            raise refusal("InternalError")
         begun = self.begun(key, upload)
         assert {number: tag(data) for number, data in begun.parts.items()} == tags
-        self.put(key, b"".join(begun.parts[number] for number in sorted(tags)), begun.nonce, anew=self.heeds)
+        self.put(key, b"".join(begun.parts[number] for number in sorted(tags)), begun.nonce, anew=self.conditional)
         del self.uploads[upload]
         self.completed.add(upload)
 
@@ -97,8 +96,8 @@ def tag(data: bytes) -> str:
     return f'"{hash(data):x}"'
 
 
-def said(code: str) -> ClientError:
-    """A refusal as the client's library raises it."""
+def refusal(code: str) -> ClientError:
+    """Returns a refusal as the client's library raises it."""
     answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": STATUS[code]}}
     return ClientError(answer, "Request")
 
@@ -121,7 +120,7 @@ class Reading:
 
 
 class Client:
-    """What the engine asks of aiobotocore's client, by the same names. Of the actor it has the stops."""
+    """The methods of aiobotocore's client that the engine uses. Each request stops the actor twice."""
 
     def __init__(self, shelf: Shelf, actor: Actor) -> None:
         self._shelf, self._actor = shelf, actor
@@ -129,29 +128,29 @@ class Client:
     def _do(self, request: str, key: str, act: Callable[[], T]) -> T:
         before = self._actor.stop_at(Stand("asks", request, key))
         if before == "refuse":
-            raise said("InternalError")
+            raise refusal("InternalError")
         try:
-            done, why = act(), None
-        except ClientError as refusal:
-            done, why = None, refusal
-        after = self._actor.stop_at(Stand("told", request, key))
+            answer, error = act(), None
+        except ClientError as refused:
+            answer, error = None, refused
+        after = self._actor.stop_at(Stand("answered", request, key))
         if "lose" in (before, after) or after == "refuse":
             raise ConnectionResetError
-        if why is not None:
-            raise why
-        return done  # type: ignore[return-value]  # it is None only where T is
+        if error is not None:
+            raise error
+        return answer  # type: ignore[return-value]  # None only if T is None
 
     async def head_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
-        there = self._do("head", Key, lambda: self._shelf.objects.get(Key))
-        if there is None:
-            raise said("404")
-        return {"ContentLength": len(there.data), "Metadata": {NONCE: there.nonce}}
+        kept = self._do("head", Key, lambda: self._shelf.objects.get(Key))
+        if kept is None:
+            raise refusal("404")
+        return {"ContentLength": len(kept.data), "Metadata": {NONCE: kept.nonce}}
 
     async def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
-        there = self._do("get", Key, lambda: self._shelf.objects.get(Key))
-        if there is None:
-            raise said("NoSuchKey")
-        return {"ContentLength": len(there.data), "Metadata": {NONCE: there.nonce}, "Body": Reading(there.data)}
+        kept = self._do("get", Key, lambda: self._shelf.objects.get(Key))
+        if kept is None:
+            raise refusal("NoSuchKey")
+        return {"ContentLength": len(kept.data), "Metadata": {NONCE: kept.nonce}, "Body": Reading(kept.data)}
 
     async def put_object(
         self,
@@ -163,7 +162,7 @@ class Client:
         Metadata: dict[str, str],
     ) -> None:
         assert IfNoneMatch == "*"
-        data = read_all(Body)  # the fence is in there
+        data = read_all(Body)  # runs the fence
         self._do("put", Key, lambda: self._shelf.put(Key, data, Metadata[NONCE]))
 
     async def delete_object(self, *, Bucket: str, Key: str) -> None:
@@ -218,7 +217,7 @@ def read_all(body: Any) -> bytes:  # noqa: ANN401
 
 
 class ActorWire(Transport):
-    """The engine's wire, whose requests an actor makes in its own thread."""
+    """The engine's transport, whose requests an actor makes in its own thread."""
 
     def __init__(self, shelf: Shelf, actor: Actor) -> None:
         super().__init__(pace=AT_ONCE)
@@ -227,18 +226,18 @@ class ActorWire(Transport):
     def _once(self, action: str, place: str, do: Action[T], should_stop: Stop, patience: float) -> T:
         try:
             return _driven(do(self._client, ActivityClock()))  # type: ignore[arg-type]  # all of them are coroutines
-        except Exception as why:
-            known = cause_of_error(why)
+        except Exception as error:
+            known = cause_of_error(error)
             if known is None:
                 raise
             raise StorageFault(known[0], action, place, known[1], known[2]) from None
 
 
 def _driven(request: Coroutine[Any, Any, T]) -> T:
-    """What it returns. It awaits nothing but this module's own answers, so it never pauses."""
+    """Returns what the request returns. It awaits only this module's own answers, so it never pauses."""
     try:
         request.send(None)
-    except StopIteration as done:
-        answer: T = done.value
+    except StopIteration as stopped:
+        answer: T = stopped.value
         return answer
-    raise AssertionError("it waits for something that is not here")
+    raise AssertionError("the request waits for something outside the model")

@@ -1,17 +1,17 @@
-"""Timecode counted a second way, by SMPTE ST 12-1's own rule, to hold the library against. Integers only."""
+"""Timecode counted a second time, by the rule of SMPTE ST 12-1, to check the library. Integers only."""
 
 from __future__ import annotations
 
 
 def frame_of(hours: int, minutes: int, seconds: int, frames: int, nominal: int, drop: bool) -> int:
-    """Frames since midnight. Drop-frame leaves out 2 labels (at 30) a minute, save each tenth minute."""
-    left_out = nominal // 15 if drop else 0
+    """Frames since midnight. Drop-frame skips 2 labels (at 30) a minute, except in every tenth minute."""
+    skipped = nominal // 15 if drop else 0
     minute = 60 * hours + minutes
-    return (60 * minute + seconds) * nominal + frames - left_out * (minute - minute // 10)
+    return (60 * minute + seconds) * nominal + frames - skipped * (minute - minute // 10)
 
 
 def exists(minutes: int, seconds: int, frames: int, nominal: int, drop: bool) -> bool:
-    """Whether counting passes this label."""
+    """Whether this label exists."""
     return frames < nominal and not (drop and minutes % 10 and seconds == 0 and frames < nominal // 15)
 
 

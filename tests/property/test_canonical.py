@@ -1,4 +1,4 @@
-"""Canonical JSON and fingerprints over any value a contract could hold."""
+"""Canonical JSON and fingerprints of any value that a contract could hold."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_key_order_makes_no_difference(value: Json) -> None:
 
 
 @given(values)
-def test_keys_stand_in_the_order_of_utf_16(value: Json) -> None:
+def test_keys_are_sorted_by_utf_16(value: Json) -> None:
     def check(pairs: list[tuple[str, object]]) -> None:
         keys = [key.encode("utf-16-be") for key, _ in pairs]
         assert keys == sorted(keys)
@@ -47,7 +47,7 @@ def test_keys_stand_in_the_order_of_utf_16(value: Json) -> None:
 
 
 @given(values, st.floats(), st.booleans())
-def test_a_float_is_refused_wherever_it_stands(value: Json, number: float, in_list: bool) -> None:
+def test_a_float_is_refused_at_any_depth(value: Json, number: float, in_list: bool) -> None:
     mixed: Any = [value, [number]] if in_list else {"a": value, "b": {"c": number}}
     with pytest.raises(NotCanonical):
         canonical_bytes(mixed)
@@ -56,7 +56,7 @@ def test_a_float_is_refused_wherever_it_stands(value: Json, number: float, in_li
 
 
 @given(st.dictionaries(st.text(max_size=4), plain, min_size=1), st.data())
-def test_a_key_twice_is_refused(value: dict[str, Json], data: st.DataObject) -> None:
+def test_a_duplicate_key_is_refused(value: dict[str, Json], data: st.DataObject) -> None:
     key = data.draw(st.sampled_from(sorted(value)))
     twice = canonical_bytes(value)[:-1] + b"," + canonical_bytes({key: 1})[1:]
     with pytest.raises(NotCanonical, match="occurs twice"):
@@ -73,11 +73,11 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 
 
 @given(records, records, values)
-def test_kinds_of_record_never_share_a_fingerprint(one: str, other: str, value: Json) -> None:
+def test_records_of_two_kinds_never_share_a_fingerprint(one: str, other: str, value: Json) -> None:
     assert (fingerprint(one, value) == fingerprint(other, value)) == (one == other)
 
 
 @given(records, values, records, values)
-def test_a_fingerprint_names_type_and_content(one: str, value: Json, other: str, second: Json) -> None:
+def test_a_fingerprint_depends_on_type_and_content(one: str, value: Json, other: str, second: Json) -> None:
     same = one == other and canonical_bytes(value) == canonical_bytes(second)
     assert (fingerprint(one, value) == fingerprint(other, second)) == same

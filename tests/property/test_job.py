@@ -1,4 +1,4 @@
-"""One byte changed anywhere in a spec: refused, with a path. Never another exception, never a run."""
+"""A spec with a byte changed anywhere is refused, with a path and without any other exception."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def refused(data: bytes) -> None:
 
 
 @pytest.mark.clause("F1", lead=True)
-def test_each_byte_changed() -> None:
+def test_a_spec_with_any_byte_changed_is_refused() -> None:
     """Each byte of a spec changed, by what is most likely to still fit (a digit, a letter, white space): refused."""
     for place, byte in enumerate(DATA):
         letter = chr(byte)
@@ -34,14 +34,14 @@ def test_each_byte_changed() -> None:
 
 
 @pytest.mark.clause("F1")
-def test_each_byte_taken_away() -> None:
+def test_a_spec_with_any_byte_removed_is_refused() -> None:
     for place in range(len(DATA)):
         refused(DATA[:place] + DATA[place + 1 :])
 
 
 @given(st.integers(0, len(DATA) - 1), st.integers(1, 255))
 @pytest.mark.clause("F1")
-def test_any_byte_becomes_any_other(place: int, change: int) -> None:
+def test_a_spec_with_any_byte_replaced_is_refused(place: int, change: int) -> None:
     refused(DATA[:place] + bytes([DATA[place] ^ change]) + DATA[place + 1 :])
 
 
@@ -50,10 +50,10 @@ def test_any_byte_becomes_any_other(place: int, change: int) -> None:
 @example(0, b" ")
 @example(0, b"\xef\xbb\xbf")
 @pytest.mark.clause("F1")
-def test_bytes_put_in(place: int, more: bytes) -> None:
+def test_a_spec_with_bytes_inserted_is_refused(place: int, more: bytes) -> None:
     refused(DATA[:place] + more + DATA[place:])
 
 
 @given(st.integers(0, len(DATA) - 1), st.integers(1, len(DATA)))
-def test_a_piece_lost(place: int, length: int) -> None:
+def test_a_spec_with_a_part_missing_is_refused(place: int, length: int) -> None:
     refused(DATA[:place] + DATA[place + length :])

@@ -38,7 +38,7 @@ WHO = Worker(host="h", pid=1)
 
 
 class Flaky(Around):
-    """Fails the next create when told to, before or after it has landed."""
+    """Fails the next create, if `fault` is set, before or after the object was created."""
 
     fault = ""
 
@@ -46,10 +46,10 @@ class Flaky(Around):
         fault, self.fault = self.fault, ""
         if fault == "before":
             raise StoreUnavailable(message="lost")
-        there = super().create(key, data)
+        existing = super().create(key, data)
         if fault == "after":
             raise StoreUnavailable(message="lost")
-        return there
+        return existing
 
 
 class Job(RuleBasedStateMachine):
@@ -63,7 +63,7 @@ class Job(RuleBasedStateMachine):
     def begin(self) -> None:
         self.store = Flaky(self.new_store())
         register(self.store, b"{}", JOB, ["/p/a"], stamp(WHO, "r"))
-        self.pens: list[Ledger] = []  # every ledger ever handed out; at most one may still write
+        self.ledgers: list[Ledger] = []  # every ledger returned so far; at most one may still write
         self.attempts = 0
         self.open = False
         self.retired = False
@@ -72,7 +72,7 @@ class Job(RuleBasedStateMachine):
     def take(self, ahead: int) -> None:
         attempt = self.attempts + ahead
         try:
-            self.pens.append(acquire(self.store, JOB, attempt, WHO, "r"))
+            self.ledgers.append(acquire(self.store, JOB, attempt, WHO, "r"))
         except Locked:
             assert self.open and ahead == 0
         except AttemptClosed:
@@ -87,25 +87,25 @@ class Job(RuleBasedStateMachine):
 
     @rule(pick=st.integers(0, 3), fault=st.sampled_from(["", "", "before", "after"]), ends=st.booleans())
     def write(self, pick: int, fault: str, ends: bool) -> None:
-        if not self.pens:
+        if not self.ledgers:
             return
-        pen = self.pens[-1 - pick % len(self.pens)]
-        current = self.open and pen.attempt == self.attempts
+        ledger = self.ledgers[-1 - pick % len(self.ledgers)]
+        current = self.open and ledger.attempt == self.attempts
         self.store.fault = fault
         try:
             if ends:
-                release(pen, {"status": "COMPLETED"})
+                release(ledger, {"status": "COMPLETED"})
             else:
-                pen.append("clip.started", {})
+                ledger.append("clip.started", {})
         except LockLost:
             assert not current
         except LedgerFailed:
             if fault == "after" and ends and current:
                 self.open = isinstance(read_attempts(self.store, JOB)[-1].state, Open)
         except RuntimeError:
-            assert not current  # it had closed the attempt itself
+            assert not current  # it closed the attempt itself before
         else:
-            assert current or (ends and isinstance(read_attempts(self.store, JOB)[pen.attempt - 1].state, Closed))
+            assert current or (ends and isinstance(read_attempts(self.store, JOB)[ledger.attempt - 1].state, Closed))
             self.open = self.open and not (ends and current)
         finally:
             self.store.fault = ""
@@ -120,9 +120,9 @@ class Job(RuleBasedStateMachine):
             assert not self.open
 
     @rule(sure=st.integers(0, 4))
-    def end_for_good(self, sure: int) -> None:
+    def retire_job(self, sure: int) -> None:
         if sure:
-            return  # seldom, or every story would be short
+            return  # seldom, or every run would be short
         try:
             assert retire(self.store, JOB, "x", WHO) == self.attempts + 1
             self.attempts += 1
@@ -133,7 +133,7 @@ class Job(RuleBasedStateMachine):
             assert self.retired
 
     @invariant()
-    def the_store_tells_the_same_story(self) -> None:
+    def the_store_agrees_with_the_model(self) -> None:
         attempts = read_attempts(self.store, JOB)
         assert len(attempts) == self.attempts
         for attempt in attempts:
@@ -171,19 +171,19 @@ def test_an_output_has_one_live_owner(outputs: list[list[str]], steps: list[tupl
 
 
 @pytest.mark.parametrize("kind", ["file", "rgw"], indirect=True)
-def test_the_same_where_a_store_takes_time(kind: Kind) -> None:
-    """The same stories, only fewer: a disk and a server answer slowly."""
+def test_the_properties_hold_for_slower_stores(kind: Kind) -> None:
+    """The same tests with fewer examples: a disk and a server answer slowly."""
     count = turns(kind, memory=0, file=8, server=3)
     short = settings(
         max_examples=count, stateful_step_count=12, deadline=None, database=None, derandomize=True,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
 
-    class Told(Job):
+    class JobOnKind(Job):
         def __init__(self) -> None:
             super().__init__(kind.new)
 
-    run_state_machine_as_test(Told, settings=short)
+    run_state_machine_as_test(JobOnKind, settings=short)
 
     @given(FOUR_JOBS, steps)
     @short
@@ -204,8 +204,8 @@ def one_live_owner(new_store: NewStore, outputs: list[list[str]], steps: list[tu
                 retire(store, ids[n], "x", WHO)
             else:
                 register(store, b"{}", ids[n], outputs[n], stamp(WHO, "r"))
-        except OutputClaimed as why:
-            assert why.owner in ids and why.owner != ids[n] and ids.index(why.owner) not in retired
+        except OutputClaimed as error:
+            assert error.owner in ids and error.owner != ids[n] and ids.index(error.owner) not in retired
         except ProxxError:
             pass
         store.fault = ""

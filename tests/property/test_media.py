@@ -1,4 +1,4 @@
-"""Timecode at every standard rate, against a formula of our own."""
+"""Timecode at every standard rate, checked against a second formula (`smpte.py`)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ counts = st.sampled_from(COUNTS)
 
 
 @given(counts, st.integers(0, 23), st.integers(0, 59), st.integers(0, 59), st.data())
-def test_every_label_is_its_frame_or_refused(
+def test_every_label_is_counted_or_refused(
     count: tuple[Rate, bool], hours: int, minutes: int, seconds: int, data: st.DataObject
 ) -> None:
     rate, drop = count
@@ -50,8 +50,8 @@ def test_every_frame_has_a_label_of_its_own(count: tuple[Rate, bool], data: st.D
 
 
 @pytest.mark.parametrize(("rate", "drop"), COUNTS, ids=str)
-def test_the_minutes_where_labels_are_left_out(rate: Rate, drop: bool) -> None:
-    """Each frame of minutes 0, 1, 9, 10 and of the last of the day, one after another."""
+def test_the_minutes_in_which_labels_are_skipped(rate: Rate, drop: bool) -> None:
+    """Frames at both ends of minutes 0, 1, 9, 10 and of the last minute of the day."""
     for minute in (0, 1, 9, 10, 24 * 60 - 1):
         start = smpte.frame_of(minute // 60, minute % 60, 0, rate.nominal // 15 if drop else 0, rate.nominal, drop)
         for number in (*range(start, start + 5), *range(start + 59 * rate.nominal, start + 60 * rate.nominal - 9)):
@@ -62,7 +62,7 @@ def test_the_minutes_where_labels_are_left_out(rate: Rate, drop: bool) -> None:
 
 
 @given(st.text(max_size=14))
-def test_any_text_is_a_label_or_illegal(text: str) -> None:
+def test_any_text_is_a_label_or_refused(text: str) -> None:
     try:
         number, drop = parse_timecode(text, Rate.of(Fraction(30000, 1001)))
     except IllegalTimecode:
@@ -71,7 +71,7 @@ def test_any_text_is_a_label_or_illegal(text: str) -> None:
 
 
 @given(st.fractions(min_value=Fraction(1, 1000), max_value=1000))
-def test_what_snaps_is_near_one_rate_only(value: Fraction) -> None:
+def test_a_rate_snaps_to_the_only_standard_rate_near_it(value: Fraction) -> None:
     near = [rate for rate in STANDARD_RATES if abs(value / rate.fraction - 1) <= SNAP]
     assert len(near) <= 1
     assert nearest_standard_rate(value) == (near[0] if near else None)

@@ -1,4 +1,4 @@
-"""Names: normalization is stable and fair, and no value of a token leads out of the folder."""
+"""Names: normalization is a fixed point, and no value of a token leads out of the folder."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ greek = st.text(st.sampled_from("αΑᾳΑ\u0345\u0301\u0308\u0390ςσΣİıI\u0
 
 
 @given(names | greek)
-def test_normalized_is_a_fixed_point(name: str) -> None:
+def test_normalization_is_a_fixed_point(name: str) -> None:
     assert normalized_name(normalized_name(name)) == normalized_name(name)
 
 
 @given(names | greek)
-def test_every_form_of_a_name_is_that_name(name: str) -> None:
+def test_all_unicode_forms_of_a_name_are_equal(name: str) -> None:
     for form in ("NFC", "NFD"):
         assert normalized_name(unicodedata.normalize(form, name)) == normalized_name(name)
     assert normalized_name(unicodedata.normalize("NFD", name).casefold()) == normalized_name(name)
 
 
 @given(st.sampled_from("abcxyzéñßŁжд"), names)
-def test_case_does_not_tell_names_apart(letter: str, rest: str) -> None:
+def test_names_that_differ_in_case_are_equal(letter: str, rest: str) -> None:
     assert normalized_name(letter.upper() + rest) == normalized_name(letter + rest)
 
 

@@ -1,13 +1,13 @@
-"""Lock, claims, events and publish as a model: any interleaving of workers and operators, and what fails between.
+"""A model of lock, claims, events and publish: any interleaving of workers and operators, with faults between.
 
-The real engine runs, a store request at a time (`actors.py`); `promises.py` judges after every one. By default the
-examples are the same on every machine and take less than a minute. To search for new ones, for a long while:
+The real engine runs, one store request at a time (`actors.py`); `promises.py` checks after each. By default the
+examples are the same on every machine and take less than a minute. To search for new ones for a long time:
 
     HYPOTHESIS_PROFILE=search python -m pytest tests/property/test_protocol.py
 
-What an unlock promises, and what it cannot, is said and shown in `test_protocol_stops.py`. Outputs are in a folder,
-and in a bucket whose server is a stand-in (`shelf.py`): one request with the fence inside, or parts that are
-completed last, on servers that mind a condition there and on one that does not.
+`test_protocol_stops.py` describes and tests what an unlock promises. Outputs are in a folder, and in a bucket whose
+server is a stand-in (`shelf.py`): sent in one request that contains the fence, or in parts that are completed last,
+on servers that apply a condition there and on one that does not.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ TURNS: Final = (*["worker"] * 10, *["operator"] * 6, *["overtake"] * 3, *["distu
 
 
 class Protocol(RuleBasedStateMachine):
-    """Who goes on, how far, and what fails: all that chance decides. Whose story has ended makes room for another.
+    """Random choices: who moves, how far, and what fails. An actor that has ended is replaced by a new one.
 
-    Each story begins with a stretch of turns from one seed, so that none is too short to tell anything.
+    Each run begins with a number of turns from one seed, so that no run is too short to show anything.
     """
 
     def __init__(self, media: Media, open_store: Callable[[], Store], met: Counter[str]) -> None:
@@ -53,21 +53,21 @@ class Protocol(RuleBasedStateMachine):
         self.operator: Actor | None = None
 
     @initialize(chance=st.randoms(use_true_random=True), turns=st.sampled_from(LENGTHS), calm=st.booleans())
-    def a_stretch(self, chance: Random, turns: int, calm: bool) -> None:
-        self.calm = calm  # at the end those who still work go on to their ends; else all of them crash
+    def first_turns(self, chance: Random, turns: int, calm: bool) -> None:
+        self.calm = calm  # True: at the end the living actors finish; False: they all crash
         for _ in range(turns):
             pick = chance.choice
             match pick(TURNS):
                 case "worker":
-                    self.a_worker_goes_on(pick((0, 1)), pick(FAR), pick(JOBS), pick(AHEAD), pick((0, 0, 1)))
+                    self.worker_moves(pick((0, 1)), pick(FAR), pick(JOBS), pick(AHEAD), pick((0, 0, 1)))
                 case "operator":
-                    self.an_operator_goes_on(pick(SOON), pick((0, 1, 2)), pick(SELDOM))
+                    self.operator_moves(pick(SOON), pick((0, 1, 2)), pick(SELDOM))
                 case "overtake":
-                    self.a_holder_is_unlocked(pick((0, 1)), pick(FAR))
+                    self.holder_is_unlocked(pick((0, 1)), pick(FAR))
                 case "disturb":
-                    self.one_is_disturbed(pick((0, 1, 2)), pick(FAULTS), pick(FAR))
+                    self.fault_occurs(pick((0, 1, 2)), pick(FAULTS), pick(FAR))
                 case "else":
-                    self.somebody_else_comes(pick((0, 1, 2, 3)), pick(ACTS))
+                    self.outsider_acts(pick((0, 1, 2, 3)), pick(ACTS))
 
     @rule(
         who=st.integers(0, 1),
@@ -76,7 +76,7 @@ class Protocol(RuleBasedStateMachine):
         ahead=st.sampled_from(AHEAD),
         shade=st.integers(0, 1),
     )
-    def a_worker_goes_on(self, who: int, far: Far, job: int, ahead: int, shade: int) -> None:
+    def worker_moves(self, who: int, far: Far, job: int, ahead: int, shade: int) -> None:
         if self.workers[who].at is None:
             spec = self.world.media.jobs[job]
             attempt = max(1, self.world.promises.attempts(spec.job_id) + ahead)
@@ -84,7 +84,7 @@ class Protocol(RuleBasedStateMachine):
         self.world.go(self.workers[who], far)
 
     @rule(far=st.sampled_from(SOON), job=st.integers(0, 2), retire=st.sampled_from(SELDOM))
-    def an_operator_goes_on(self, far: Far, job: int, retire: bool) -> None:
+    def operator_moves(self, far: Far, job: int, retire: bool) -> None:
         if self.operator is None or self.operator.at is None:
             choice = self.world.known if retire else self.world.open
             if not choice:
@@ -93,8 +93,8 @@ class Protocol(RuleBasedStateMachine):
         self.world.go(self.operator, far)
 
     @rule(who=st.integers(0, 1), far=st.sampled_from(FAR))
-    def a_holder_is_unlocked(self, who: int, far: Far) -> None:
-        """A whole unlock while a living worker has come `far` in its attempt."""
+    def holder_is_unlocked(self, who: int, far: Far) -> None:
+        """A complete unlock while a living worker is `far` in its attempt."""
         worker = self.workers[who]
         if worker.at is not None:
             self.world.go(worker, far)
@@ -103,13 +103,13 @@ class Protocol(RuleBasedStateMachine):
                 self.world.go(self.world.operator(job, "unlock"), "end")
 
     @rule(who=st.integers(0, 2), fault=st.sampled_from(FAULTS), far=st.sampled_from(FAR))
-    def one_is_disturbed(self, who: int, fault: Order, far: Far) -> None:
+    def fault_occurs(self, who: int, fault: Order, far: Far) -> None:
         living = self.world.living
         if living:
             self.world.go(living[who % len(living)], far, fault)
 
     @rule(place=st.integers(0, 3), act=st.sampled_from(ACTS))
-    def somebody_else_comes(self, place: int, act: str) -> None:
+    def outsider_acts(self, place: int, act: str) -> None:
         match act:
             case "look":
                 self.world.readers_agree()
@@ -130,17 +130,17 @@ class Protocol(RuleBasedStateMachine):
         self.world.crash_all()
         self.world.readers_agree()
         for job in self.world.known:
-            self.world.an_operator_gets_on(job)
+            self.world.an_operator_finishes(job)
         self.world.readers_agree()
 
 
 def search(
     media: Media, stores: Callable[[], Callable[[], Store]], examples: int, like: settings | None = None
 ) -> Counter[str]:
-    """Run the model; returns how often each ending was met. stores: each call gives what opens a new, empty store."""
+    """Runs the model and returns how often each ending occurred. stores: returns an opener of a new store."""
     met: Counter[str] = Counter()
     run_state_machine_as_test(
-        lambda: Protocol(media, stores(), met),  # type: ignore[arg-type]  # any factory, its documentation says
+        lambda: Protocol(media, stores(), met),  # type: ignore[arg-type]  # its documentation allows any factory
         settings=settings(
             like or settings(),
             max_examples=examples,
@@ -153,9 +153,9 @@ def search(
 
 
 @pytest.mark.clause("A2", "F4", "I7", "P3", "P5", "T2", "V2", "V3", "V5")
-def test_any_interleaving_keeps_what_the_protocol_promises(media: Media) -> None:
+def test_any_interleaving_keeps_the_promises_of_the_protocol(media: Media) -> None:
     met = search(media, in_memory, settings().max_examples * 3 // 5)
-    sought = {
+    required = {
         "COMPLETED",
         "LOCK_LOST",
         "Crashed",
@@ -163,11 +163,11 @@ def test_any_interleaving_keeps_what_the_protocol_promises(media: Media) -> None
         "OUTPUT_CLAIMED",
         "published in the window",
     }
-    assert not sought - {what for what, count in met.items() if count}, met  # else it shows less than it seems to
+    assert not required - {ending for ending, count in met.items() if count}, met  # else the model is too weak
 
 
 @pytest.mark.clause("A6", "P3", "T2", "T7")
 @pytest.mark.parametrize("media", ["folder"], indirect=True)
-def test_also_where_the_store_is_a_folder(media: Media, tmp_path: Path) -> None:
+def test_the_promises_hold_for_a_store_in_a_folder(media: Media, tmp_path: Path) -> None:
     folders = iter(range(1_000_000))
     search(media, lambda: in_folder(tmp_path / f"store{next(folders)}"), settings().max_examples // 20)

@@ -1,6 +1,6 @@
-"""The protocol's model can fail: with a piece of the protocol broken on purpose it finds what that breaks.
+"""The model of the protocol can fail: if a part of the protocol is broken on purpose, it reports the broken promise.
 
-Each piece is taken out of the real engine for one test. What is found must be the promise which that piece keeps.
+Each test removes one part from the real engine. The model must report the promise that this part keeps.
 """
 
 from __future__ import annotations
@@ -16,70 +16,70 @@ from proxx.contracts.canonical import Json, pretty_bytes
 from proxx.contracts.event import Event, EventType, make_event, stamp
 from proxx.engine import execute
 from proxx.files import publish
-from proxx.store import ledger, lock
-from proxx.store import registration as register
+from proxx.store import ledger, lock, registration
 from proxx.store.attempts import is_retired
 from proxx.store.base import MemoryStore, Store
 from proxx.store.keys import result_key
 from proxx.store.ledger import Ledger
-from tests.property.actors import Stop, whoever
+from tests.property.actors import Stop, current_actor
 from tests.property.promises import Broken
 from tests.property.test_protocol import search
 from tests.property.world import Media, in_memory
 
-EXAMPLES: Final = 200  # at most: each is found in far fewer
+EXAMPLES: Final = 200  # at most; each fault is found in far fewer
 pytestmark = pytest.mark.parametrize("media", ["folder"], indirect=True)
 QUICK: Final = settings(derandomize=True, database=None, deadline=None, phases=[Phase.generate])
 
 
-def found(media: Media, stores: Callable[[], Callable[[], Store]] = in_memory) -> str:
-    """The promise that the model sees broken."""
+def broken_promise(media: Media, stores: Callable[[], Callable[[], Store]] = in_memory) -> str:
+    """Returns the first broken promise that the model reports."""
     with pytest.raises(Broken) as caught:
         search(media, stores, EXAMPLES, QUICK)
     return str(caught.value).splitlines()[0]
 
 
 class Replacing(MemoryStore):
-    """Takes every object, also where one stands."""
+    """A store that replaces existing objects."""
 
     def create(self, key: str, data: bytes) -> bytes | None:
         self._objects[key] = data
         return None
 
 
-class LookingFirst(MemoryStore):
-    """Looks, then writes: exclusive as long as nobody comes between."""
+class ReadsFirst(MemoryStore):
+    """A store that reads, then writes: exclusive only as long as no other client writes in between."""
 
     def create(self, key: str, data: bytes) -> bytes | None:
-        there = self.read(key)
-        if there is None:
-            whoever().stop_at(Stop("asks", "create", key, data))
+        existing = self.read(key)
+        if existing is None:
+            current_actor().stop_at(Stop("asks", "create", key, data))
             self._objects[key] = data
-        return there
+        return existing
 
 
 @pytest.mark.clause("P3")
-@pytest.mark.parametrize("kind", [Replacing, LookingFirst])
+@pytest.mark.parametrize("kind", [Replacing, ReadsFirst])
 def test_a_store_that_does_not_create_exclusively(media: Media, kind: type[MemoryStore]) -> None:
     def stores() -> Callable[[], Store]:
         store = kind()
         return lambda: store
 
-    assert found(media, stores).startswith("an object of the store was replaced")
+    assert broken_promise(media, stores).startswith("an object of the store was replaced")
 
 
 @pytest.mark.clause("P5")
-def test_a_lock_that_does_not_look_at_the_attempt_before(media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "_refuse_unless_free", lambda *_: None)
-    assert found(media).startswith(("two executors", "lock.acquired of attempt", "two owners"))
+def test_a_lock_that_ignores_the_attempt_before(media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "_require_free", lambda *_: None)
+    assert broken_promise(media).startswith(("two executors", "lock.acquired of attempt", "two owners"))
 
 
 @pytest.mark.clause("P3", "T2")
-def test_events_that_take_anothers_number_for_their_own(media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ledger_that_takes_another_event_for_its_own(media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
     real = ledger.put_event
     monkeypatch.setattr(ledger, "put_event", lambda *args: real(*args) and None)
-    said = found(media)
-    assert said.endswith("comes after the end") or said.startswith(("two executors", "a result without")), said
+    promise = broken_promise(media)
+    expected = ("two executors", "a result without")
+    assert promise.endswith("comes after the end") or promise.startswith(expected), promise
 
 
 def test_a_publish_without_its_announcement(media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,28 +93,28 @@ def test_a_publish_without_its_announcement(media: Media, monkeypatch: pytest.Mo
         return real(self, type_, data, notes)
 
     monkeypatch.setattr(Ledger, "append", append)
-    assert found(media).endswith("was published without an announcement")
+    assert broken_promise(media).endswith("was published without an announcement")
 
 
-def test_a_publish_without_the_look(media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_publish_without_the_check(media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Ledger, "require_held", lambda *_: None)
-    assert found(media).endswith("was published after its attempt was closed")
+    assert broken_promise(media).endswith("was published after its attempt was closed")
 
 
-def test_a_look_before_the_announcement(media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_before_the_announcement(media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same two requests in the wrong order."""
-    real, look = Ledger.append, Ledger.require_held
+    real, check = Ledger.append, Ledger.require_held
 
     def append(
         self: Ledger, type_: EventType, data: Mapping[str, Json], notes: Mapping[str, Json] | None = None
     ) -> Event:
         if type_ == "clip.publishing":
-            look(self, "the announcement")
+            check(self, "the announcement")
         return real(self, type_, data, notes)
 
     monkeypatch.setattr(Ledger, "append", append)
     monkeypatch.setattr(Ledger, "require_held", lambda *_: None)
-    assert found(media).endswith("was published after its attempt was closed")
+    assert broken_promise(media).endswith("was published after its attempt was closed")
 
 
 def test_a_publish_that_replaces(media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,27 +123,27 @@ def test_a_publish_that_replaces(media: Media, monkeypatch: pytest.MonkeyPatch) 
         return False
 
     monkeypatch.setattr(publish, "_link", link)
-    assert found(media).startswith("an output was replaced")
+    assert broken_promise(media).startswith("an output was replaced")
 
 
 def test_a_publish_before_the_verification(media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proxx.engine.clip.ClipJob._verify", lambda self, _: publish.content_of(self._made))
-    assert found(media).endswith("was published unverified")
+    assert broken_promise(media).endswith("was published unverified")
 
 
 @pytest.mark.clause("A2")
 def test_claims_that_are_taken_over_from_a_living_job(media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
     def retired(store: Store, job_id: str) -> bool:
-        return job_id != whoever().job_id or is_retired(store, job_id)
+        return job_id != current_actor().job_id or is_retired(store, job_id)
 
-    monkeypatch.setattr(register, "is_retired", retired)
-    assert found(media).startswith("two owners: a claim was taken over")
+    monkeypatch.setattr(registration, "is_retired", retired)
+    assert broken_promise(media).startswith("two owners: a claim was taken over")
 
 
 @pytest.mark.clause("A2")
 def test_a_registration_without_claims(media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(register, "_claim", lambda *_, **__: None)
-    assert found(media).startswith("two owners")
+    monkeypatch.setattr(registration, "_claim", lambda *_, **__: None)
+    assert broken_promise(media).startswith("two owners")
 
 
 @pytest.mark.clause("V2")
@@ -153,7 +153,7 @@ def test_a_result_that_is_written_before_the_attempt_ends(media: Media, monkeypa
         return lock.release(ledger, result)
 
     monkeypatch.setattr(execute, "release", release)
-    assert found(media).startswith("a result without its events")
+    assert broken_promise(media).startswith("a result without its events")
 
 
 @pytest.mark.clause("V2")
@@ -168,4 +168,4 @@ def test_a_clip_that_is_not_logged_as_completed(media: Media, monkeypatch: pytes
         return real(self, type_, data, notes)
 
     monkeypatch.setattr(Ledger, "append", append)
-    assert found(media).startswith("a result without its events")
+    assert broken_promise(media).startswith("a result without its events")

@@ -1,16 +1,16 @@
-"""The protocol at every single stop: what an unlock, a failure, a second worker or a rival does that comes there.
+"""The protocol at every single stop: an unlock, a fault, a second worker or another job arrives there.
 
-What an operator's unlock promises, exactly. A worker announces an output (`clip.publishing`), looks whether its
-attempt is still open (`Ledger.require_held`), then links. Between the answer to that look and the link there is a
-window, because no file system links under the condition of another object. An unlock that comes before the look
-took effect stops the worker: it publishes nothing. One that comes in the window cannot: that one output may still
-appear, and nothing more of this worker, whose next event finds its number taken. In object storage the last request
-has left in that window. What then appears is what the
-attempt announced while it was open, whole and verified, under a name that was free: it replaces nothing. Where the
-next attempt comes first the link is refused; where it comes second it knows the announced bytes as the job's own.
-Where the job was retired in the window and another claimed the name, that job finds a file in its way
-(OUTPUT_EXISTS), or its own publish is first and stays. An upload in parts is aborted by whoever comes after, because
-not every server completes one on a condition: then what was asleep publishes nothing.
+What exactly an operator's unlock promises: a worker announces an output (`clip.publishing`), checks that its attempt
+is still open (`Ledger.require_held`), then links. Between the answer to that check and the link there is a window,
+because no file system can link on the condition of another object. An unlock before the check took effect stops the
+worker: it publishes nothing. An unlock in the window cannot: that one output may still appear, but nothing more of
+this worker, because its next event finds its number taken. In object storage the last request is on its way in that
+window. What then appears is what the attempt announced while it was open, whole and verified, under a name that was
+free: it replaces nothing. If the next attempt publishes first, the link is refused; if it publishes second, it
+recognizes the announced bytes as the job's own. If the job was retired in the window and another job claimed the
+name, that job finds a file in its way (OUTPUT_EXISTS), or its own publish comes first and stays. The next attempt or
+owner aborts an upload in parts, because not every server completes one on a condition; the sleeping worker then
+publishes nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.property.world import World
 
 
 def stops_of(world: World, job: int) -> int:
-    """How many stops a worker alone makes from its beginning to its end."""
+    """Returns how many stops a worker makes from beginning to end if no other actor moves."""
     worker = world.worker(world.media.jobs[job], 1)
     count = 0
     while worker.at is not None:
@@ -36,7 +36,7 @@ def stops_of(world: World, job: int) -> int:
 
 
 @pytest.mark.clause("P3", "T2")
-def test_an_unlock_at_any_stop_leaves_at_most_the_output_that_was_announced_and_looked_for(
+def test_after_an_unlock_at_any_stop_at_most_one_announced_output_appears(
     new: Callable[[], World],
 ) -> None:
     windows = []
@@ -48,32 +48,32 @@ def test_an_unlock_at_any_stop_leaves_at_most_the_output_that_was_announced_and_
             world.move(worker)
         at = worker.at
         world.go(unlock, "end")
-        there = set(world.promises.stands)
+        before = set(world.promises.stands)
         world.go(worker, "end")
-        new_ones = set(world.promises.stands) - there
+        added = set(world.promises.stands) - before
         if world.promises.code(unlock) in ("NOT_LOCKED", "JOB_UNKNOWN"):  # too early, or too late
             assert world.promises.code(worker) == "COMPLETED"
             continue
-        if new_ones:
+        if added:
             windows.append(at)
         assert isinstance(worker.outcome, ExecutionResult) or worker.error is not None
         assert world.promises.code(worker) in ("LOCK_LOST", "ATTEMPT_CLOSED"), at
-        assert world.promises.late[worker] == len(new_ones) <= 1
-        assert world.an_operator_gets_on(job) == "COMPLETED"
-    # one a clip: the answer to the look is on its way, and says that the attempt is open; or the last request is
+        assert world.promises.late[worker] == len(added) <= 1
+        assert world.an_operator_finishes(job) == "COMPLETED"
+    # For each clip: the answer to the check, that the attempt is open, is on its way; or the last request is.
     last = new().media.outputs.last
-    asked = [("asks", last, name) for name in ("one.mov", "two.mov") if last]
+    requests = [("asks", last, name) for name in ("one.mov", "two.mov") if last]
     assert [(at.phase, at.request, at.key.split("/")[-1]) for at in windows if at] == [
-        ("told", "read", "00004.json"),
-        *asked[:1],
-        ("told", "read", "00007.json"),
-        *asked[1:],
+        ("answered", "read", "00004.json"),
+        *requests[:1],
+        ("answered", "read", "00007.json"),
+        *requests[1:],
     ]
 
 
 @pytest.mark.clause("N2", "V3")
 @pytest.mark.parametrize("fault", ["crash", "lose", "refuse", "signal"])
-def test_whatever_fails_at_any_stop_an_operator_gets_the_job_done(new: Callable[[], World], fault: Order) -> None:
+def test_after_a_fault_at_any_stop_an_operator_completes_the_job(new: Callable[[], World], fault: Order) -> None:
     for stop in range(stops_of(new(), 1)):
         world = new()
         worker = world.worker(world.media.jobs[1], 1)
@@ -81,11 +81,11 @@ def test_whatever_fails_at_any_stop_an_operator_gets_the_job_done(new: Callable[
             world.move(worker)
         world.go(worker, "end", fault)
         world.readers_agree()
-        assert world.an_operator_gets_on(world.media.jobs[1]) == "COMPLETED"
+        assert world.an_operator_finishes(world.media.jobs[1]) == "COMPLETED"
 
 
 @pytest.mark.clause("P3", "P5", "T1")
-def test_of_two_workers_of_an_attempt_one_executes_wherever_the_other_comes_between(new: Callable[[], World]) -> None:
+def test_of_two_workers_of_an_attempt_one_executes_it(new: Callable[[], World]) -> None:
     for stop in range(stops_of(new(), 1)):
         world = new()
         first, second = (world.worker(world.media.jobs[1], 1) for _ in range(2))
@@ -99,9 +99,7 @@ def test_of_two_workers_of_an_attempt_one_executes_wherever_the_other_comes_betw
 
 @pytest.mark.clause("A2")
 @pytest.mark.parametrize("rival", [1, 2])
-def test_of_two_jobs_that_want_one_output_one_has_it_wherever_the_other_comes_between(
-    new: Callable[[], World], rival: int
-) -> None:
+def test_of_two_jobs_with_the_same_output_one_claims_it(new: Callable[[], World], rival: int) -> None:
     for stop in range(stops_of(new(), 0)):
         world = new()
         first, second = world.worker(world.media.jobs[0], 1), world.worker(world.media.jobs[rival], 1)
@@ -117,27 +115,30 @@ def in_parts(world: World) -> bool:
 
 
 def in_the_window(world: World) -> tuple[str, Callable[[], str]]:
-    """Job B's worker has looked and not linked yet, and an operator has closed its attempt. Goes on when called."""
+    """Job B's worker has checked its attempt and not linked yet, and an operator has closed the attempt.
+
+    Returns the output's URI and a function that lets the worker finish.
+    """
     job = world.media.jobs[1]
     late, unlock = world.worker(job, 1), world.operator(job, "unlock")
     world.go(late, "look")
     world.go(unlock, "end")
     assert not world.promises.stands
 
-    def go_on() -> str:
+    def finish() -> str:
         world.go(late, "end")
         assert isinstance(late.outcome, ExecutionResult)
         failure = late.outcome.clips[0].failure
-        assert failure is not None and "published nothing" not in failure.remedy  # it may have: the operator is told
+        assert failure is not None and "published nothing" not in failure.remedy  # it may have published
         return world.promises.code(late)
 
-    return job.clips[0].outputs[0].uri, go_on
+    return job.clips[0].outputs[0].uri, finish
 
 
 @pytest.mark.clause("T2", "V5")
-@pytest.mark.parametrize(("shade", "said"), [(0, "COMPLETED"), (1, "OUTPUT_CONFLICT")])
-def test_what_appears_in_the_window_is_the_jobs_own_for_its_next_attempt(
-    new: Callable[[], World], shade: int, said: str
+@pytest.mark.parametrize(("shade", "code"), [(0, "COMPLETED"), (1, "OUTPUT_CONFLICT")])
+def test_the_next_attempt_recognizes_an_output_from_the_window(
+    new: Callable[[], World], shade: int, code: str
 ) -> None:
     for late_first in (True, False):
         world = new()
@@ -150,13 +151,13 @@ def test_what_appears_in_the_window_is_the_jobs_own_for_its_next_attempt(
         world.go(following, "end")
         before = world.media.outputs.at(place)
         if not late_first:
-            late()  # finds the name taken
-        assert world.promises.code(following) == (said if late_first and not in_parts(world) else "COMPLETED")
+            late()  # it finds the name taken
+        assert world.promises.code(following) == (code if late_first and not in_parts(world) else "COMPLETED")
         assert world.media.outputs.at(place) == before
 
 
 @pytest.mark.clause("A2")
-def test_what_appears_in_the_window_is_in_the_way_of_a_job_that_claimed_the_name_since(
+def test_an_output_from_the_window_is_in_the_way_of_the_next_owner(
     new: Callable[[], World],
 ) -> None:
     for late_first in (True, False):
@@ -166,7 +167,7 @@ def test_what_appears_in_the_window_is_in_the_way_of_a_job_that_claimed_the_name
         heir = world.worker(world.media.jobs[0], 1)
         world.go(heir, "look")  # of its first clip
         world.go(heir, "stop")
-        world.go(heir, "look")  # of the one that writes this output
+        world.go(heir, "look")  # of the clip with this output
         if late_first:
             assert late() == "LOCK_LOST"
             assert (world.media.outputs.at(place) is None) == in_parts(world)  # it was aborted
@@ -177,20 +178,18 @@ def test_what_appears_in_the_window_is_in_the_way_of_a_job_that_claimed_the_name
 
 
 @pytest.mark.clause("A2", "T2")
-@pytest.mark.parametrize("whose", ["next attempt", "heir"])
-def test_whoever_sleeps_in_the_window_may_wake_at_any_stop_of_who_comes_after(
-    new: Callable[[], World], whose: str
-) -> None:
-    """One of them gives the output its name, and nobody replaces it: `promises` looks after every stop."""
+@pytest.mark.parametrize("follower", ["next attempt", "heir"])
+def test_a_worker_in_the_window_may_wake_at_any_stop_of_the_next(new: Callable[[], World], follower: str) -> None:
+    """One of them gives the output its name and the other does not replace it; `promises` checks after every stop."""
     met = set()
     stop = 0
     while True:
         world = new()
         place, late = in_the_window(world)
         job = world.media.jobs[1]
-        if whose == "heir":
+        if follower == "heir":
             world.go(world.operator(job, "retire"), "end")
-        after = world.worker(*((world.media.jobs[0], 1) if whose == "heir" else (job, 2)), shade=1)
+        after = world.worker(*((world.media.jobs[0], 1) if follower == "heir" else (job, 2)), shade=1)
         for _ in range(stop):
             world.move(after)
         if after.at is None:
@@ -200,5 +199,5 @@ def test_whoever_sleeps_in_the_window_may_wake_at_any_stop_of_who_comes_after(
         world.go(after, "end")
         met.add((woke_first, world.promises.code(after)))
         stop += 1
-    foreign = "OUTPUT_EXISTS" if whose == "heir" else "OUTPUT_CONFLICT"
+    foreign = "OUTPUT_EXISTS" if follower == "heir" else "OUTPUT_CONFLICT"
     assert met == {(True, foreign), (False, "COMPLETED")}

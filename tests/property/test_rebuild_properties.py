@@ -1,4 +1,4 @@
-"""Any past that workers and operators can write, whole or damaged: told once, in order, the same from any copy."""
+"""Any past that workers and operators can write, whole or damaged, is rebuilt completely and in order."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxx.contracts.canonical import pretty_bytes
 from proxx.contracts.event import Worker, parse_event, stamp
 from proxx.contracts.result import make_result
 from proxx.store.base import MemoryStore
@@ -16,7 +17,7 @@ from proxx.store.keys import parse, result_key
 from proxx.store.ledger import Ledger
 from proxx.store.lock import acquire, release, retire, unlock
 from proxx.store.registration import register
-from proxx.store.replay import job_timeline, outputs, rebuild, result_bytes, timeline
+from proxx.store.replay import job_timeline, outputs, rebuild, timeline
 from proxx.store.status import job_history, job_status
 from tests.support.results import AnyClip, completed, envelope, failed, failure, not_run
 
@@ -26,7 +27,7 @@ ENDS = ("released", "stopped", "unlocked")
 
 @dataclass(frozen=True)
 class Past:
-    """What happened to one job: the clips of each attempt by how far they came, and its end."""
+    """The past of one job: for each attempt how far its clips came and how it ended."""
 
     attempts: tuple[tuple[tuple[str, ...], str], ...]
     last: str  # "", "open" or "retired"
@@ -48,15 +49,15 @@ fleets = st.lists(pasts, min_size=1, max_size=4)
 
 @dataclass
 class Clock:
-    """Goes on by the given steps, some of them backwards, over and over."""
+    """A clock that advances by the given minutes, some of them negative, again and again."""
 
     minutes: tuple[int, ...]
     time: datetime = datetime(2026, 1, 31, 22, tzinfo=UTC)
-    asked: int = field(default=0)
+    reads: int = field(default=0)
 
     def __call__(self) -> datetime:
-        self.time += timedelta(minutes=self.minutes[self.asked % len(self.minutes)])
-        self.asked += 1
+        self.time += timedelta(minutes=self.minutes[self.reads % len(self.minutes)])
+        self.reads += 1
         return self.time
 
 
@@ -64,7 +65,7 @@ def id_of(number: int) -> str:
     return f"{number:x}" * 64
 
 
-def happen(store: MemoryStore, number: int, past: Past) -> None:
+def write_past(store: MemoryStore, number: int, past: Past) -> None:
     job_id, clock = id_of(number), Clock(past.minutes)
     who = Worker(host=f"h{number}", pid=number + 1)
     register(store, b"{}", job_id, [f"/{number}/a"], stamp(who, "r"))
@@ -98,31 +99,31 @@ def one_clip(ledger: Ledger, number: int, index: int, step: str) -> AnyClip:
 
 
 def stored(pasts: list[Past]) -> tuple[MemoryStore, dict[str, bytes]]:
-    """The store of all that happened, and its events."""
+    """Returns a store with these pasts, and its events."""
     store = MemoryStore()
     for number, past in enumerate(pasts):
-        happen(store, number, past)
-    keys = [key for key in store.list("") if (named := parse(key)) and named.kind == "event"]
+        write_past(store, number, past)
+    keys = [key for key in store.list("") if (parsed := parse(key)) and parsed.kind == "event"]
     return store, {key: store.read(key) or b"" for key in keys}
 
 
 @given(fleets)
 @settings(max_examples=60, deadline=None)
-def test_what_the_store_says_its_events_say(pasts: list[Past]) -> None:
+def test_status_and_results_follow_from_the_events(pasts: list[Past]) -> None:
     store, events = stored(pasts)
-    told = rebuild(events)
-    assert [job.job_id for job in told] == sorted({key.split("/")[1] for key in events})
-    for job in told:
+    rebuilt = rebuild(events)
+    assert [job.job_id for job in rebuilt] == sorted({key.split("/")[1] for key in events})
+    for job in rebuilt:
         status = job_status(store, job.job_id)
         assert (job.state, job.problems) == (status.state, ())
         assert tuple(attempt.status for attempt in job.attempts) == status.attempts
         assert job.entries == job_history(store, job.job_id).entries
         for attempt in job.attempts:
             recorded = store.read(result_key(job.job_id, attempt.status.attempt))
-            assert (attempt.result and result_bytes(attempt.result)) == recorded
-    assert rebuild(dict(reversed(events.items()))) == told
+            assert (attempt.result and pretty_bytes(attempt.result.to_json())) == recorded
+    assert rebuild(dict(reversed(events.items()))) == rebuilt
     everything = {key: store.read(key) or b"" for key in store.list("")}
-    assert rebuild(everything) == told, "something else than an event was looked at"
+    assert rebuild(everything) == rebuilt, "something other than events was read"
 
 
 @given(fleets, st.integers(0, 200))
@@ -134,8 +135,8 @@ def test_the_timeline_has_each_event_once_and_in_order(pasts: list[Past], minute
     written = sorted((parse_event(data).envelope.nonce, key) for key, data in events.items())
     assert len(line_up) == len(written)
     for job in jobs:
-        mine = [(line.entry.attempt, line.entry.number) for line in line_up if line.job_id == job.job_id]
-        assert mine == sorted(mine)
+        own = [(line.entry.attempt, line.entry.number) for line in line_up if line.job_id == job.job_id]
+        assert own == sorted(own)
         assert [line.entry for line in job_timeline(job)] == list(job.entries)
     assert [line.at for line in line_up] == sorted(line.at for line in line_up)
     assert all(line.at >= line.entry.time for line in line_up)
@@ -147,24 +148,25 @@ def test_the_timeline_has_each_event_once_and_in_order(pasts: list[Past], minute
 
 @given(fleets)
 @settings(max_examples=60, deadline=None)
-def test_each_announcement_is_at_its_output(pasts: list[Past]) -> None:
+def test_each_announcement_belongs_to_its_output(pasts: list[Past]) -> None:
     _, events = stored(pasts)
     announced = set()
     for key, data in events.items():
-        event, named = parse_event(data), parse(key)
-        assert named is not None
+        event, parsed = parse_event(data), parse(key)
+        assert parsed is not None
         if event.type == "clip.publishing":
-            announced.add((str(event.data["output"]), named.job_id, named.attempt, str(event.data["sha256"])))
-    told = outputs(rebuild(events))
-    assert {(p.output, one.job_id, one.attempt, one.sha256) for p in told for one in p.published} == announced
-    ended = {id_of(number) for number, past in enumerate(pasts) if past.last == "retired"}
-    for place in told:
-        assert not ended & set(place.owners)
-        assert ended >= set(place.former)
-        assert {one.job_id for one in place.published} <= {*place.owners, *place.former}
+            announced.add((str(event.data["output"]), parsed.job_id, parsed.attempt, str(event.data["sha256"])))
+    places = outputs(rebuild(events))
+    published = {(p.output, e.job_id, e.attempt, e.sha256) for p in places for e in p.published}
+    assert published == announced
+    retired = {id_of(number) for number, past in enumerate(pasts) if past.last == "retired"}
+    for place in places:
+        assert not retired & set(place.owners)
+        assert retired >= set(place.former)
+        assert {entry.job_id for entry in place.published} <= {*place.owners, *place.former}
 
 
-HARM: tuple[Callable[[bytes], bytes | None], ...] = (
+DAMAGE: tuple[Callable[[bytes], bytes | None], ...] = (
     lambda _: None,
     lambda data: data[: len(data) // 2],
     lambda data: data.replace(b'"number":', b'"number":1'),
@@ -172,32 +174,32 @@ HARM: tuple[Callable[[bytes], bytes | None], ...] = (
 )
 
 
-@given(fleets, st.integers(0, 1000), st.sampled_from(HARM))
+@given(fleets, st.integers(0, 1000), st.sampled_from(DAMAGE))
 @settings(max_examples=80, deadline=None)
 def test_damage_is_named_and_hides_no_other_job(
-    pasts: list[Past], pick: int, harm: Callable[[bytes], bytes | None]
+    pasts: list[Past], pick: int, damage: Callable[[bytes], bytes | None]
 ) -> None:
     _, events = stored(pasts)
     if not events:
         return
     key = sorted(events)[pick % len(events)]
-    named = parse(key)
-    assert named is not None
+    parsed = parse(key)
+    assert parsed is not None
     before = {job.job_id: job for job in rebuild(events)}
-    harmed = harm(events.pop(key))
-    if harmed is not None:
-        events[key] = harmed
+    damaged = damage(events.pop(key))
+    if damaged is not None:
+        events[key] = damaged
     after = {job.job_id: job for job in rebuild(events)}
-    hit, whole = after.pop(named.job_id, None), before.pop(named.job_id)
+    hit, whole = after.pop(parsed.job_id, None), before.pop(parsed.job_id)
     assert after == before
     if hit is None:
-        assert len(whole.entries) == 1  # its only event is gone: nothing is left to tell
-    elif harmed is not None or not is_last(key, events):
+        assert len(whole.entries) == 1  # its only event is gone
+    elif damaged is not None or not is_last(key, events):
         assert hit.problems
     outputs([*after.values(), *([hit] if hit else [])])
 
 
 def is_last(key: str, events: dict[str, bytes]) -> bool:
-    """Whether the job has no later event: an end that is cut off cannot be seen, nor a last attempt."""
+    """Whether the job has no later event: a missing last event or last attempt cannot be noticed."""
     folder = key.split("/attempts/")[0]
     return not any(other.startswith(folder) and other > key for other in events)

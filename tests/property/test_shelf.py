@@ -1,4 +1,4 @@
-"""The model's stand-in for a server answers as real ones do, to the same requests of the engine's own code."""
+"""The model's stand-in for a server answers the engine's requests as real servers do."""
 
 from __future__ import annotations
 
@@ -17,31 +17,33 @@ from tests.property.shelf import ActorWire, Shelf
 
 
 class Unhindered(Actor):
-    """An actor that nobody moves: its requests just happen."""
+    """An actor whose requests happen without stops."""
 
     def stop_at(self, at: Stop) -> Order:
         return "go"
 
 
 @pytest.mark.parametrize("kind", ["moto", "rgw"])
-def test_it_answers_as_a_server_does(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_the_stand_in_answers_as_a_real_server_does(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     real: Kind = request.getfixturevalue(f"{kind}_kind")
     assert real.bucket is not None and real.wire is not None
-    shelf = Bucket(ActorWire(Shelf(heeds=kind == "moto"), Unhindered("nobody", "")), "shelf")
-    assert story(shelf, tmp_path) == story(Bucket(real.wire, real.bucket.name), tmp_path)
+    shelf = Bucket(ActorWire(Shelf(conditional=kind == "moto"), Unhindered("nobody", "")), "shelf")
+    assert answers(shelf, tmp_path) == answers(Bucket(real.wire, real.bucket.name), tmp_path)
 
 
-def story(bucket: Bucket, folder: Path) -> list[object]:
-    """What each request came to."""
+def answers(bucket: Bucket, folder: Path) -> list[object]:
+    """Returns the answer to each of a series of requests."""
     key, other, made = f"{fresh()}/a", f"{fresh()}/b", folder / "made"
     made.write_bytes(b"some bytes")
-    told: list[object] = []
+    received: list[object] = []
 
     def ask(request: Callable[[], object]) -> None:
         try:
-            told.append(request())
+            received.append(request())
         except StorageFault as fault:
-            told.append((fault.cause, fault.status))
+            received.append((fault.cause, fault.status))
 
     def stop() -> None:
         raise KeyError("the fence")
@@ -58,14 +60,14 @@ def story(bucket: Bucket, folder: Path) -> list[object]:
     ask(lambda: bucket.head(key))
 
     upload, taken = multipart.begin_upload(bucket, other, "four"), multipart.begin_upload(bucket, key, "five")
-    tags = {one: multipart.send(bucket, key_, one, made, 5 << 20) for one, key_ in ((upload, other), (taken, key))}
+    tags = {id_: multipart.send(bucket, key_, id_, made, 5 << 20) for id_, key_ in ((upload, other), (taken, key))}
     ask(lambda: bucket.head(other))
     ask(lambda: multipart.complete(bucket, other, upload, tags[upload]))
     ask(lambda: bucket.get(other))
     ask(lambda: multipart.abort(bucket, other, upload))
     ask(lambda: bucket.get(other))
     ask(lambda: multipart.complete(bucket, key, taken, tags[taken]))
-    told.append((bucket.head(key) or pytest.fail()).nonce)  # replaced, or not
+    received.append((bucket.head(key) or pytest.fail()).nonce)  # shows whether it was replaced
     gone = multipart.begin_upload(bucket, key, "six")
     ask(lambda: multipart.abort(bucket, key, gone))
     ask(lambda: multipart.abort(bucket, key, gone))
@@ -74,4 +76,4 @@ def story(bucket: Bucket, folder: Path) -> list[object]:
     bucket.remove_own(key)
     ask(lambda: bucket.head(key))
     ask(lambda: multipart.complete(bucket, key, gone, tags[taken]))  # its key is free
-    return told
+    return received

@@ -1,4 +1,4 @@
-"""One store, one place of outputs, three jobs that want some of the same names, and the actors at work on them."""
+"""One store, one place for outputs, three jobs with overlapping output names, and the actors that work on them."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from tests.property.promises import Promises
 
 Far: TypeAlias = Literal["stop", "create", "claim", "event", "announcement", "look", "end"]
 """How far an actor goes: one stop · to before its next create, claim or event · until it has announced an output ·
-until it has looked, right before the publish, and found its attempt open · to the end of its story."""
+until it has checked, right before the publish, that its attempt is open · to its end."""
 OPERATOR: Final = Worker(host="desk", pid=1)
 
 
 class Media:
-    """The jobs, made once: A has two clips, B and C each want one of A's outputs, C under another spelling.
+    """The jobs: A has two clips; B and C each have one of A's outputs, C under another spelling.
 
-    resends: how often a request to object storage may be sent again; None where there is none.
+    resends: how often a request to object storage may be sent again; None for outputs in a folder.
     """
 
     def __init__(self, folder: Path, outputs: Outputs, resends: int | None = None) -> None:
@@ -47,7 +47,7 @@ class Media:
 
 
 class World:
-    """What actors share, in one story. open_store: how each actor, a process of its own, opens the store."""
+    """What the actors of one run share. open_store: how each actor, a process of its own, opens the store."""
 
     def __init__(self, media: Media, open_store: Callable[[], Store]) -> None:
         media.outputs.clear()
@@ -65,7 +65,7 @@ class World:
 
     @property
     def known(self) -> list[JobSpec]:
-        """The jobs the store has anything of."""
+        """The jobs that have a spec in the store."""
         return [job for job in self.media.jobs if spec_key(job.job_id) in self.promises.kept]
 
     @property
@@ -75,9 +75,9 @@ class World:
         return [job for job in self.media.jobs if job.job_id in ids]
 
     def worker(self, job: JobSpec, attempt: int, shade: int = 0) -> Actor:
-        """A process that is told to run this attempt, and has not begun."""
+        """Returns a process that is to run this attempt and has not begun."""
         actor = self._actor(f"worker {len(self.actors)} of {job.name}{attempt}", job, attempt, shade)
-        site = RunEnvironment(
+        environment = RunEnvironment(
             store=self._door(actor),
             worker=Worker(host="cart", pid=len(self.actors)),
             run_id=actor.name,
@@ -85,14 +85,14 @@ class World:
             places=self.media.outputs.places(actor),
             work=self.media.work,
         )
-        actor.story = lambda: engine.execute(self.media.data[job.job_id], site)
+        actor.story = lambda: engine.execute(self.media.data[job.job_id], environment)
         return actor
 
     def operator(self, job: JobSpec, decision: Literal["unlock", "retire"]) -> Actor:
-        """A person's command, which has not begun."""
+        """Returns an operator's command that has not begun."""
         actor = self._actor(f"{decision} {len(self.actors)} of {job.name}", job, 0, 0)
         act, store = getattr(lock, decision), self._door(actor)
-        actor.story = lambda: act(store, job.job_id, "as told", OPERATOR)
+        actor.story = lambda: act(store, job.job_id, "a reason", OPERATOR)
         return actor
 
     def _actor(self, name: str, job: JobSpec, attempt: int, shade: int) -> Actor:
@@ -110,7 +110,7 @@ class World:
         self.promises.moved(actor, order, self.media.places)
 
     def go(self, actor: Actor, far: Far, order: Order = "go") -> None:
-        """Move once as `order` says, then on until `far`."""
+        """Moves the actor once with `order`, then on until `far`."""
         self.move(actor, order)
         while actor.at is not None and not self._reached(actor, far):
             self.move(actor)
@@ -118,30 +118,31 @@ class World:
     def _reached(self, actor: Actor, far: Far) -> bool:
         at = actor.at
         assert at is not None
-        found = parse(at.key)
+        parsed = parse(at.key)
         match far:
             case "stop":
                 return True
             case "create":
                 return (at.phase, at.request) == ("asks", "create")
             case "claim" | "event":
-                return (at.phase, at.request) == ("asks", "create") and found is not None and found.kind == far
+                return (at.phase, at.request) == ("asks", "create") and parsed is not None and parsed.kind == far
             case "announcement":
-                return at.phase == "told" and b'"clip.publishing"' in at.data
+                return at.phase == "answered" and b'"clip.publishing"' in at.data
             case "look":
                 log = self.promises.log.get((actor.job_id, actor.attempt), [])
-                here = (at.phase, at.request) == ("told", "read") and found is not None and found.kind == "event"
-                return here and bool(log) and log[-1].actor is actor and log[-1].event.type == "clip.publishing"
+                is_event = parsed is not None and parsed.kind == "event"
+                checked = (at.phase, at.request) == ("answered", "read") and is_event
+                return checked and bool(log) and log[-1].actor is actor and log[-1].event.type == "clip.publishing"
             case "end":
                 return False
 
     def put(self, place: str) -> None:
-        """Somebody's own file gets an output's name, if it is free."""
+        """A person puts a file under an output's name, if it is free."""
         if self.media.outputs.put(place):
             self.promises.person_did("put a file at", place)
 
     def take_away(self, place: str) -> None:
-        """Somebody moves an output away."""
+        """A person moves an output away."""
         if self.media.outputs.take_away(place):
             self.promises.person_did("took away", place)
 
@@ -152,12 +153,12 @@ class World:
             self.move(actor, "crash")
 
     def abandon(self) -> None:
-        """End what still works, and judge nothing more."""
+        """Ends all actors without checking anything more."""
         for actor in self.living:
             actor.move("crash")
 
     def readers_agree(self) -> None:
-        """What a fresh process reads is what happened: nothing counts that is not in the store."""
+        """Checks that what a fresh process reads from the store is what happened."""
         promises = self.promises
         for key, data in promises.kept.items():
             promises.check(self.store.read(key) == data, f"an object of the store was changed: {key}")
@@ -176,8 +177,8 @@ class World:
                 promises.check((state == State.HELD) == held, f"{job.name} is {state}")
                 promises.check((state == State.RETIRED) == promises.retired(job.job_id), f"{job.name} is {state}")
 
-    def an_operator_gets_on(self, job: JobSpec) -> str:
-        """Whatever happened, with every process gone: the documented verbs bring the job to an end that is told."""
+    def an_operator_finishes(self, job: JobSpec) -> str:
+        """Checks that, with every process gone, unlock and the next attempt bring the job to a documented end."""
         check = self.promises.check
         if (last := self.promises.attempts(job.job_id)) and not self.promises.end_of(job.job_id, last):
             unlocked = self.operator(job, "unlock")
@@ -187,30 +188,30 @@ class World:
         self.go(worker, "end")
         code = self.promises.code(worker)
         if self.promises.retired(job.job_id):
-            told: tuple[str, ...] = ("JOB_RETIRED",)
+            expected: tuple[str, ...] = ("JOB_RETIRED",)
         elif isinstance(worker.outcome, ExecutionResult):
-            told = ("COMPLETED", "OUTPUT_EXISTS", "OUTPUT_CONFLICT")
-        else:  # cut short before it was registered, and another was faster since
-            told = ("OUTPUT_CLAIMED",)
+            expected = ("COMPLETED", "OUTPUT_EXISTS", "OUTPUT_CONFLICT")
+        else:  # its registration was incomplete, and another job claimed the output first
+            expected = ("OUTPUT_CLAIMED",)
             check(job.job_id not in self.promises.registered, f"{job.name} cannot go on: {code}")
-        check(code in told, f"{job.name} cannot go on: {code}")
+        check(code in expected, f"{job.name} cannot go on: {code}")
         if code == "COMPLETED":
-            self._nothing_is_left_of(job)
+            self._require_no_parts_left(job)
         return code
 
-    def _nothing_is_left_of(self, job: JobSpec) -> None:
-        """What was announced as begun has been ended, by whoever: no parts are left that nobody pays attention to."""
+    def _require_no_parts_left(self, job: JobSpec) -> None:
+        """Checks that every announced upload was completed or aborted: no parts are left on the server."""
         announced = [upload for ids in announced_uploads(self.store, job.job_id).values() for upload in ids]
         left = [upload for upload, _ in self.media.outputs.unfinished() if upload in announced]
         self.promises.check(not left, f"{job.name} is done, and parts are left of {left}")
 
 
 def in_memory() -> Callable[[], Store]:
-    """One store that all actors share."""
+    """Returns a function that gives all actors the same store."""
     store = MemoryStore()
     return lambda: store
 
 
 def in_folder(folder: Path) -> Callable[[], Store]:
-    """One folder, opened by each actor for itself."""
+    """Returns a function that opens the folder anew for each actor."""
     return lambda: FileStore(folder)

@@ -1,4 +1,4 @@
-"""What is asked of every store: the first creator has a key, the others are given its bytes, listings are whole."""
+"""Every kind of store: the first creator of a key wins, the others get its bytes, and listings are complete."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from proxx.store.base import Store
 from tests.objects.kinds import Kind
 
 
-def test_the_first_has_it_and_everyone_else_is_given_what_is_there(store: Store) -> None:
+def test_the_first_creator_wins_and_the_others_get_its_bytes(store: Store) -> None:
     assert store.read("a/b.json") is None
     assert store.create("a/b.json", b"one") is None
     assert store.create("a/b.json", b"two") == b"one"
@@ -20,13 +20,13 @@ def test_the_first_has_it_and_everyone_else_is_given_what_is_there(store: Store)
     assert store.create("a/empty", b"x") == b""
 
 
-def test_bytes_come_back_as_they_went(store: Store) -> None:
+def test_bytes_are_returned_unchanged(store: Store) -> None:
     for name, data in (("all", bytes(range(256)) * 8), ("lines", b"\r\n\n\r"), ("large", b"\x00\xff" * 1_000_000)):
         assert store.create(f"a/{name}", data) is None
         assert store.read(f"a/{name}") == data
 
 
-def test_listing(store: Store) -> None:
+def test_list_and_children_return_sorted_names(store: Store) -> None:
     for key in ("b/2", "b/1", "b/c/3", "a", "bb/x"):
         store.create(key, b"")
     assert store.list("b/") == ("b/1", "b/2", "b/c/3")
@@ -36,7 +36,7 @@ def test_listing(store: Store) -> None:
     assert store.list("nothing/") == store.children("nothing/") == ()
 
 
-def test_walking_is_listing_one_by_one_from_a_place(store: Store) -> None:
+def test_walk_yields_what_list_returns_from_any_key_on(store: Store) -> None:
     for key in ("b/2", "b/1", "b-c", "b/c/3", "b.d", "b_e"):
         store.create(key, b"")
     assert tuple(store.walk("")) == store.list("") == ("b-c", "b.d", "b/1", "b/2", "b/c/3", "b_e", "store.json")
@@ -57,7 +57,7 @@ def test_a_key_never_leaves_the_store(store: Store, key: str) -> None:
         store.children("../")
 
 
-def test_stores_beside_each_other_share_nothing(new_store: Callable[[], Store]) -> None:
+def test_two_stores_share_nothing(new_store: Callable[[], Store]) -> None:
     one, other = new_store(), new_store()
     assert one.create("a/b", b"1") is None
     assert other.read("a/b") is None
@@ -65,8 +65,8 @@ def test_stores_beside_each_other_share_nothing(new_store: Callable[[], Store]) 
     assert other.create("a/b", b"2") is None
 
 
-def test_what_another_client_writes_is_seen_at_once(kind: Kind) -> None:
-    """Nothing that was once absent is remembered as absent: there is no cache of listings."""
+def test_an_object_of_another_client_is_visible_at_once(kind: Kind) -> None:
+    """Absence is never cached, neither of objects nor in listings."""
     mine = kind.new()
     theirs = kind.again(mine)
     for number in range(3):

@@ -1,4 +1,4 @@
-"""ffmpeg's words in the store: whole where short, both ends where long, and a failing store fails the job."""
+"""The clip's log in the store: short logs whole, both ends of long ones; a store that fails stops the job."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ JOB = "a" * 64
 
 
 def test_a_short_log_is_kept_whole(tmp_path: Path) -> None:
-    (tmp_path / "log").write_bytes(b"what ffmpeg said\n")
+    (tmp_path / "log").write_bytes(b"a line of ffmpeg\n")
     store = MemoryStore()
     name = store_clip_log(tmp_path / "log", 3, Ledger(store, JOB, 2, this_worker(), "run"))
     assert name == "clips/003.log"
-    assert store.read(f"jobs/{JOB}/attempts/0002/clips/003.log") == b"what ffmpeg said\n"
+    assert store.read(f"jobs/{JOB}/attempts/0002/clips/003.log") == b"a line of ffmpeg\n"
 
 
 def test_a_long_log_keeps_both_ends(tmp_path: Path) -> None:
@@ -32,16 +32,16 @@ def test_a_long_log_keeps_both_ends(tmp_path: Path) -> None:
     assert len(kept) < 2 * HALF + 100
 
 
-def test_nothing_was_said(tmp_path: Path) -> None:
+def test_a_missing_log_is_empty(tmp_path: Path) -> None:
     assert read_ends(tmp_path / "absent") == b""
 
 
-class Broken(MemoryStore):
+class FailingStore(MemoryStore):
     def create(self, key: str, data: bytes) -> bytes | None:
-        raise StoreUnavailable(message="the store did not take an object", detail="disk on fire")
+        raise StoreUnavailable(message="the store could not create an object", detail="disk on fire")
 
 
-def test_a_log_that_cannot_be_kept_fails_the_job(tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_stored_stops_the_job(tmp_path: Path) -> None:
     with pytest.raises(LedgerFailed) as caught:
-        store_clip_log(tmp_path / "log", 0, Ledger(Broken(), JOB, 1, this_worker(), "run"))
+        store_clip_log(tmp_path / "log", 0, Ledger(FailingStore(), JOB, 1, this_worker(), "run"))
     assert caught.value.detail == "disk on fire"

@@ -1,4 +1,4 @@
-"""A store in a folder: exclusive create under processes, faults and kill -9, and nothing made by accident."""
+"""A store in a folder: exclusive creation with several processes, faults and kill -9; nothing is made by accident."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ print(" ".join(str(n) for n in range(150) if store.create(f"race/{n}", me) is No
 
 
 @pytest.mark.clause("P3", "T2", "A6")
-def test_processes_one_winner(tmp_path: Path) -> None:
+def test_of_several_processes_one_creates_each_object(tmp_path: Path) -> None:
     root = tmp_path / "store"
     racers = [
         subprocess.Popen(
@@ -81,26 +81,26 @@ for n in range(100000):
 def test_a_killed_writer_leaves_whole_objects_only(tmp_path: Path) -> None:
     root = tmp_path / "store"
     store = FileStore(root)
-    luck = random.Random(20)  # noqa: S311 - spreads the kills, guards nothing
+    luck = random.Random(20)  # noqa: S311 - spreads the kills, no secret
     for turn in range(8):
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(root), f"w{turn}"], stdout=subprocess.PIPE, text=True
         )
         assert writer.stdout
-        said = [writer.stdout.readline() for _ in range(luck.randint(1, 4))]
-        time.sleep(luck.random() / 50)  # not to wait for anything: to die at another point each time
+        lines = [writer.stdout.readline() for _ in range(luck.randint(1, 4))]
+        time.sleep(luck.random() / 50)  # so that it dies at another point each time
         writer.send_signal(signal.SIGKILL)
-        said += writer.stdout.readlines()
+        lines += writer.stdout.readlines()
         writer.wait()
         writer.stdout.close()
-        done = [int(line) for line in said if line.endswith("\n")]
+        created = [int(line) for line in lines if line.endswith("\n")]
         keys = store.list(f"w{turn}/")
-        assert {f"w{turn}/{n}" for n in done} <= set(keys)  # what it was told is there
+        assert {f"w{turn}/{n}" for n in created} <= set(keys)  # each object it reported exists
         for key in keys:
             data = store.read(key) or b""
             assert hashlib.sha256(data[64:]).hexdigest().encode() == data[:64]
         next_key = f"w{turn}/{len(keys)}"
-        assert store.create(next_key, b"after") is None  # nothing it left is in anyone's way
+        assert store.create(next_key, b"after") is None  # its leftovers block nobody
     assert "." not in {key.rsplit("/", 1)[1][0] for key in store.list("")}
 
 
@@ -130,7 +130,7 @@ def test_a_link_whose_answer_was_lost_is_ours(tmp_path: Path, monkeypatch: pytes
     ("call", "number"),
     [("link", errno.EIO), ("fsync", errno.EIO), ("fsync", errno.ENOSPC), ("open", errno.EACCES)],
 )
-def test_a_write_that_fails_is_named_and_leaves_nothing_visible(
+def test_a_failed_write_is_reported_and_leaves_nothing_visible(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
 ) -> None:
     store = FileStore(tmp_path)
@@ -140,14 +140,14 @@ def test_a_write_that_fails_is_named_and_leaves_nothing_visible(
         with pytest.raises(StoreUnavailable) as caught:
             store.create("a/b", b"mine")
     assert (caught.value.code, caught.value.status) == ("STORE_UNAVAILABLE", 6)
-    assert caught.value.message == "the store did not take an object"
+    assert caught.value.message == "the store could not create an object"
     assert os.strerror(number) in (caught.value.detail or "")
     assert visible(tmp_path) == {"first"}
     assert store.create("a/b", b"again") is None
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS])
-def test_a_file_system_without_links_is_refused_by_name(
+def test_a_file_system_without_hard_links_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     monkeypatch.setattr(os, "link", fail_with(number))
@@ -157,9 +157,7 @@ def test_a_file_system_without_links_is_refused_by_name(
     assert visible(tmp_path) == set()
 
 
-def test_a_folder_that_cannot_be_synced_is_left_to_its_server(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_system_that_cannot_sync_folders_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sync = os.fsync
 
     def no_folders(descriptor: int) -> None:
@@ -183,7 +181,7 @@ def test_every_new_folder_is_synced_into_its_parent(tmp_path: Path, monkeypatch:
     FileStore(tmp_path / "s").create("a/b/c", b"")
     assert synced == [".", "s", "s/a", "s/a/b"]
     synced.clear()
-    FileStore(tmp_path / "s").create("a/b/d", b"")  # another process: the first may have died before its sync
+    FileStore(tmp_path / "s").create("a/b/d", b"")  # another process: the first may have died before it synced
     assert synced == ["s", "s/a", "s/a/b"]
 
 
@@ -194,7 +192,7 @@ def test_a_share_that_is_not_mounted_does_not_become_a_new_store(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_read_is_unavailable_not_absent(tmp_path: Path) -> None:
+def test_an_unreadable_object_is_unavailable_not_absent(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
     store.create("a/b", b"")
     for call in (lambda: store.read("a/b/c"), lambda: store.read("a"), lambda: store.list("a/b/")):
@@ -210,7 +208,7 @@ def test_foreign_files_are_not_listed(tmp_path: Path) -> None:
     assert store.list("") == ("a/b",)
 
 
-def test_a_reader_of_a_missing_folder_does_not_make_it(tmp_path: Path) -> None:
+def test_reading_a_missing_store_does_not_create_it(tmp_path: Path) -> None:
     store = FileStore(tmp_path / "store")
     assert (store_identity(store), store.list(""), store.children("jobs/")) == (None, (), ())
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Events: numbering, the pen of the holder, lost locks, failing stores, damage, and the canonical log."""
+"""Events: numbering, the holder's ledger, lost locks, failing stores, damage, and the canonical log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from proxx.contracts.event import (
     stamp,
     this_worker,
 )
-from proxx.store import keys as layout
 from proxx.store import ledger
 from proxx.store.attempts import (
     Attempt,
@@ -29,12 +28,12 @@ from proxx.store.attempts import (
     NotBegun,
     Open,
     announcements,
-    is_own_output,
     is_retired,
     read_attempts,
 )
 from proxx.store.base import Store
 from proxx.store.file import FileStore
+from proxx.store.keys import event_key
 from proxx.store.ledger import Ledger
 from tests.objects.around import Around
 from tests.objects.kinds import NewStore
@@ -49,27 +48,27 @@ def noon() -> datetime:
     return datetime(2026, 1, 31, 12, 0, 0, 1, tzinfo=UTC)
 
 
-def pen(store: Store, attempt: int = 1, run_id: str = "run-1") -> Ledger:
+def new_ledger(store: Store, attempt: int = 1, run_id: str = "run-1") -> Ledger:
     return Ledger(store, JOB, attempt, WORKER, run_id, clock=noon)
 
 
 class Failing(Around):
-    """Fails the creates it is told to fail, before or after they have landed."""
+    """Fails creates, if `fail` is set, before or after the object was created."""
 
     fail = ""
 
     def create(self, key: str, data: bytes) -> bytes | None:
         if self.fail == "before":
-            raise StoreUnavailable(message="the store did not take an object", detail="no route to host")
-        there = super().create(key, data)
+            raise StoreUnavailable(message="the store could not create an object", detail="no route to host")
+        existing = super().create(key, data)
         if self.fail == "after":
-            raise StoreUnavailable(message="the store did not take an object", detail="timed out")
-        return there
+            raise StoreUnavailable(message="the store could not create an object", detail="timed out")
+        return existing
 
 
 @pytest.mark.clause("A7")
 def test_an_event_as_it_is_stored(store: Store) -> None:
-    written = pen(store).append("lock.acquired", {"attempt": 1}, {"elapsed_ms": 5})
+    written = new_ledger(store).append("lock.acquired", {"attempt": 1}, {"elapsed_ms": 5})
     data = store.read(f"jobs/{JOB}/attempts/0001/events/00001.json") or b""
     assert json.loads(data) == {
         "schema": "proxx.event/1",
@@ -87,12 +86,12 @@ def test_an_event_as_it_is_stored(store: Store) -> None:
     assert parse_event(data) == written
 
 
-def test_the_time_is_utc_whatever_the_clock_says() -> None:
-    there = stamp(WORKER, "r", clock=lambda: datetime(2026, 1, 31, 1, tzinfo=timezone(timedelta(hours=9))))
-    assert there.time == "2026-01-30T16:00:00.000000Z"
+def test_times_are_utc_whatever_the_clock_s_zone() -> None:
+    stamped = stamp(WORKER, "r", clock=lambda: datetime(2026, 1, 31, 1, tzinfo=timezone(timedelta(hours=9))))
+    assert stamped.time == "2026-01-30T16:00:00.000000Z"
 
 
-def test_a_worker_names_itself() -> None:
+def test_a_worker_has_host_user_process_and_name() -> None:
     me = this_worker("pool-1")
     assert me.host and me.pid and me.name == "pool-1"
     assert str(WORKER) == "dit@cart-2 process 7 (night)"
@@ -101,7 +100,7 @@ def test_a_worker_names_itself() -> None:
 
 def test_data_that_has_no_canonical_form_is_a_bug_and_logs_nothing(store: Store) -> None:
     with pytest.raises(NotCanonical):
-        pen(store).append("lock.acquired", {"seconds": 0.5})  # type: ignore[dict-item]
+        new_ledger(store).append("lock.acquired", {"seconds": 0.5})  # type: ignore[dict-item]
     assert store.list("") == ("store.json",)
 
 
@@ -109,7 +108,7 @@ def test_data_that_has_no_canonical_form_is_a_bug_and_logs_nothing(store: Store)
 def test_numbers_have_no_gap_and_the_state_follows_from_the_events(store: Store) -> None:
     assert read_attempts(store, JOB) == ()
     assert Attempt(1, ()).state == NotBegun()
-    mine = pen(store)
+    mine = new_ledger(store)
     first = mine.append("lock.acquired", {})
     assert read_attempts(store, JOB)[0].state == Open(first)
     for clip in range(3):
@@ -125,8 +124,8 @@ def test_numbers_have_no_gap_and_the_state_follows_from_the_events(store: Store)
 
 
 @pytest.mark.clause("P3", "T2")
-def test_whoever_finds_its_number_taken_has_lost_the_lock_for_good(store: Store) -> None:
-    mine = pen(store)
+def test_a_worker_that_finds_its_number_taken_has_lost_the_lock(store: Store) -> None:
+    mine = new_ledger(store)
     mine.append("lock.acquired", {})
     other = make_event(2, "unlocked", {"reason": "dead"}, stamp(WORKER, "x"))
     assert ledger.put_event(store, JOB, 1, other) is None
@@ -138,23 +137,23 @@ def test_whoever_finds_its_number_taken_has_lost_the_lock_for_good(store: Store)
     assert len(store.list("jobs/")) == 2
 
 
-def test_looking_once_more_finds_a_closed_attempt_and_a_failing_store(new_store: NewStore) -> None:
-    class Deaf(Around):
-        deaf = False
+def test_require_held_finds_a_closed_attempt_and_a_failing_store(new_store: NewStore) -> None:
+    class Unreadable(Around):
+        failing = False
 
         def read(self, key: str) -> bytes | None:
-            if self.deaf:
-                raise StoreUnavailable(message="the store did not give an object")
+            if self.failing:
+                raise StoreUnavailable(message="the store could not read an object")
             return super().read(key)
 
-    store = Deaf(new_store())
-    mine = pen(store)
+    store = Unreadable(new_store())
+    mine = new_ledger(store)
     mine.append("lock.acquired", {})
     mine.require_held("the publish")
-    store.deaf = True
+    store.failing = True
     with pytest.raises(LedgerFailed, match="before the publish"):
         mine.require_held("the publish")
-    other = pen(new_store())
+    other = new_ledger(new_store())
     other.append("lock.acquired", {})
     other.store.create(f"jobs/{JOB}/attempts/0001/events/00002.json", b"another's")
     with pytest.raises(LockLost, match="closed before the publish"):
@@ -165,15 +164,15 @@ def test_looking_once_more_finds_a_closed_attempt_and_a_failing_store(new_store:
 
 @pytest.mark.clause("V2")
 @pytest.mark.parametrize("fault", ["before", "after"])
-def test_a_store_that_fails_fails_the_ledger_and_only_the_end_may_be_told(new_store: NewStore, fault: str) -> None:
+def test_after_a_store_failure_only_the_end_of_the_attempt_is_logged(new_store: NewStore, fault: str) -> None:
     store = Failing(new_store())
-    mine = pen(store)
+    mine = new_ledger(store)
     mine.append("lock.acquired", {})
     store.fail = fault
     with pytest.raises(LedgerFailed) as caught:
         mine.append("clip.started", {"clip": 0})
     assert (caught.value.code, caught.value.status) == ("LEDGER_FAILED", 1)
-    assert caught.value.message == "the store did not take the event clip.started"
+    assert caught.value.message == "the event clip.started could not be stored"
     assert caught.value.detail in ("no route to host", "timed out")
     store.fail = ""
     with pytest.raises(LedgerFailed, match="not tried"):
@@ -185,23 +184,23 @@ def test_a_store_that_fails_fails_the_ledger_and_only_the_end_may_be_told(new_st
     assert [event.type for event in attempt.events] == ["lock.acquired", *middle, "lock.released"]
 
 
-def test_an_end_that_seemed_to_fail_is_told_once(new_store: NewStore) -> None:
+def test_a_release_that_seemed_to_fail_is_logged_once(new_store: NewStore) -> None:
     store = Failing(new_store())
-    mine = pen(store)
+    mine = new_ledger(store)
     mine.append("lock.acquired", {})
     store.fail = "after"
     with pytest.raises(LedgerFailed):
         mine.append("lock.released", {"result": {"status": "COMPLETED"}})
     store.fail = ""
     ended = mine.append("lock.released", {"result": {"status": "FAILED"}})
-    assert ended.data == {"result": {"status": "COMPLETED"}}  # what the store took is what happened
+    assert ended.data == {"result": {"status": "COMPLETED"}}  # the event that the store has is the one that counts
     (attempt,) = read_attempts(store, JOB)
     assert len(attempt.events) == 2 and attempt.problems == ()
 
 
-def test_a_store_that_fails_and_then_another_who_closed(new_store: NewStore) -> None:
+def test_an_attempt_closed_after_a_store_failure_is_lost(new_store: NewStore) -> None:
     store = Failing(new_store())
-    mine = pen(store)
+    mine = new_ledger(store)
     mine.append("lock.acquired", {})
     store.fail = "before"
     with pytest.raises(LedgerFailed):
@@ -215,13 +214,13 @@ def test_a_store_that_fails_and_then_another_who_closed(new_store: NewStore) -> 
 def test_a_signal_between_the_create_and_its_answer_does_not_lose_the_lock(new_store: NewStore) -> None:
     class Interrupting(Around):
         def create(self, key: str, data: bytes) -> bytes | None:
-            there = super().create(key, data)
+            existing = super().create(key, data)
             if b"clip.started" in data:
                 raise KeyboardInterrupt
-            return there
+            return existing
 
     store = Interrupting(new_store())
-    mine = pen(store)
+    mine = new_ledger(store)
     mine.append("lock.acquired", {})
     with pytest.raises(KeyboardInterrupt):
         mine.append("clip.started", {})
@@ -230,13 +229,13 @@ def test_a_signal_between_the_create_and_its_answer_does_not_lose_the_lock(new_s
 
 
 @pytest.mark.clause("V2")
-def test_an_events_folder_that_cannot_be_written(tmp_path: Path) -> None:
+def test_an_unwritable_events_folder_fails_the_ledger(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
     folder = tmp_path / "jobs" / JOB / "attempts" / "0001" / "events"
     folder.parent.mkdir(parents=True)
     folder.write_bytes(b"")  # root may write into read-only folders, but nobody into a file
     with pytest.raises(LedgerFailed) as caught:
-        pen(store).append("lock.acquired", {})
+        new_ledger(store).append("lock.acquired", {})
     assert "Not a directory" in (caught.value.detail or "") or "File exists" in (caught.value.detail or "")
 
 
@@ -251,51 +250,51 @@ def damaged(new_store: NewStore, change: Callable[[Store], None]) -> Attempt:
     return attempts[0]
 
 
-def put(store: Store, place: int, event: Event) -> None:
-    store.create(layout.event_key(JOB, 1, place), event_bytes(event))
+def put(store: Store, number: int, event: Event) -> None:
+    store.create(event_key(JOB, 1, number), event_bytes(event))
 
 
-def made(number: int, type_: events.EventType) -> Event:
+def event(number: int, type_: events.EventType) -> Event:
     return make_event(number, type_, {}, stamp(WORKER, "r"))
 
 
 @pytest.mark.clause("V5")
-def test_a_gap_and_an_unreadable_event_are_reported_never_skipped(new_store: NewStore) -> None:
+def test_gaps_and_unreadable_events_are_reported(new_store: NewStore) -> None:
     def gap(store: Store) -> None:
-        put(store, 1, made(1, "lock.acquired"))
-        put(store, 3, made(3, "lock.released"))
+        put(store, 1, event(1, "lock.acquired"))
+        put(store, 3, event(3, "lock.released"))
 
     def no_first(store: Store) -> None:
-        put(store, 2, made(2, "lock.released"))
+        put(store, 2, event(2, "lock.released"))
 
-    def torn(store: Store) -> None:
-        put(store, 1, made(1, "lock.acquired"))
-        store.create(layout.event_key(JOB, 1, 2), b'{"schema":"proxx.ev')
+    def cut_short(store: Store) -> None:
+        put(store, 1, event(1, "lock.acquired"))
+        store.create(event_key(JOB, 1, 2), b'{"schema":"proxx.ev')
 
     def later_schema(store: Store) -> None:
-        store.create(layout.event_key(JOB, 1, 1), event_bytes(made(1, "lock.acquired")).replace(b"t/1", b"t/2"))
+        store.create(event_key(JOB, 1, 1), event_bytes(event(1, "lock.acquired")).replace(b"t/1", b"t/2"))
 
     def misplaced(store: Store) -> None:
-        put(store, 1, made(2, "clip.started"))
+        put(store, 1, event(2, "clip.started"))
 
     def after_the_end(store: Store) -> None:
-        put(store, 1, made(1, "lock.acquired"))
-        put(store, 2, made(2, "unlocked"))
-        put(store, 3, made(3, "clip.started"))
+        put(store, 1, event(1, "lock.acquired"))
+        put(store, 2, event(2, "unlocked"))
+        put(store, 3, event(3, "clip.started"))
 
     assert damaged(new_store, gap).problems == ("attempt 1 event 2 is missing",)
     assert damaged(new_store, no_first).problems == ("attempt 1 event 1 is missing",)
-    assert damaged(new_store, torn).problems == ("attempt 1 event 2 cannot be read",)
+    assert damaged(new_store, cut_short).problems == ("attempt 1 event 2 cannot be read",)
     assert damaged(new_store, later_schema).problems == ("attempt 1 event 1 cannot be read",)
     assert damaged(new_store, misplaced).problems == (
-        "attempt 1 event 1 says it is 2",
+        "attempt 1 event 1 is numbered 2",
         "attempt 1 event 1 is out of place: clip.started",
     )
-    assert damaged(new_store, after_the_end).problems == ("attempt 1 event 3 comes after the end",)
+    assert damaged(new_store, after_the_end).problems == ("attempt 1 event 3 comes after the end of the attempt",)
 
 
 def test_a_missing_attempt_is_reported(store: Store) -> None:
-    pen(store, 2).append("lock.acquired", {})
+    new_ledger(store, 2).append("lock.acquired", {})
     first, second = read_attempts(store, JOB)
     assert first.problems == ("attempt 1 is missing",)
     assert isinstance(second.state, Open)
@@ -307,12 +306,12 @@ def test_a_stale_listing_hides_nothing(new_store: NewStore) -> None:
             return ()
 
     store = Stale(new_store())
-    pen(store).append("lock.acquired", {})
-    pen(store, 2).append("lock.acquired", {})
+    new_ledger(store).append("lock.acquired", {})
+    new_ledger(store, 2).append("lock.acquired", {})
     assert [len(attempt.events) for attempt in read_attempts(store, JOB)] == [1, 1]
 
 
-def test_a_folder_made_by_a_killed_writer_is_no_attempt(tmp_path: Path) -> None:
+def test_a_folder_left_by_a_killed_writer_is_not_an_attempt(tmp_path: Path) -> None:
     folder = tmp_path / "jobs" / JOB / "attempts" / "0001" / "events"
     folder.mkdir(parents=True)
     (folder / ".00001.json.abc").write_bytes(b"{")
@@ -329,56 +328,62 @@ def test_the_canonical_log_does_not_depend_on_who_and_when(new_store: NewStore) 
             return datetime(2026, 1, day, tzinfo=UTC)
 
         mine = Ledger(store, JOB, 1, worker, run_id, clock=clock)
-        mine.append("lock.acquired", {"attempt": 1}, {"cwd": f"/tmp/{day}"})  # noqa: S108 - a note, no file
+        mine.append("lock.acquired", {"attempt": 1}, {"cwd": f"/tmp/{day}"})  # noqa: S108 - a note, not a file
         mine.append("lock.released", {"result": {"status": "COMPLETED"}})
         logs.append(canonical_log(read_attempts(store, JOB)[0].events))
     assert logs[0] == logs[1]
     assert logs[0][0] == {"schema": "proxx.event/1", "number": 1, "type": "lock.acquired", "data": {"attempt": 1}}
 
 
-def test_ours_is_what_an_attempt_of_this_job_announced(store: Store) -> None:
+def test_a_canonical_log_with_a_gap_is_damage() -> None:
+    with pytest.raises(StoreDamaged, match="event 2 is missing from the log: 3 is in its place"):
+        canonical_log((event(1, "lock.acquired"), event(3, "unlocked")))
+
+
+def test_announcements_of_every_attempt_of_the_job_count(store: Store) -> None:
     for attempt, sha in ((1, "1"), (2, "2")):
-        mine = pen(store, attempt)
+        mine = new_ledger(store, attempt)
         mine.append("lock.acquired", {})
-        assert not mine.ours("/p/a.mov", sha)
+        assert not mine.has_announced("/p/a.mov", sha)
         mine.append("clip.publishing", {"clip": 0, "output": "/p/a.mov", "sha256": sha})
-        assert mine.ours("/p/a.mov", sha) and mine.ours("/p/a.mov", "1")
+        assert mine.has_announced("/p/a.mov", sha) and mine.has_announced("/p/a.mov", "1")
         if attempt == 1:
             mine.append("unlocked", {"reason": "dead"})
     assert announcements(store, JOB) == {"/p/a.mov": frozenset({"1", "2"})}
-    assert is_own_output(store, JOB, "/p/a.mov", "2")
-    assert not is_own_output(store, JOB, "/p/a.mov", "3")
-    assert not is_own_output(store, JOB, "/p/b.mov", "1")
-    assert not is_own_output(store, "cd" * 32, "/p/a.mov", "1")
+    late = new_ledger(store, 3)
+    assert late.has_announced("/p/a.mov", "2")
+    assert not late.has_announced("/p/a.mov", "3")
+    assert not late.has_announced("/p/b.mov", "1")
+    assert announcements(store, "cd" * 32) == {}
 
 
-def test_ours_does_not_guess_over_a_damaged_ledger(store: Store) -> None:
-    put(store, 1, made(1, "lock.acquired"))
-    store.create(layout.event_key(JOB, 1, 2), b"{")
+def test_announcements_are_not_read_from_a_damaged_ledger(store: Store) -> None:
+    put(store, 1, event(1, "lock.acquired"))
+    store.create(event_key(JOB, 1, 2), b"{")
     with pytest.raises(StoreDamaged):
-        is_own_output(store, JOB, "/p/a.mov", SHA)
+        announcements(store, JOB)
     with pytest.raises(LedgerFailed) as caught:
-        pen(store).ours("/p/a.mov", SHA)
+        new_ledger(store).has_announced("/p/a.mov", SHA)
     assert caught.value.detail == "attempt 1 event 2 cannot be read"
 
 
-def test_a_store_that_refuses_to_tell_fails_the_ledger(store: Store) -> None:
-    """It is no refusal of the job: the attempt has begun."""
+def test_a_store_that_refuses_to_read_fails_the_ledger(store: Store) -> None:
+    """This is not a refusal of the job: the attempt has begun."""
 
     class Refusing(Around):
         def read(self, key: str) -> bytes | None:
-            raise StoreRefused(message="what answers there does not speak S3")
+            raise StoreRefused(message="the server does not speak S3")
 
-    put(store, 1, made(1, "lock.acquired"))
-    with pytest.raises(LedgerFailed, match="the store did not tell what the job has published"):
-        pen(Refusing(store)).ours("/p/a.mov", SHA)
+    put(store, 1, event(1, "lock.acquired"))
+    with pytest.raises(LedgerFailed, match="the record of what was published could not be read"):
+        new_ledger(Refusing(store)).has_announced("/p/a.mov", SHA)
 
 
-def test_is_retired_looks_at_each_attempts_first_event(store: Store) -> None:
+def test_is_retired_reads_the_first_event_of_each_attempt(store: Store) -> None:
     assert not is_retired(store, JOB)
-    mine = pen(store)
+    mine = new_ledger(store)
     mine.append("lock.acquired", {})
     mine.append("unlocked", {"reason": "x"})
     assert not is_retired(store, JOB)
-    pen(store, 2).append("retired", {"reason": "x"})
+    new_ledger(store, 2).append("retired", {"reason": "x"})
     assert is_retired(store, JOB)

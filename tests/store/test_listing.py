@@ -1,4 +1,4 @@
-"""All jobs at a glance: the same states as the events tell, without reading what a listing tells already."""
+"""The list of all jobs: the same states as the events give, without reading what a listing shows already."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from proxx.contracts.event import Worker, stamp
 from proxx.contracts.result import make_result
 from proxx.store.base import MemoryStore
 from proxx.store.file import FileStore
-from proxx.store.keys import ENDED, OPEN, parse
+from proxx.store.keys import ENDED, JOBS, OPEN, parse
 from proxx.store.listing import list_jobs
 from proxx.store.lock import acquire, release, retire, unlock
+from proxx.store.opening import initialize_store
 from proxx.store.registration import record_refusal, register
-from proxx.store.status import JobStatus, State, all_jobs
+from proxx.store.s3 import longest_create
+from proxx.store.status import JobStatus, State, job_status
 from tests.support.results import completed, envelope, failed
 
 WORKER = Worker(host="one", pid=7)
@@ -28,15 +30,15 @@ DAY = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
 
 class Counting(MemoryStore):
-    """Counts what is asked of it, by kind of key."""
+    """Counts reads by kind of key."""
 
     def __init__(self) -> None:
         super().__init__()
         self.reads: Counter[str] = Counter()
 
     def read(self, key: str) -> bytes | None:
-        found = parse(key)
-        self.reads[found.kind if found else key] += 1
+        parsed = parse(key)
+        self.reads[parsed.kind if parsed else key] += 1
         return super().read(key)
 
 
@@ -51,7 +53,7 @@ def enter(store: MemoryStore | FileStore, number: int, at: datetime = DAY) -> st
 
 
 def run(store: MemoryStore | FileStore, job: str, attempt: int, end: str, at: datetime = DAY) -> None:
-    """One attempt that ends so: `completed`, `failed`, `unlocked`, or `held` for not at all."""
+    """Runs one attempt that ends as `completed`, `failed` or `unlocked`, or stays open for `held`."""
     ledger = acquire(store, job, attempt, WORKER, f"run-{attempt}", clock=lambda: at)
     if end == "unlocked":
         unlock(store, job, "power cut", WORKER, clock=lambda: at)
@@ -60,14 +62,19 @@ def run(store: MemoryStore | FileStore, job: str, attempt: int, end: str, at: da
         release(ledger, make_result(job, attempt, (clip,), None, envelope()).to_json())
 
 
-def told(jobs: list[JobStatus]) -> dict[str, tuple[State, int, str | None]]:
+def by_events(store: MemoryStore) -> list[JobStatus]:
+    """The status of every job, read from its events."""
+    return [job_status(store, job) for job in store.children(JOBS)]
+
+
+def states(jobs: list[JobStatus]) -> dict[str, tuple[State, int, str | None]]:
     return {job.job_id: (job.state, len(job.attempts), job.latest.code if job.latest else None) for job in jobs}
 
 
 @pytest.mark.clause("I6")
 @given(st.lists(st.lists(st.sampled_from(ENDS), max_size=4), max_size=6))
-def test_a_glance_and_the_events_tell_the_same(stories: list[list[str]]) -> None:
-    """Whatever happened to any number of jobs, listed or read, they stand as they stand."""
+def test_the_listing_and_the_events_give_the_same_states(stories: list[list[str]]) -> None:
+    """Whatever happened to any number of jobs, their states are the same, listed or read."""
     store = MemoryStore()
     for number, story in enumerate(stories):
         job = enter(store, number)
@@ -78,31 +85,31 @@ def test_a_glance_and_the_events_tell_the_same(stories: list[list[str]]) -> None
             run(store, job, attempt, end)
             if end == "held":
                 break
-    whole = told(list(all_jobs(store)))
-    assert told(list(list_jobs(store))) == whole
-    since = {job: (state, code) for job, (state, _, code) in told(list(list_jobs(store, date(2020, 1, 1)))).items()}
+    whole = states(by_events(store))
+    assert states(list(list_jobs(store))) == whole
+    since = {job: (state, code) for job, (state, _, code) in states(list(list_jobs(store, date(2020, 1, 1)))).items()}
     assert since == {job: (state, code) for job, (state, _, code) in whole.items()}
 
 
 @pytest.mark.clause("I7")
 @given(st.sets(st.integers(0, 30)))
-def test_the_index_decides_nothing(lost: set[int]) -> None:
-    """A store that lost any part of its index says the same of every job."""
+def test_the_states_do_not_depend_on_the_index(lost: set[int]) -> None:
+    """A store that lost any part of its index lists every job the same."""
     store = MemoryStore()
     for number, end in enumerate(("completed", "failed", "held", "unlocked")):
         run(store, enter(store, number), 1, end)
     enter(store, 9)
-    whole = told(list(all_jobs(store)))
-    poor = MemoryStore()
+    whole = states(by_events(store))
+    partial = MemoryStore()
     index = [key for key in store.list("") if key.startswith((OPEN, ENDED))]
     gone = {index[place] for place in lost if place < len(index)}
     for key in store.list(""):
         if key not in gone:
-            poor.create(key, store.read(key) or b"")
-    assert told(list(list_jobs(poor))) == whole
+            partial.create(key, store.read(key) or b"")
+    assert states(list(list_jobs(partial))) == whole
 
 
-def test_what_a_listing_tells_is_not_read() -> None:
+def test_jobs_that_the_listing_shows_in_full_are_not_read() -> None:
     store = Counting()
     for number in range(200):
         run(store, enter(store, number), 1, "completed" if number % 2 else "failed")
@@ -110,15 +117,15 @@ def test_what_a_listing_tells_is_not_read() -> None:
         enter(store, number)  # waiting
     run(store, enter(store, 300), 1, "held")
     store.reads.clear()
-    found = list(list_jobs(store))
-    assert Counter(job.state for job in found) == {"COMPLETED": 100, "FAILED": 100, "REGISTERED": 100, "HELD": 1}
-    assert store.reads["spec"] <= 1 and store.reads["event"] <= 3 and store.reads.total() < 12  # the one that is open
+    listed = list(list_jobs(store))
+    assert Counter(job.state for job in listed) == {"COMPLETED": 100, "FAILED": 100, "REGISTERED": 100, "HELD": 1}
+    assert store.reads["spec"] <= 1 and store.reads["event"] <= 3 and store.reads.total() < 12  # only the open one
     store.reads.clear()
     assert len(list(list_jobs(store, date(2026, 1, 31)))) == 301
     assert store.reads.total() < 12
 
 
-def test_since_has_all_that_something_happened_to_and_nothing_else() -> None:
+def test_since_lists_the_jobs_that_something_happened_to_and_no_other() -> None:
     store, earlier = MemoryStore(), DAY - timedelta(days=3)
     old, begun, ended = (enter(store, number, earlier) for number in range(3))
     run(store, old, 1, "completed", earlier)
@@ -135,28 +142,50 @@ def test_since_has_all_that_something_happened_to_and_nothing_else() -> None:
     assert old in {job.job_id for job in list_jobs(store)}
 
 
-def test_since_is_not_misled_by_a_clock_that_is_behind() -> None:
-    """A job registered early in the day, made by a machine on which it was the day before."""
+def test_since_allows_for_a_clock_that_is_behind() -> None:
+    """A job is registered early in the day and run by a machine on which it is still the day before."""
     store, behind = MemoryStore(), DAY - timedelta(hours=14)
     assert behind.date() < DAY.date()
     job, waiting = enter(store, 1), enter(store, 2)
     run(store, job, 1, "completed", behind)
-    found = {one.job_id: one.state for one in list_jobs(store, DAY.date())}
-    assert found == {job: State.COMPLETED, waiting: State.REGISTERED}
-    assert found == {one.job_id: one.state for one in list_jobs(store)}
+    listed = {status.job_id: status.state for status in list_jobs(store, DAY.date())}
+    assert listed == {job: State.COMPLETED, waiting: State.REGISTERED}
+    assert listed == {status.job_id: status.state for status in list_jobs(store)}
+
+
+@pytest.mark.parametrize("resends", [0, 5, 9, 200])
+def test_since_has_an_attempt_however_long_its_first_requests_took(resends: int) -> None:
+    """The index key was created before midnight; its create took as long as the store's resends allow."""
+    store, midnight = MemoryStore(), datetime(2026, 1, 31, tzinfo=UTC)
+    initialize_store(store, resends=resends)
+    slow, before = (enter(store, number, midnight - timedelta(days=10)) for number in range(2))
+    asked = midnight - timedelta(seconds=longest_create(resends) - 1)
+    times = iter((asked, midnight + timedelta(seconds=1)))
+    acquire(store, slow, 1, WORKER, "r", clock=lambda: next(times))
+    run(store, before, 1, "held", asked)  # the same, but its event is of the day before
+    assert [(job.job_id, job.state) for job in list_jobs(store, midnight.date())] == [(slow, State.HELD)]
+
+
+@pytest.mark.parametrize("resends", [0, 10**15])
+@pytest.mark.parametrize("day", [date.min, date.max])
+def test_since_may_be_any_day(resends: int, day: date) -> None:
+    store = MemoryStore()
+    initialize_store(store, resends=resends)
+    run(store, enter(store, 1), 1, "held")
+    assert len(list(list_jobs(store, day))) == (day == date.min)
 
 
 @pytest.mark.clause("V3")
-def test_what_is_not_whole_is_read(tmp_path: Path) -> None:
-    """A registration cut short, a refusal, a missing event: none is passed over, none is taken for well."""
+def test_incomplete_jobs_are_read_and_reported(tmp_path: Path) -> None:
+    """A half registration, a refusal, a missing event: each is reported, and none counts as in order."""
     store = FileStore(tmp_path)
     run(store, enter(store, 1), 1, "completed")
     (tmp_path / f"jobs/{job_id(1)}/attempts/0001/events/00001.json").unlink()
     store.create(f"jobs/{job_id(2)}/spec.json", b"{}")
-    refusal = OutputClaimed(message="it belongs to another", owner=job_id(1))
+    refusal = OutputClaimed(message="it belongs to another job", owner=job_id(1))
     record_refusal(store, enter(store, 3), refusal, stamp(WORKER, "r"))
     store.create(f"jobs/{job_id(4)}/nonsense", b"")
-    found = {job.job_id: job for job in list_jobs(store)}
-    assert [found[job_id(n)].state for n in (1, 2, 3)] == [State.DAMAGED, State.UNREGISTERED, State.REGISTERED]
-    assert found[job_id(3)].refusals[0].code == "OUTPUT_CLAIMED"
-    assert job_id(4) not in found
+    listed = {job.job_id: job for job in list_jobs(store)}
+    assert [listed[job_id(n)].state for n in (1, 2, 3)] == [State.DAMAGED, State.UNREGISTERED, State.REGISTERED]
+    assert listed[job_id(3)].refusals[0].code == "OUTPUT_CLAIMED"
+    assert job_id(4) not in listed

@@ -1,4 +1,4 @@
-"""The execution lock: order of attempts, every refusal, and the races between workers and operators."""
+"""The execution lock: the order of attempts, every refusal, and races between workers and operators."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def take(store: Store, attempt: int = 1, run_id: str = "run-1") -> Ledger:
 
 
 @pytest.mark.clause("P4", lead=True)
-def test_taking_and_giving_back_are_logged(store: Store) -> None:
+def test_acquire_and_release_are_logged(store: Store) -> None:
     """The first event says who took the attempt, the last with which result it was given back."""
     ledger = take(store)
     ended = release(ledger, RESULT)
@@ -76,7 +76,7 @@ def test_taking_and_giving_back_are_logged(store: Store) -> None:
 
 
 @pytest.mark.clause("P5")
-def test_an_open_attempt_is_locked_and_says_by_whom(store: Store) -> None:
+def test_the_refusal_of_an_open_attempt_names_its_worker(store: Store) -> None:
     acquired = read_attempts(take(store).store, JOB)[0].events[0]
     with pytest.raises(Locked) as caught:
         take(store, run_id="run-2")
@@ -89,7 +89,7 @@ def test_an_open_attempt_is_locked_and_says_by_whom(store: Store) -> None:
 
 
 @pytest.mark.clause("F4")
-def test_a_closed_attempt_is_never_run_again_and_answers_with_its_result(store: Store) -> None:
+def test_a_closed_attempt_is_refused_with_its_result(store: Store) -> None:
     release(take(store), RESULT)
     with pytest.raises(AttemptClosed) as caught:
         take(store, run_id="again")
@@ -101,21 +101,23 @@ def test_a_closed_attempt_is_never_run_again_and_answers_with_its_result(store: 
 
 
 @pytest.mark.clause("P5")
-@pytest.mark.parametrize(("asked", "said"), [(0, "start at 1"), (-1, "start at 1"), (2, "so 1 is next"), (9, "so 1")])
-def test_attempts_come_one_after_another(store: Store, asked: int, said: str) -> None:
-    with pytest.raises(AttemptOutOfOrder, match=said) as caught:
-        take(store, asked)
+@pytest.mark.parametrize(
+    ("attempt", "message"), [(0, "start at 1"), (-1, "start at 1"), (2, "so 1 is next"), (9, "so 1")]
+)
+def test_the_first_attempt_is_1(store: Store, attempt: int, message: str) -> None:
+    with pytest.raises(AttemptOutOfOrder, match=message) as caught:
+        take(store, attempt)
     assert (caught.value.code, caught.value.status) == ("ATTEMPT_OUT_OF_ORDER", 4)
 
 
-def test_no_attempt_is_left_out(store: Store) -> None:
+def test_no_attempt_number_is_skipped(store: Store) -> None:
     release(take(store), RESULT)
     with pytest.raises(AttemptOutOfOrder, match="2 is next"):
         take(store, 3)
 
 
 @pytest.mark.clause("P6", lead=True)
-def test_nothing_runs_that_is_not_registered(store: Store, new_store: NewStore) -> None:
+def test_a_job_that_is_not_registered_cannot_be_taken(store: Store, new_store: NewStore) -> None:
     """Nothing can be taken that was not registered whole."""
     for job_id in ("cd" * 32, "../x", ""):
         with pytest.raises(JobUnknown) as caught:
@@ -155,7 +157,7 @@ def test_the_refusal_of_an_attempt_is_known_without_taking_it(store: Store, new_
 
 
 @pytest.mark.clause("N2")
-def test_unlock_closes_what_a_dead_worker_left_and_the_living_one_learns_of_it(store: Store) -> None:
+def test_after_an_unlock_a_living_worker_finds_its_lock_lost(store: Store) -> None:
     ledger = take(store)
     ledger.append("clip.started", {"clip": 0})
     assert unlock(store, JOB, "power cut", OPERATOR) == 1
@@ -173,7 +175,7 @@ def test_unlock_closes_what_a_dead_worker_left_and_the_living_one_learns_of_it(s
     take(store, 2)
 
 
-def test_unlock_refuses_where_nothing_is_open(store: Store) -> None:
+def test_unlock_refuses_if_no_attempt_is_open(store: Store) -> None:
     with pytest.raises(JobUnknown):
         unlock(store, "cd" * 32, "x", OPERATOR)
     with pytest.raises(NotLocked) as caught:
@@ -187,18 +189,18 @@ def test_unlock_refuses_where_nothing_is_open(store: Store) -> None:
         unlock(store, JOB, "x", OPERATOR)
 
 
-def test_unlock_goes_after_a_worker_that_writes_and_gives_up_on_one_that_keeps_writing(
+def test_unlock_outruns_a_worker_that_writes_and_gives_up_on_one_that_keeps_writing(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "TRIES", 8)
     ledger = take(store)
-    before = put_event
+    real_put_event = put_event
     writes = iter(["clip.started", "clip.completed"])
 
     def worker_first(*args: object) -> bytes | None:
         if type_ := next(writes, None):
             ledger.append(type_, {})  # type: ignore[arg-type]
-        return before(*args)  # type: ignore[arg-type]
+        return real_put_event(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "put_event", worker_first)
     assert unlock(store, JOB, "dead", OPERATOR) == 1
@@ -212,14 +214,14 @@ def test_unlock_goes_after_a_worker_that_writes_and_gives_up_on_one_that_keeps_w
     ledger.append("lock.released", {"result": {}})
 
 
-def test_unlock_that_comes_just_after_the_release(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unlock_just_after_the_release_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = take(store)
-    before = put_event
+    real_put_event = put_event
 
     def released_first(*args: object) -> bytes | None:
         monkeypatch.undo()
         release(ledger, RESULT)
-        return before(*args)  # type: ignore[arg-type]
+        return real_put_event(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "put_event", released_first)
     with pytest.raises(NotLocked, match="has just ended"):
@@ -227,14 +229,14 @@ def test_unlock_that_comes_just_after_the_release(store: Store, monkeypatch: pyt
     assert [event.type for event in read_attempts(store, JOB)[0].events] == ["lock.acquired", "lock.released"]
 
 
-def test_retire_ends_a_job_for_good(store: Store) -> None:
+def test_a_retired_job_never_runs_again(store: Store) -> None:
     release(take(store), RESULT)
     assert retire(store, JOB, "wrong profile", OPERATOR) == 2
     for attempt in (2, 3, 4):
         with pytest.raises(JobRetired) as caught:
             take(store, attempt)
         assert (caught.value.code, caught.value.status) == ("JOB_RETIRED", 4)
-    with pytest.raises(AttemptClosed):  # what was recorded stays known
+    with pytest.raises(AttemptClosed):  # its result stays available
         take(store, 1)
     with pytest.raises(JobRetired):
         retire(store, JOB, "again", OPERATOR)
@@ -251,7 +253,7 @@ def test_retire_refuses_an_open_attempt_and_an_unknown_job(store: Store) -> None
     assert caught.value.run_id == "run-1"
 
 
-def test_a_damaged_ledger_is_no_ground_to_act_on(store: Store) -> None:
+def test_a_damaged_ledger_refuses_every_action(store: Store) -> None:
     store.create(f"jobs/{JOB}/attempts/0001/events/00001.json", b"{")
     acts: tuple[Callable[[], object], ...] = (
         lambda: take(store),
@@ -265,7 +267,7 @@ def test_a_damaged_ledger_is_no_ground_to_act_on(store: Store) -> None:
 
 
 @pytest.mark.clause("V2")
-def test_the_event_closes_the_attempt_even_where_the_copies_cannot_be_written(tmp_path: Path) -> None:
+def test_the_event_closes_the_attempt_even_if_the_copies_cannot_be_written(tmp_path: Path) -> None:
     store = registered(FileStore(tmp_path))
     ledger = take(store)
     (tmp_path / f"jobs/{JOB}/attempts/0001/result.json").mkdir()
@@ -276,66 +278,66 @@ def test_the_event_closes_the_attempt_even_where_the_copies_cannot_be_written(tm
     assert caught.value.result == RESULT
 
 
-def test_a_lock_the_store_does_not_take_is_a_refusal(tmp_path: Path) -> None:
+def test_a_store_that_cannot_record_the_lock_is_a_refusal(tmp_path: Path) -> None:
     store = registered(FileStore(tmp_path))
     attempts = tmp_path / f"jobs/{JOB}/attempts/0001"
     attempts.mkdir(parents=True)
     (attempts / "events").symlink_to(tmp_path / "gone")
     with pytest.raises(StoreUnavailable) as caught:
         take(store)
-    assert caught.value.message == "the store did not take the lock's event"
+    assert caught.value.message == "the lock's event could not be stored"
 
 
 def outcome(act: Callable[[], object]) -> str:
     try:
         act()
-    except (Refusal, LockLost) as why:
-        return why.code
+    except (Refusal, LockLost) as error:
+        return error.code
     return "won"
 
 
-def together(*acts: Callable[[], object]) -> list[str]:
+def at_once(*acts: Callable[[], object]) -> list[str]:
     barrier = threading.Barrier(len(acts))
-    said: list[str] = [""] * len(acts)
+    outcomes: list[str] = [""] * len(acts)
 
-    def one(place: int) -> None:
+    def run(place: int) -> None:
         barrier.wait()
-        said[place] = outcome(acts[place])
+        outcomes[place] = outcome(acts[place])
 
-    threads = [threading.Thread(target=one, args=(place,)) for place in range(len(acts))]
+    threads = [threading.Thread(target=run, args=(place,)) for place in range(len(acts))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return said
+    return outcomes
 
 
 @pytest.mark.clause("P3", "T2")
-def test_twenty_workers_one_lock(kind: Kind, store: Store) -> None:
+def test_of_twenty_workers_one_gets_the_lock(kind: Kind, store: Store) -> None:
     for attempt in range(1, turns(kind, memory=10, file=10, server=2) + 1):
         held: list[Ledger] = []
 
         def race(me: int, attempt: int = attempt, held: list[Ledger] = held) -> None:
             held.append(take(store, attempt, f"run-{me}"))
 
-        said = together(*(partial(race, me) for me in range(20)))
-        assert sorted(said) == ["LOCKED"] * 19 + ["won"]
+        outcomes = at_once(*(partial(race, me) for me in range(20)))
+        assert sorted(outcomes) == ["LOCKED"] * 19 + ["won"]
         assert read_attempts(store, JOB)[-1].events[0].envelope.run_id == held[0].run_id
         release(held[0], RESULT)
 
 
-def test_retire_against_run_one_key_decides(kind: Kind) -> None:
+def test_of_retire_and_acquire_at_once_one_wins(kind: Kind) -> None:
     ends = set()
     for _ in range(turns(kind, memory=150, file=20, server=3)):
         store = registered(kind.new())
-        said = tuple(together(partial(take, store), partial(retire, store, JOB, "x", OPERATOR)))
-        assert said in (("won", "LOCKED"), ("JOB_RETIRED", "won"))
+        outcomes = tuple(at_once(partial(take, store), partial(retire, store, JOB, "x", OPERATOR)))
+        assert outcomes in (("won", "LOCKED"), ("JOB_RETIRED", "won"))
         assert [a.problems for a in read_attempts(store, JOB)] == [()]
-        ends.add(said)
+        ends.add(outcomes)
     assert ends
 
 
-def test_unlock_against_a_writing_worker_leaves_one_end_and_no_gap(kind: Kind) -> None:
+def test_unlock_of_a_writing_worker_leaves_one_end_and_no_gap(kind: Kind) -> None:
     for turn in range(turns(kind, memory=100, file=20, server=4)):
         store = registered(kind.new())
         ledger = take(store)
@@ -345,11 +347,11 @@ def test_unlock_against_a_writing_worker_leaves_one_end_and_no_gap(kind: Kind) -
                 ledger.append("clip.started", {"clip": clip})
             release(ledger, RESULT)
 
-        said = together(work, partial(unlock, store, JOB, "x", OPERATOR))
-        assert said in (["won", "NOT_LOCKED"], ["LOCK_LOST", "won"])
+        outcomes = at_once(work, partial(unlock, store, JOB, "x", OPERATOR))
+        assert outcomes in (["won", "NOT_LOCKED"], ["LOCK_LOST", "won"])
         (attempt,) = read_attempts(store, JOB)
         assert attempt.problems == () and isinstance(attempt.state, Closed)
-        assert attempt.state.last.type == ("lock.released" if said[0] == "won" else "unlocked")
+        assert attempt.state.last.type == ("lock.released" if outcomes[0] == "won" else "unlocked")
 
 
 HOLDER = """
@@ -366,10 +368,10 @@ for attempt in range(1, 31):
     while True:
         try:
             ledger = acquire(store, job, attempt, this_worker(), sys.argv[3])
-        except Refusal as why:
-            if why.code == "ATTEMPT_CLOSED":
+        except Refusal as error:
+            if error.code == "ATTEMPT_CLOSED":
                 break
-            assert why.code in ("LOCKED", "ATTEMPT_OUT_OF_ORDER"), why
+            assert error.code in ("LOCKED", "ATTEMPT_OUT_OF_ORDER"), error
         else:
             for clip in range(2):
                 ledger.append("clip.started", {"clip": clip})
@@ -380,7 +382,7 @@ for attempt in range(1, 31):
 
 @pytest.mark.clause("P3", "T1")
 @pytest.mark.clause("A6", "T7", lead=True)
-def test_processes_that_share_only_a_folder_hold_each_attempt_alone(tmp_path: Path) -> None:
+def test_of_processes_that_share_only_a_folder_one_holds_each_attempt(tmp_path: Path) -> None:
     """Three processes that share only a folder take 30 attempts: each attempt is one's alone."""
     store = registered(FileStore(tmp_path))
     holders = [

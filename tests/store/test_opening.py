@@ -1,10 +1,12 @@
-"""Which store: opened by its URL, known by its record, and made once."""
+"""Opening a store by its URL, its identity, and its initialization."""
 
 from __future__ import annotations
 
 import json
+import pwd
 import threading
 from pathlib import Path
+from typing import Never
 
 import pytest
 
@@ -13,7 +15,7 @@ from proxx.store.opening import initialize_store, open_store, require_store, sto
 from tests.objects.kinds import Kind
 
 
-def test_open_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_and_file_urls_open_the_same_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert open_store("memory:").uri == "memory:"
     for url in (str(tmp_path / "my store"), (tmp_path / "my store").as_uri(), "my store", "./my store"):
@@ -24,7 +26,7 @@ def test_open_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("s3://bucket/With Space", "a store in object storage is written"),
         ("s3://key:secret@bucket/x", "a store in object storage is written"),
@@ -35,13 +37,38 @@ def test_open_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("", "the store's name is empty"),
     ],
 )
-def test_other_stores_are_refused_by_name(url: str, said: str) -> None:
+def test_unknown_and_malformed_urls_are_refused(url: str, message: str) -> None:
     with pytest.raises(StoreRefused) as caught:
         open_store(url)
-    assert said in caught.value.message
+    assert message in caught.value.message
 
 
-def test_identity_is_made_once_by_a_writer_and_never_by_a_reader(kind: Kind) -> None:
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        (
+            "~nobody-of-this-name/x",
+            "begins with ~nobody-of-this-name, but this machine has no user nobody-of-this-name",
+        ),
+        ("~", "begins with ~, but this user has no home folder"),
+        ("~/x", "begins with ~, but this user has no home folder"),
+    ],
+)
+def test_a_home_folder_that_does_not_exist_is_refused(
+    monkeypatch: pytest.MonkeyPatch, url: str, message: str
+) -> None:
+    def unknown(uid: int) -> Never:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    with pytest.raises(StoreRefused) as caught:
+        open_store(url)
+    assert caught.value.code == "STORE_REFUSED"
+    assert caught.value.message == f"the store's path {message}: write the full path"
+
+
+def test_a_writer_creates_the_identity_once_and_a_reader_never(kind: Kind) -> None:
     store = kind.bare()
     assert store_identity(store) is None
     with pytest.raises(StoreMismatch) as caught:
@@ -62,28 +89,28 @@ def test_identity_is_made_once_by_a_writer_and_never_by_a_reader(kind: Kind) -> 
         require_store(store, "another")
 
 
-def test_the_number_of_resends_is_the_first_makers_for_good(kind: Kind) -> None:
+def test_the_number_of_resends_never_changes(kind: Kind) -> None:
     store = kind.bare()
     assert initialize_store(store, resends=0).resends == 0
     assert initialize_store(kind.again(store), resends=7).resends == 0
     assert json.loads(store.read("store.json") or b"")["resends"] == 0
 
 
-def test_writers_racing_to_make_a_store_agree(kind: Kind) -> None:
+def test_writers_that_initialize_a_store_at_once_agree(kind: Kind) -> None:
     store = kind.bare()
-    found: list[str] = []
+    uuids: list[str] = []
     barrier = threading.Barrier(8)
 
-    def make() -> None:
+    def initialize() -> None:
         barrier.wait()
-        found.append(initialize_store(kind.again(store)).uuid)
+        uuids.append(initialize_store(kind.again(store)).uuid)
 
-    threads = [threading.Thread(target=make) for _ in range(8)]
+    threads = [threading.Thread(target=initialize) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 8 and len(set(found)) == 1
+    assert len(uuids) == 8 and len(set(uuids)) == 1
 
 
 @pytest.mark.parametrize(
@@ -95,7 +122,7 @@ def test_writers_racing_to_make_a_store_agree(kind: Kind) -> None:
         ([], StoreDamaged),
     ],
 )
-def test_a_store_of_another_kind_is_refused(kind: Kind, record: object, error: type[Exception]) -> None:
+def test_another_schema_or_layout_is_refused(kind: Kind, record: object, error: type[Exception]) -> None:
     store = kind.bare()
     store.create("store.json", json.dumps(record).encode())
     for call in (store_identity, initialize_store):
@@ -103,7 +130,7 @@ def test_a_store_of_another_kind_is_refused(kind: Kind, record: object, error: t
             call(store)
 
 
-def test_a_torn_store_json_and_a_store_without_one_are_damaged(kind: Kind) -> None:
+def test_a_broken_or_missing_store_json_is_damage(kind: Kind) -> None:
     torn, headless = kind.bare(), kind.bare()
     kind.put(torn, "store.json", b"{")
     kind.put(headless, "jobs/a/spec.json", b"{}")

@@ -1,4 +1,4 @@
-"""Registration: whole or resumable, one owner an output, and what a refusal leaves behind."""
+"""Registration: complete or resumable, one owner for each output, and what a refusal leaves behind."""
 
 from __future__ import annotations
 
@@ -34,7 +34,6 @@ from proxx.store.registration import (
     is_registered,
     record_refusal,
     register,
-    registered_jobs,
     registration,
 )
 from tests.objects.around import Around
@@ -48,8 +47,8 @@ def enter(store: Store, job_id: str, outputs: Sequence[str], spec: bytes = b"{}"
     register(store, spec, job_id, outputs, stamp(DIT, "reg"))
 
 
-class Dying(Around):
-    """Dies at the n-th create: before it, or after it has landed."""
+class FailsAt(Around):
+    """A store that fails at the n-th create, before or after the object was created."""
 
     def __init__(self, inner: Store, at: int, landed: bool) -> None:
         super().__init__(inner)
@@ -58,22 +57,22 @@ class Dying(Around):
     def create(self, key: str, data: bytes) -> bytes | None:
         self.count += 1
         if self.count == self.at and not self.landed:
-            raise StoreUnavailable(message="dead")
+            raise StoreUnavailable(message="failed")
         there = super().create(key, data)
         if self.count == self.at:
-            raise StoreUnavailable(message="dead")
+            raise StoreUnavailable(message="failed")
         return there
 
 
-def test_what_a_registration_writes_and_in_which_order(new_store: NewStore) -> None:
+def test_the_order_in_which_a_registration_writes(new_store: NewStore) -> None:
     order: list[str] = []
 
-    class Noting(Around):
+    class Recording(Around):
         def create(self, key: str, data: bytes) -> bytes | None:
             order.append(key)
             return super().create(key, data)
 
-    store = Noting(new_store())
+    store = Recording(new_store())
     outputs = ["/p/b.mov", "/p/A.mov"]
     enter(store, A, outputs)
     claims = sorted(claim_key(output, 1) for output in outputs)
@@ -89,11 +88,11 @@ def test_what_a_registration_writes_and_in_which_order(new_store: NewStore) -> N
     }
     record = registration(store, A)
     assert record and record.outputs == tuple(outputs) and record.envelope.worker == DIT
-    assert is_registered(store, A) and registered_jobs(store) == (A,)
+    assert is_registered(store, A)
     assert not is_registered(store, B) and not is_registered(store, "../x") and registration(store, B) is None
 
 
-def test_again_is_the_same(store: Store) -> None:
+def test_registering_again_changes_nothing(store: Store) -> None:
     enter(store, A, ["/p/a.mov"])
     before = store.list("")
     enter(store, A, ["/p/a.mov"])
@@ -103,25 +102,25 @@ def test_again_is_the_same(store: Store) -> None:
 @pytest.mark.clause("I7")
 @pytest.mark.parametrize("landed", [False, True])
 @pytest.mark.parametrize("at", range(1, 6))
-def test_cut_short_anywhere_it_can_be_resumed(new_store: NewStore, at: int, landed: bool) -> None:
+def test_a_registration_that_failed_anywhere_can_be_resumed(new_store: NewStore, at: int, landed: bool) -> None:
     outputs = ["/p/a.mov", "/p/b.mov"]
-    whole, dying = new_store(), Dying(new_store(), at, landed)
+    whole, broken = new_store(), FailsAt(new_store(), at, landed)
     enter(whole, A, outputs)
     with pytest.raises(StoreUnavailable):
-        enter(dying, A, outputs)
+        enter(broken, A, outputs)
     committed = landed and at == 5
-    assert is_registered(dying, A) == committed
-    enter(dying, A, outputs)
-    assert is_registered(dying, A)
-    kinds = [{found.kind for key in one.list("") if (found := parse(key))} for one in (whole, dying)]
-    if committed:  # what only listings would like to find is not written later
+    assert is_registered(broken, A) == committed
+    enter(broken, A, outputs)
+    assert is_registered(broken, A)
+    kinds = [{found.kind for key in one.list("") if (found := parse(key))} for one in (whole, broken)]
+    if committed:  # only listings use this key, and it is not written later
         kinds[0].remove("index_registered")
     assert kinds[0] == kinds[1]
-    assert {dying.read(key) for key in dying.list("claims/")} == {whole.read(key) for key in whole.list("claims/")}
+    assert {broken.read(key) for key in broken.list("claims/")} == {whole.read(key) for key in whole.list("claims/")}
 
 
 @pytest.mark.clause("I7", "V2")
-def test_a_registration_killed_for_real_can_be_resumed(tmp_path: Path) -> None:
+def test_a_registration_whose_process_was_killed_can_be_resumed(tmp_path: Path) -> None:
     outputs = [f"/p/{n}.mov" for n in range(300)]
     program = (
         "import json, sys; from pathlib import Path\n"
@@ -138,7 +137,7 @@ def test_a_registration_killed_for_real_can_be_resumed(tmp_path: Path) -> None:
     child.stdin.flush()
     assert child.stdout.readline() == "ready\n"
     store = FileStore(tmp_path)
-    while not store.children("claims/"):  # until it is in the middle of it
+    while not store.children("claims/"):  # until it is half done
         assert child.poll() is None
     child.kill()
     child.communicate()
@@ -149,7 +148,7 @@ def test_a_registration_killed_for_real_can_be_resumed(tmp_path: Path) -> None:
 
 
 @pytest.mark.clause("F1")
-def test_another_spec_under_the_same_id_is_refused_by_its_path(store: Store) -> None:
+def test_another_spec_under_the_same_id_is_refused_with_the_path_of_the_difference(store: Store) -> None:
     enter(store, A, ["/p/a.mov"], b'{"clips": [{"frames": 1}, {"frames": 2}]}')
     with pytest.raises(SpecAltered) as caught:
         enter(store, A, ["/p/a.mov"], b'{"clips": [{"frames": 1}, {"frames": 3}]}')
@@ -174,7 +173,7 @@ def test_another_spec_under_the_same_id_is_refused_by_its_path(store: Store) -> 
         ([], {}, "(the whole file)"),
     ],
 )
-def test_the_first_difference(one: Json, other: Json, path: str | None) -> None:
+def test_first_difference_returns_a_path(one: Json, other: Json, path: str | None) -> None:
     assert first_difference(one, other) == path
 
 
@@ -188,7 +187,7 @@ def test_the_first_difference(one: Json, other: Json, path: str | None) -> None:
         unicodedata.normalize("NFD", "/p/été.mov"),
     ],
 )
-def test_an_output_has_one_owner_whatever_its_case_and_form(store: Store, twin: str) -> None:
+def test_an_output_has_one_owner_whatever_its_case_and_unicode_form(store: Store, twin: str) -> None:
     enter(store, A, ["/p/Été.mov"])
     before = store.list("")
     with pytest.raises(OutputClaimed) as caught:
@@ -196,14 +195,14 @@ def test_an_output_has_one_owner_whatever_its_case_and_form(store: Store, twin: 
     error = caught.value
     assert (error.code, error.status, error.owner, error.output) == ("OUTPUT_CLAIMED", 4, A, twin)
     assert error.message == f"{twin} belongs to job {A}"
-    assert store.list("") == before  # it looked first: nothing of B is left behind
+    assert store.list("") == before  # it reads all claims first: nothing of B is left behind
     with pytest.raises(SpecInvalid) as inner:
         enter(store, C, ["/p/Été2.mov", twin.replace(".", "2.")])
     assert inner.value.problems[0].path == "outputs[1]"
 
 
 @pytest.mark.clause("A2")
-def test_only_a_retired_jobs_outputs_can_be_had(store: Store) -> None:
+def test_only_the_outputs_of_a_retired_job_can_be_claimed(store: Store) -> None:
     enter(store, A, ["/p/a.mov", "/p/b.mov"])
     ledger = acquire(store, A, 1, DIT, "r")
     with pytest.raises(Locked):
@@ -216,7 +215,7 @@ def test_only_a_retired_jobs_outputs_can_be_had(store: Store) -> None:
     assert store.list("claims/") == tuple(
         sorted((claim_key("/p/a.mov", 1), claim_key("/p/a.mov", 2), claim_key("/p/b.mov", 1)))
     )
-    enter(store, A, ["/p/a.mov", "/p/b.mov"])  # it was registered and stays so, but it never runs
+    enter(store, A, ["/p/a.mov", "/p/b.mov"])  # it stays registered, but it never runs
     with pytest.raises(JobRetired):
         acquire(store, A, 3, DIT, "r")
     with pytest.raises(OutputClaimed) as caught:
@@ -227,8 +226,8 @@ def test_only_a_retired_jobs_outputs_can_be_had(store: Store) -> None:
     assert claim_key("/p/a.mov", 3) in store.list("claims/")
 
 
-def test_a_job_cut_short_holds_what_it_got_until_it_is_retired(new_store: NewStore) -> None:
-    store = Dying(new_store(), at=3, landed=True)  # spec.json and one claim and another, no registered.json
+def test_a_half_registered_job_keeps_its_claims_until_it_is_retired(new_store: NewStore) -> None:
+    store = FailsAt(new_store(), at=3, landed=True)  # spec.json and two claims, but no registered.json
     with pytest.raises(StoreUnavailable):
         enter(store, A, ["/p/a.mov", "/p/b.mov"])
     with pytest.raises(OutputClaimed):
@@ -237,34 +236,34 @@ def test_a_job_cut_short_holds_what_it_got_until_it_is_retired(new_store: NewSto
     enter(store, B, ["/p/a.mov", "/p/b.mov"])
     with pytest.raises(JobRetired):
         enter(store, A, ["/p/a.mov", "/p/b.mov"])
-    assert registered_jobs(store) == (B,)
+    assert is_registered(store, B) and not is_registered(store, A)
 
 
-def test_a_claim_that_cannot_be_read_is_nobodys_to_take(new_store: NewStore) -> None:
-    for torn in (b"{", b"[]", b'{"schema":"proxx.claim/2","job_id":"x"}'):
+def test_an_unreadable_claim_is_not_taken_over(new_store: NewStore) -> None:
+    for damaged in (b"{", b"[]", b'{"schema":"proxx.claim/2","job_id":"x"}'):
         store = new_store()
-        store.create(claim_key("/p/a.mov", 1), torn)
+        store.create(claim_key("/p/a.mov", 1), damaged)
         with pytest.raises(StoreDamaged, match="a claim cannot be read"):
             enter(store, A, ["/p/a.mov"])
 
 
 def race(store: Store, jobs: dict[str, list[str]]) -> dict[str, str]:
-    barrier, said = threading.Barrier(len(jobs)), dict.fromkeys(jobs, "")
+    barrier, outcomes = threading.Barrier(len(jobs)), dict.fromkeys(jobs, "")
 
-    def one(job_id: str) -> None:
+    def run(job_id: str) -> None:
         barrier.wait()
         try:
             enter(store, job_id, jobs[job_id])
-            said[job_id] = "won"
-        except ProxxError as why:
-            said[job_id] = why.code
+            outcomes[job_id] = "won"
+        except ProxxError as error:
+            outcomes[job_id] = error.code
 
-    threads = [threading.Thread(target=one, args=(job_id,)) for job_id in jobs]
+    threads = [threading.Thread(target=run, args=(job_id,)) for job_id in jobs]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return said
+    return outcomes
 
 
 @pytest.mark.clause("A2", lead=True)
@@ -274,23 +273,23 @@ def test_two_jobs_racing_for_the_same_outputs_in_other_spellings(kind: Kind) -> 
     theirs = ["/P/B.MOV", unicodedata.normalize("NFD", "/p/ÉTÉ.mov")]
     for _ in range(turns(kind, memory=100, file=15, server=3)):
         store = kind.new()
-        said = race(store, {A: mine, B: theirs})
-        assert sorted(said.values()) == ["OUTPUT_CLAIMED", "won"]
-        winner, loser = sorted(said, key=lambda job: said[job] != "won")
+        outcomes = race(store, {A: mine, B: theirs})
+        assert sorted(outcomes.values()) == ["OUTPUT_CLAIMED", "won"]
+        winner, loser = sorted(outcomes, key=lambda job: outcomes[job] != "won")
         owners = {json.loads(store.read(key) or b"")["job_id"] for key in store.list("claims/")}
-        assert owners == {winner}  # sorted order: the loser of the first claim holds nothing
-        assert registered_jobs(store) == (winner,)
+        assert owners == {winner}  # claims are made in sorted order, so the loser of the first holds nothing
+        assert is_registered(store, winner)
         assert not is_registered(store, loser)
 
 
-def test_a_ring_of_overlapping_jobs_never_gives_an_output_to_two(kind: Kind) -> None:
+def test_of_three_jobs_that_overlap_in_a_ring_one_wins(kind: Kind) -> None:
     for _ in range(turns(kind, memory=100, file=10, server=2)):
         store = kind.new()
         jobs = {A: ["/p/x", "/p/y"], B: ["/p/y", "/p/z"], C: ["/p/z", "/p/x"]}
-        said = race(store, jobs)
-        won = [job for job in jobs if said[job] == "won"]
+        outcomes = race(store, jobs)
+        won = [job for job in jobs if outcomes[job] == "won"]
         assert len(won) == 1
-        for job in jobs:  # an operator can always free what losers hold
+        for job in jobs:  # an operator can always free what the losers hold
             if job not in won and store.read(f"jobs/{job}/spec.json"):
                 retire(store, job, "lost a race", DIT)
         retire(store, won[0], "x", DIT)
@@ -298,7 +297,7 @@ def test_a_ring_of_overlapping_jobs_never_gives_an_output_to_two(kind: Kind) -> 
 
 
 @pytest.mark.clause("I2", "A7")
-def test_a_refusal_is_written_down_and_uses_up_no_attempt(store: Store) -> None:
+def test_a_refusal_is_recorded_and_uses_up_no_attempt(store: Store) -> None:
     who = stamp(DIT, "run-1")
     error = Locked(message="attempt 1 is open", detail="by x", run_id="r")
     key = record_refusal(store, A, error, who, 1)

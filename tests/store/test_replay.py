@@ -1,4 +1,4 @@
-"""Everything but the events is deleted, and the past is still told: real jobs with every kind of end."""
+"""The past rebuilt after everything but the events was deleted: real jobs that ended in every way."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import pytest
 
-from proxx.contracts.canonical import Json, read_json
+from proxx.contracts.canonical import Json, pretty_bytes, read_json
 from proxx.contracts.event import Worker, stamp
 from proxx.contracts.job import JobSpec, spec_bytes
-from proxx.store import replay as rebuild
+from proxx.store import replay
 from proxx.store.base import MemoryStore
 from proxx.store.file import FileStore
 from proxx.store.keys import claim_digest, event_key, parse, result_key
@@ -34,7 +34,7 @@ OPERATOR: Final = Worker(host="desk", pid=1, user="op")
 
 @dataclass(frozen=True)
 class Fleet:
-    """A store with the traces of many jobs, and a new one with a copy of its events and nothing else."""
+    """A store with many jobs, and a second one that holds a copy of its events and nothing else."""
 
     root: Path
     jobs: dict[str, JobSpec]
@@ -50,25 +50,25 @@ class Fleet:
     def id(self, name: str) -> str:
         return self.jobs[name].job_id
 
-    def story(self, name: str) -> rebuild.JobStory:
-        return next(job for job in self.told() if job.job_id == self.id(name))
+    def story(self, name: str) -> replay.JobStory:
+        return next(job for job in self.rebuilt() if job.job_id == self.id(name))
 
-    def told(self) -> tuple[rebuild.JobStory, ...]:
-        return tuple(rebuild.stories(self.bare))
+    def rebuilt(self) -> tuple[replay.JobStory, ...]:
+        return tuple(replay.stories(self.bare))
 
-    def places(self) -> dict[str, rebuild.OutputStory]:
-        return {place.output: place for place in rebuild.outputs(self.told())}
+    def places(self) -> dict[str, replay.OutputStory]:
+        return {place.output: place for place in replay.outputs(self.rebuilt())}
 
 
 def run(root: Path, job: JobSpec, attempt: int, expected: int, fault: str = "none") -> None:
-    here = Stage(root, write_spec(job, root / f"{job.job_id}.json"), job)
-    code, said = here.run(attempt, fault)
-    assert code == expected, said
+    stage = Stage(root, write_spec(job, root / f"{job.job_id}.json"), job)
+    code, output = stage.run(attempt, fault)
+    assert code == expected, output
 
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
-    """Good, failed and mended, killed, unlocked and made after all, retired and followed by another; not begun."""
+    """Jobs: good; failed, then completed; killed; unlocked, then completed; retired and replaced; waiting."""
     root = tmp_path_factory.mktemp("fleet")
     full = FileStore(root / "store")
     card = root / "card"
@@ -80,37 +80,37 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
         name: make_job(root / "proxies" / name, "prores_proxy_half", clips=2)
         for name in ("good", "killed", "unlocked", "first", "waiting")
     }
-    jobs["mended"] = create(sources, root / "proxies" / "mended", "h264_review_mp4")
+    jobs["repaired"] = create(sources, root / "proxies" / "repaired", "h264_review_mp4")
     jobs["next"] = make_job(root / "proxies" / "first", "prores_proxy_half", clips=2, name="next")
 
     run(root, jobs["good"], 1, 0)
     run(root, jobs["good"], 2, 0)
     hidden = sources[1].rename(card / "hidden")
-    run(root, jobs["mended"], 1, 1)
+    run(root, jobs["repaired"], 1, 1)
     hidden.rename(sources[1])
-    run(root, jobs["mended"], 2, 0)
+    run(root, jobs["repaired"], 2, 0)
     run(root, jobs["killed"], 1, -signal.SIGKILL, "after:5")
     run(root, jobs["unlocked"], 1, -signal.SIGKILL, "progress")
     unlock(full, jobs["unlocked"].job_id, "power cut", OPERATOR)
     run(root, jobs["unlocked"], 2, 0)
     run(root, jobs["first"], 1, 0)
     retire(full, jobs["first"].job_id, "wrong card", OPERATOR)
-    run(root, jobs["next"], 1, 1)  # what the retired job made is in the way
+    run(root, jobs["next"], 1, 1)  # the retired job's proxies are in the way
     waiting = jobs["waiting"]
     places = [output.uri for clip in waiting.clips for output in clip.outputs]
     register(full, spec_bytes(waiting), waiting.job_id, places, stamp(DIT, "r"))
 
-    there = Fleet(root, jobs)
+    fleet = Fleet(root, jobs)
     for key in full.list(""):
         if (named := parse(key)) and named.kind == "event":
-            there.bare.create(key, full.read(key) or b"")
-    return there
+            fleet.bare.create(key, full.read(key) or b"")
+    return fleet
 
 
 def answer(store: FileStore, *verb: str) -> Any:  # noqa: ANN401  (JSON)
-    said = proxx(*verb, "--json", "--store", store.root)
-    assert said.status == 0, said
-    return said.json
+    output = proxx(*verb, "--json", "--store", store.root)
+    assert output.status == 0, output
+    return output.json
 
 
 def begun(fleet: Fleet) -> list[str]:
@@ -118,39 +118,39 @@ def begun(fleet: Fleet) -> list[str]:
 
 
 @pytest.mark.clause("V5", lead=True)
-def test_every_result_comes_out_of_the_events_byte_for_byte(fleet: Fleet) -> None:
+def test_every_result_is_rebuilt_from_the_events_byte_for_byte(fleet: Fleet) -> None:
     """Only the event objects of a store were copied: each result.json is rebuilt from them, FAILED ones too."""
     kinds = {named.kind for key in fleet.bare.list("") if (named := parse(key))}
     assert kinds == {"event"}, "the copy holds more than events"
-    told = {
-        result_key(job.job_id, attempt.status.attempt): rebuild.result_bytes(attempt.result)
-        for job in fleet.told()
+    rebuilt = {
+        result_key(job.job_id, attempt.status.attempt): pretty_bytes(attempt.result.to_json())
+        for job in fleet.rebuilt()
         for attempt in job.attempts
         if attempt.result is not None
     }
     recorded = {key: fleet.full.read(key) for key in fleet.full.list("jobs/") if key.endswith("/result.json")}
-    assert told == recorded
-    ends = sorted(json.loads(data)["status"] for data in told.values())
+    assert rebuilt == recorded
+    ends = sorted(json.loads(data)["status"] for data in rebuilt.values())
     assert ends == ["COMPLETED"] * 5 + ["FAILED"] * 2
 
 
 @pytest.mark.clause("V5", "I6")
-def test_status_and_history_are_what_the_events_say(fleet: Fleet) -> None:
-    told = {job.job_id: job for job in fleet.told()}
-    assert sorted(told) == begun(fleet)
+def test_status_and_history_equal_those_rebuilt_from_the_events(fleet: Fleet) -> None:
+    rebuilt = {job.job_id: job for job in fleet.rebuilt()}
+    assert sorted(rebuilt) == begun(fleet)
     status = {job["job_id"]: job for job in answer(fleet.full, "status")["jobs"]}
-    assert status.pop(fleet.id("waiting"))["state"] == "REGISTERED"  # nobody began it: no event can tell
+    assert status.pop(fleet.id("waiting"))["state"] == "REGISTERED"  # it never began, so it has no events
     for job_id in status:
-        said = answer(fleet.full, "status", job_id)
-        assert told[job_id].state == status[job_id]["state"] == said["state"]
-        assert [attempt.status.to_json() for attempt in told[job_id].attempts] == said["attempts"]
+        shown = answer(fleet.full, "status", job_id)
+        assert rebuilt[job_id].state == status[job_id]["state"] == shown["state"]
+        assert [attempt.status.to_json() for attempt in rebuilt[job_id].attempts] == shown["attempts"]
         full = answer(fleet.full, "history", job_id)
-        assert [entry.to_json() for entry in told[job_id].entries] == full["entries"]
-        assert told[job_id].problems == tuple(full["problems"]) == ()
-    states = {name: told[job.job_id].state for name, job in fleet.jobs.items() if name != "waiting"}
+        assert [entry.to_json() for entry in rebuilt[job_id].entries] == full["entries"]
+        assert rebuilt[job_id].problems == tuple(full["problems"]) == ()
+    states = {name: rebuilt[job.job_id].state for name, job in fleet.jobs.items() if name != "waiting"}
     assert states == {
         "good": "COMPLETED",
-        "mended": "COMPLETED",
+        "repaired": "COMPLETED",
         "killed": "HELD",
         "unlocked": "COMPLETED",
         "first": "RETIRED",
@@ -159,7 +159,7 @@ def test_status_and_history_are_what_the_events_say(fleet: Fleet) -> None:
 
 
 @pytest.mark.clause("V5")
-def test_who_owns_which_output_and_which_bytes_are_there(fleet: Fleet) -> None:
+def test_owners_of_outputs_and_published_bytes(fleet: Fleet) -> None:
     places = fleet.places()
     claims = {
         (claim.name, claim.number): read_json(fleet.full.read(key) or b"")
@@ -175,14 +175,16 @@ def test_who_owns_which_output_and_which_bytes_are_there(fleet: Fleet) -> None:
         assert isinstance(owner, dict)
         assert place.owners == (owner["job_id"],)
         assert len(place.former) == len(generations) - 1
-        there = "sha256:" + hashlib.sha256(Path(output).read_bytes()).hexdigest() if Path(output).exists() else None
-        assert {one.sha256 for one in place.published if one.step == "clip.completed"} == ({there} - {None})
+        published = (
+            "sha256:" + hashlib.sha256(Path(output).read_bytes()).hexdigest() if Path(output).exists() else None
+        )
+        assert {entry.sha256 for entry in place.published if entry.step == "clip.completed"} == ({published} - {None})
     first = [clip.outputs[0].uri for clip in fleet.jobs["first"].clips]
     assert {places[output].former for output in first} == {(fleet.id("first"),)}
 
 
 @pytest.mark.clause("V5", "V2")
-def test_what_a_killed_worker_had_made_until_then(fleet: Fleet) -> None:
+def test_what_a_killed_worker_had_made(fleet: Fleet) -> None:
     (killed,) = fleet.story("killed").attempts
     assert (killed.status.state, killed.result) == (State.HELD, None)
     assert [(clip.clip, clip.step) for clip in killed.clips] == [(0, "clip.completed"), (1, "clip.started")]
@@ -192,7 +194,7 @@ def test_what_a_killed_worker_had_made_until_then(fleet: Fleet) -> None:
     assert (first.status.state, first.status.reason, first.result) == (State.UNLOCKED, "power cut", None)
     assert [(clip.clip, clip.step) for clip in first.clips] == [(0, "clip.started")]
     assert second.result is not None
-    failed_first = fleet.story("mended").attempts[0]
+    failed_first = fleet.story("repaired").attempts[0]
     assert [(clip.step, clip.code) for clip in failed_first.clips] == [
         ("clip.completed", None),
         ("clip.failed", "SOURCE_MISSING"),
@@ -201,7 +203,7 @@ def test_what_a_killed_worker_had_made_until_then(fleet: Fleet) -> None:
 
 @pytest.mark.clause("V5")
 @pytest.mark.clause("A7", lead=True)
-def test_the_fleets_timeline(fleet: Fleet) -> None:
+def test_the_timeline_of_all_jobs(fleet: Fleet) -> None:
     """Every event of every job once, by time, with the worker who wrote it; the same from the events alone."""
     full = answer(fleet.full, "history", "--all")
     bare = answer(fleet.bare, "history", "--all")
@@ -213,9 +215,9 @@ def test_the_fleets_timeline(fleet: Fleet) -> None:
     assert {job["job_id"] for job in full["jobs"]} == {entry["job_id"] for entry in full["entries"]}
     assert sorted(job["job_id"] for job in full["jobs"]) == begun(fleet)
 
-    said = proxx("history", "--all", "--store", fleet.bare.root)
-    assert said.status == 0
-    head, *rows = said.out.split("\n\n")[0].splitlines()
+    output = proxx("history", "--all", "--store", fleet.bare.root)
+    assert output.status == 0
+    head, *rows = output.out.split("\n\n")[0].splitlines()
     assert head.split()[0] == "TIME"
     assert len(rows) == len(full["entries"])
     for row, entry in zip(rows, full["entries"], strict=True):
@@ -223,14 +225,14 @@ def test_the_fleets_timeline(fleet: Fleet) -> None:
         assert f"{entry['job_id'][:12]} {entry['attempt']} " in row
         assert entry["type"] in row
         assert f"{worker['user']}@{worker['host']} process {worker['pid']}" in row
-    assert f"{fleet.id('killed')[:12]} attempt 1 is open: its worker is running or has died" in said.out
+    assert f"{fleet.id('killed')[:12]} attempt 1 is open: its worker is running or has died" in output.out
 
 
 # --- without real jobs ------------------------------------------------------------------------------------
 
 
-def at(day: int, store: MemoryStore | FileStore, job_id: str, *, ends: bool = True) -> None:
-    """An attempt on that day of January."""
+def attempt_on(day: int, store: MemoryStore | FileStore, job_id: str, *, ends: bool = True) -> None:
+    """Registers a job and takes its attempt on that day of January."""
     register(store, b"{}", job_id, [f"/p/{job_id}.mov"], stamp(DIT, "r"))
     ledger = acquire(store, job_id, 1, DIT, "run-1", clock=lambda: datetime(2026, 1, day, 12, tzinfo=UTC))
     ledger.append("clip.started", {"clip": 0, "source": "/m/\x1b[31mA.mov"})
@@ -242,70 +244,74 @@ def events(store: MemoryStore) -> dict[str, bytes]:
     return {key: store.read(key) or b"" for key in store.list("")}
 
 
-def test_all_is_by_time_and_since_cuts_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_timeline_is_in_order_of_time_and_since_cuts_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     store = FileStore(tmp_path / "store")
     initialize_store(store)
-    at(3, store, "aa" * 32)
-    at(2, store, "bb" * 32)
-    at(1, store, "cc" * 32, ends=False)
+    attempt_on(3, store, "aa" * 32)
+    attempt_on(2, store, "bb" * 32)
+    attempt_on(1, store, "cc" * 32, ends=False)
 
-    def ask(*args: str) -> Answer:
+    def history(*args: str) -> Answer:
         return call(capsys, "history", "--all", *args, "--store", store.root)
 
-    whole = ask()
+    whole = history()
     assert [line.split()[2][:2] for line in whole.out.splitlines()[1:9]] == ["cc"] * 2 + ["bb"] * 3 + ["aa"] * 3
     assert "clip 1 \\x1b[31mA.mov" in whole.out
     assert "\x1b" not in whole.out
     assert "cccccccccccc attempt 1 is open" in whole.out
-    assert len(ask("--since", "2026-01-02").out.split("\n\n")[0].splitlines()) == 7
-    later = ask("--since", "2026-01-03", "--json").json
+    assert len(history("--since", "2026-01-02").out.split("\n\n")[0].splitlines()) == 7
+    later = history("--since", "2026-01-03", "--json").json
     assert {entry["job_id"][:2] for entry in later["entries"]} == {"aa"}
     assert [job["job_id"][:2] for job in later["jobs"]] == ["aa"]
     assert later["since"] == "2026-01-03"
-    assert ask("--since", "2026-01-04").out.startswith(f"No events in {store.uri} since 2026-01-04\n")
+    assert history("--since", "2026-01-04").out.startswith(f"No events in {store.uri} since 2026-01-04\n")
 
 
 @pytest.mark.parametrize("args", [(), ("aa", "--all"), ("aa", "--since", "2026-01-01"), ("--all", "--since", "x")])
-def test_all_or_one(args: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_and_since_do_not_go_with_one_job(
+    args: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert call(capsys, "history", *args, "--store", tmp_path / "store").status == 2
 
 
-def test_a_store_without_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = call(capsys, "history", "--all", "--store", tmp_path / "store")
-    assert (said.status, said.out) == (0, f"No events in {(tmp_path / 'store').as_uri()}\n")
-    assert rebuild.rebuild({}) == ()
+def test_a_store_without_events_has_an_empty_timeline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = call(capsys, "history", "--all", "--store", tmp_path / "store")
+    assert (output.status, output.out) == (0, f"No events in {(tmp_path / 'store').as_uri()}\n")
+    assert replay.rebuild({}) == ()
 
 
 def test_a_clock_that_was_set_back_does_not_change_the_order_of_events() -> None:
     store = MemoryStore()
     register(store, b"{}", JOB, ["/p/a"], stamp(DIT, "r"))
-    hours = iter((12, 12, 11, 13))  # the index asks first
+    hours = iter((12, 12, 11, 13))  # the index key takes the first
     ledger = acquire(store, JOB, 1, DIT, "r", clock=lambda: datetime(2026, 1, 1, next(hours), tzinfo=UTC))
     ledger.append("clip.started", {"clip": 0})
     ledger.append("clip.failed", {"clip": 0})
-    told = rebuild.timeline(rebuild.rebuild(events(store)))
-    assert [line.entry.number for line in told] == [1, 2, 3]
-    assert [line.entry.time[11:13] for line in told] == ["12", "11", "13"]
+    lines = replay.timeline(replay.rebuild(events(store)))
+    assert [line.entry.number for line in lines] == [1, 2, 3]
+    assert [line.entry.time[11:13] for line in lines] == ["12", "11", "13"]
 
 
-def test_a_missing_event_is_named_and_the_result_is_told_all_the_same() -> None:
+def test_a_missing_event_is_named_and_the_result_is_still_rebuilt() -> None:
     store = MemoryStore()
-    at(1, store, JOB)
+    attempt_on(1, store, JOB)
     kept = events(store)
     del kept[event_key(JOB, 1, 2)]
-    (job,) = rebuild.rebuild(kept)
+    (job,) = replay.rebuild(kept)
     assert (job.state, job.problems) == (State.DAMAGED, ("attempt 1 event 2 is missing",))
     assert job.attempts[0].result == result(completed(0))
 
 
-def test_a_missing_end_is_named_where_the_next_attempt_shows_that_there_was_one() -> None:
+def test_a_missing_last_event_is_named_if_there_is_a_next_attempt() -> None:
     store = MemoryStore()
-    at(1, store, JOB)
+    attempt_on(1, store, JOB)
     acquire(store, JOB, 2, DIT, "run-2")
     kept = events(store)
     del kept[event_key(JOB, 1, 3)]
-    (job,) = rebuild.rebuild(kept)
-    assert job.problems == ("attempt 1: its end is missing",)
+    (job,) = replay.rebuild(kept)
+    assert job.problems == ("attempt 1: its last event is missing",)
 
 
 @pytest.mark.parametrize(
@@ -320,18 +326,18 @@ def test_a_result_that_cannot_be_read_is_named(core: dict[str, Json]) -> None:
     store = MemoryStore()
     register(store, b"{}", JOB, ["/p/a"], stamp(DIT, "r"))
     release(acquire(store, JOB, 1, DIT, "r"), core)
-    (job,) = rebuild.rebuild(events(store))
+    (job,) = replay.rebuild(events(store))
     assert job.attempts[0].result is None
     assert job.problems == ("attempt 1: its result cannot be read",)
 
 
-def test_outputs_of_clips_that_were_not_run_are_the_jobs_too() -> None:
+def test_outputs_of_clips_that_did_not_run_belong_to_the_job() -> None:
     store = MemoryStore()
     register(store, b"{}", JOB, ["/p/a"], stamp(DIT, "r"))
     stopped = failed(0).failure
     release(acquire(store, JOB, 1, DIT, "r"), result(failed(0), not_run(1), stopped=stopped).to_json())
-    told = rebuild.outputs(rebuild.rebuild(events(store)))
-    assert [(place.output, place.owners, place.published) for place in told] == [
+    outputs = replay.outputs(replay.rebuild(events(store)))
+    assert [(place.output, place.owners, place.published) for place in outputs] == [
         ("/proxies/A000.mov", (JOB,), ()),
         ("/proxies/A001.mov", (JOB,), ()),
     ]

@@ -1,4 +1,4 @@
-"""Status and history: every state is reached from the store alone, by a process that knows nothing else."""
+"""Status and history: every state is read from the store alone."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from proxx.store.base import Store
 from proxx.store.file import FileStore
 from proxx.store.keys import event_key
 from proxx.store.ledger import Ledger
+from proxx.store.listing import list_jobs
 from proxx.store.lock import acquire, release, retire, unlock
 from proxx.store.registration import record_refusal, register
-from proxx.store.status import State, all_jobs, job_history, job_status
+from proxx.store.status import State, job_history, job_status
 from tests.objects.kinds import Kind, NewStore
 
 JOB = "ab" * 32
@@ -53,7 +54,7 @@ def take(store: Store, attempt: int = 1) -> Ledger:
     return acquire(store, JOB, attempt, DIT, f"run-{attempt}")
 
 
-def cut_short(store: Store) -> None:
+def half_registered(store: Store) -> None:
     store.create(f"jobs/{JOB}/spec.json", b"{}")
 
 
@@ -77,8 +78,8 @@ def retired(store: Store) -> None:
 
 
 def retired_unregistered(store: Store) -> None:
-    cut_short(store)
-    retire(store, JOB, "never mind", OPERATOR)
+    half_registered(store)
+    retire(store, JOB, "not needed", OPERATOR)
 
 
 def damaged(store: Store) -> None:
@@ -95,7 +96,7 @@ def only_refused(store: Store) -> None:
 @pytest.mark.parametrize(
     ("story", "state", "code", "attempts"),
     [
-        (cut_short, "UNREGISTERED", None, 0),
+        (half_registered, "UNREGISTERED", None, 0),
         (only_refused, "UNREGISTERED", None, 0),
         (enter, "REGISTERED", None, 0),
         (take, "HELD", None, 1),
@@ -118,12 +119,15 @@ def test_every_state(
     status = job_status(store, JOB)
     assert (status.state, len(status.attempts)) == (state, attempts)
     assert (status.latest.code if status.latest else None) == code
-    assert all_jobs(store) == (status,)
+    (listed,) = list_jobs(store)
+    assert (listed.job_id, listed.state, len(listed.attempts)) == (JOB, state, attempts)
+    assert (listed.latest.code if listed.latest else None) == code
+    assert listed.brief or listed == status
     assert store.list("") == before  # reading changes nothing
     json.dumps(status.to_json())
 
 
-def test_what_is_said_about_a_held_job(store: Store) -> None:
+def test_the_status_of_a_held_job(store: Store) -> None:
     ledger = take(store)
     ledger.append("clip.started", {"clip": 0})
     status = job_status(store, JOB)
@@ -133,7 +137,7 @@ def test_what_is_said_about_a_held_job(store: Store) -> None:
     assert status.latest.since and status.latest.ended is None
 
 
-def test_what_is_said_about_ended_attempts(store: Store) -> None:
+def test_the_status_of_ended_attempts(store: Store) -> None:
     failed_then_done(store)
     take(store, 3)
     unlock(store, JOB, "power cut", OPERATOR)
@@ -163,7 +167,7 @@ def test_a_damaged_job_is_named_and_hides_no_other(store: Store) -> None:
     enter(store, "cd" * 32)
     store.create(f"jobs/{'ef' * 32}/registered.json", b"{")
     store.create(f"jobs/{'ef' * 32}/refusals/{'0' * 36}.json", b"{")
-    torn, whole, headless = all_jobs(store)
+    torn, whole, headless = list_jobs(store)
     assert (torn.state, torn.problems) == (State.DAMAGED, ("attempt 1 event 1 cannot be read",))
     assert whole.state == State.REGISTERED
     assert headless.state == State.DAMAGED and headless.registered
@@ -175,23 +179,23 @@ def test_a_damaged_job_is_named_and_hides_no_other(store: Store) -> None:
 
 
 @pytest.mark.parametrize("job_id", ["cd" * 32, "", "../x", "no such job"])
-def test_an_unknown_job(job_id: str, kind: Kind, tmp_path: Path) -> None:
+def test_an_unknown_job_is_refused(job_id: str, kind: Kind, tmp_path: Path) -> None:
     for store in (kind.new(), kind.bare()):
         for ask in (job_status, job_history):
             with pytest.raises(JobUnknown) as caught:
                 ask(store, job_id)
             assert (caught.value.code, caught.value.status) == ("JOB_UNKNOWN", 3)
-        assert all_jobs(store) == ()
-    assert kind.name != "file" or len(list(tmp_path.iterdir())) == 1  # a reader makes no store
+        assert list(list_jobs(store)) == []
+    assert kind.name != "file" or len(list(tmp_path.iterdir())) == 1  # a reader creates no store
 
 
-def test_folders_left_by_a_killed_writer_are_no_job(tmp_path: Path) -> None:
+def test_folders_left_by_a_killed_writer_are_not_a_job(tmp_path: Path) -> None:
     (tmp_path / "jobs" / JOB / "attempts" / "0001" / "events").mkdir(parents=True)
-    assert all_jobs(FileStore(tmp_path)) == ()
+    assert list(list_jobs(FileStore(tmp_path))) == []
 
 
 @pytest.mark.clause("V5")
-def test_the_whole_story_can_be_told_from_the_events_alone(new_store: NewStore) -> None:
+def test_the_history_needs_only_the_events(new_store: NewStore) -> None:
     store = new_store()
     written: list[tuple[int, str, Json]] = []
     for attempt, result in ((1, FAILED), (2, DONE)):
@@ -211,24 +215,24 @@ def test_the_whole_story_can_be_told_from_the_events_alone(new_store: NewStore) 
     for key in store.list("jobs/"):
         if "/events/" in key:
             events_only.create(key, store.read(key) or b"")
-    told = job_history(events_only, JOB)
-    assert told == job_history(store, JOB) and told.problems == ()
-    assert [(e.attempt, e.type, e.data) for e in told.entries] == written
-    assert [e.worker for e in told.entries] == [DIT] * (len(written) - 1) + [OPERATOR]
-    assert told.entries[1].notes == {"elapsed_ms": 0}
+    history = job_history(events_only, JOB)
+    assert history == job_history(store, JOB) and history.problems == ()
+    assert [(e.attempt, e.type, e.data) for e in history.entries] == written
+    assert [e.worker for e in history.entries] == [DIT] * (len(written) - 1) + [OPERATOR]
+    assert history.entries[1].notes == {"elapsed_ms": 0}
     assert job_status(events_only, JOB).attempts == job_status(store, JOB).attempts
 
 
-def test_history_names_what_is_missing_and_tells_the_rest(new_store: NewStore) -> None:
+def test_history_names_what_is_unreadable_and_has_the_rest(new_store: NewStore) -> None:
     store = new_store()
     ledger = take(store)
     ledger.append("clip.started", {"clip": 0})
     torn = new_store()
     for key in store.list(""):
         torn.create(key, b"{" if key.endswith("00001.json") else store.read(key) or b"")
-    told = job_history(torn, JOB)
-    assert [entry.type for entry in told.entries] == ["clip.started"]
-    assert told.problems == ("attempt 1 event 1 cannot be read",)
+    history = job_history(torn, JOB)
+    assert [entry.type for entry in history.entries] == ["clip.started"]
+    assert history.problems == ("attempt 1 event 1 cannot be read",)
 
 
 def test_a_job_without_attempts_has_an_empty_history(store: Store) -> None:
@@ -247,9 +251,9 @@ def test_a_fresh_process_sees_the_same(tmp_path: Path) -> None:
         "store = open_store(sys.argv[1])\n"
         "print(json.dumps([f(store, sys.argv[2]).to_json() for f in (job_status, job_history)]))\n"
     )
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", program, store.uri, JOB], capture_output=True, text=True, check=True
     ).stdout
-    assert json.loads(said) == [
-        json.loads(json.dumps(told.to_json())) for told in (job_status(store, JOB), job_history(store, JOB))
+    assert json.loads(output) == [
+        json.loads(json.dumps(answer.to_json())) for answer in (job_status(store, JOB), job_history(store, JOB))
     ]

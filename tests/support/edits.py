@@ -1,4 +1,4 @@
-"""One change to a contract's plain JSON, for tests that say what an edit must be answered with."""
+"""One change to the plain JSON of a contract, for tests of how an edit is answered."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ import re
 from typing import Any, Final, TypeAlias
 
 Plain: TypeAlias = Any
-"""JSON that a test changes and checks at once."""
+"""JSON of any shape; a wrong shape fails the test that uses it."""
 
-DROP: Final = "(drop)"  # take the field away
+DROP: Final = "(drop)"  # removes the field
 
 
 def edited(plain: Plain, path: str, value: object) -> Plain:
     """A copy of `plain` with `clips[0].recipe.rotation` set to `value`, or dropped, or with a new field."""
     result = copy.deepcopy(plain)
     *steps, last = [int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", path)]
-    place = result
+    parent = result
     for step in steps:
-        place = place[step]
+        parent = parent[step]
     if value is DROP:
-        del place[last]
-    elif isinstance(place, list) and last == len(place):
-        place.append(value)
+        del parent[last]
+    elif isinstance(parent, list) and last == len(parent):
+        parent.append(value)
     else:
-        place[last] = value
+        parent[last] = value
     return result
 
 
 def paths_of(plain: Plain, prefix: str = "") -> list[str]:
-    """The path of every value in `plain` that is no object or array."""
+    """The path of every value in `plain` that is neither an object nor an array."""
     if isinstance(plain, dict):
         return [path for key in plain for path in paths_of(plain[key], f"{prefix}.{key}" if prefix else key)]
     if isinstance(plain, list):

@@ -1,4 +1,4 @@
-"""Finished jobs in a store of a test's own: made by any worker, and one event forged."""
+"""Finished jobs in a store of the test: run by a chosen worker, or with one event forged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORGED: Final = "sha256:" + "0" * 64
 def finish(
     store: Store, output: Path, clips: int = 1, *, profile: str = "prores_proxy", worker: Worker = HERE
 ) -> JobSpec:
-    """A job of half-second clips, run to its end by `worker`."""
+    """Makes a job of half-second clips and runs it as `worker`."""
     job = make_job(output, profile, clips, name=output.name)
     run(store, job, worker=worker)
     return job
@@ -32,11 +32,11 @@ def run(store: Store, job: JobSpec, *, worker: Worker = HERE) -> None:
 
 
 def forged(store: Store, job: JobSpec, clip: int) -> MemoryStore:
-    """A copy of the store in which the job recorded other bytes for one clip."""
+    """A copy of the store in which the job recorded another digest for one clip."""
     copy, changed = MemoryStore(), 0
     for key in store.list(""):
-        data, found = store.read(key) or b"", parse(key)
-        if found is not None and found.kind == "event" and found.job_id == job.job_id:
+        data, parsed = store.read(key) or b"", parse(key)
+        if parsed is not None and parsed.kind == "event" and parsed.job_id == job.job_id:
             event = parse_event(data)
             if event.type == "clip.completed" and event.data["clip"] == clip:
                 data = event_bytes(event.model_copy(update={"data": {**event.data, "sha256": FORGED}}))

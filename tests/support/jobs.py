@@ -1,4 +1,4 @@
-"""Small real jobs for tests: media made here, specs made by creation itself."""
+"""Small real jobs for tests: generated media, and specs made by `create_jobs`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def create(
     places: Places | None = None,
     template: str = "{source_name}",
 ) -> JobSpec:
-    """One job of these sources, by creation itself."""
+    """One job of these sources, made by `create_jobs`."""
     toolchain = find_toolchain(build)
     created = create_jobs(
         CreateRequest(

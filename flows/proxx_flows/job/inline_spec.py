@@ -11,10 +11,11 @@ from pydantic_core import CoreSchema
 
 from proxx.contracts.error_bases import Refusal
 from proxx.contracts.errors import SpecInvalid
-from proxx.contracts.event import this_worker
+from proxx.contracts.event import stamp, this_worker
 from proxx.contracts.job import JOB_SCHEMA, JobSpec, read_spec, spec_bytes
 from proxx.contracts.model import load_contract
-from proxx.engine.execute import RunEnvironment, note_refusal, register_job
+from proxx.engine.execute import register_job
+from proxx.engine.records import note_refusal
 from proxx.store.opening import initialize_store
 from proxx_flows.common.reference import JobReference
 from proxx_flows.common.shared_store import shared_store
@@ -44,7 +45,7 @@ def register_inline(given: dict[str, Any], store: str | None, attempt: int, run_
     try:
         register_job(spec, spec_bytes(spec), place, me, run_id)
     except Refusal as why:
-        note_refusal(RunEnvironment(store=place, worker=me, run_id=run_id, attempt=attempt), spec.job_id, why)
+        note_refusal(place, spec.job_id, attempt, why, stamp(me, run_id))
         raise
     return JobReference(store=place.uri, job_id=spec.job_id, attempt=attempt, store_uuid=initialize_store(place).uuid)
 
