@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Submit attempt N of each job, by default attempt 1. It must be the job's next attempt.",
 )
-@click.option("--again", is_flag=True, help="Submit attempts again whose run ended without beginning them.")
+@click.option("--again", is_flag=True, help="Submit again the attempts whose run ended without beginning them.")
 @click.option(
     "--wait", is_flag=True, help="Wait until all jobs have ended, and report each. Ctrl-C stops the waiting only."
 )
@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 )
 @day_option("With --failed-with: select only jobs that failed on DAY (UTC, such as 2026-01-31) or later.")
 @click.option(
-    "--yes", is_flag=True, help="With --failed-with: submit their next attempts. Without it the jobs are listed."
+    "--yes",
+    is_flag=True,
+    help="With --failed-with: submit the next attempts. Without --yes the jobs are listed, and a terminal asks.",
 )
 @store_option
 @json_option

@@ -336,6 +336,8 @@ def test_an_attempt_that_a_submitted_run_took_was_submitted_before(world: World)
     assert [job["state"] for job in answer.json["jobs"]] == ["Running", "Failed", "Completed"]
     again = world.submit(world.specs, "--again")
     assert (again.status, codes(again)) == (4, ["LOCKED", "ATTEMPT_CLOSED", "ATTEMPT_CLOSED"])
+    closed = again.json["jobs"][1]["error"]
+    assert (closed["message"], closed["result"]) == ("attempt 1 has ended: FAILED", None)
     assert sorted(world.runs()) == [(0, 1), (1, 1), (2, 1)]
 
 
