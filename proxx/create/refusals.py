@@ -36,10 +36,14 @@ def refusal_message(failure: ClipFailure) -> str:
 
 
 def refusal_problem(given: str, failure: ClipFailure) -> Problem:
-    """Returns the problem that reports a refused source. given: the source's path as the user wrote it."""
+    """Returns the problem that reports a refused source. given: the source's path as the user wrote it.
+
+    A remedy that the failure was raised with is more specific than the one for its code, and is kept.
+    """
     message = refusal_message(failure)
     if isinstance(failure, UnexpectedFileError):
         message = f"{message} Detail: {failure.detail}."
-    own = failure.remedy != type(failure).remedy  # what raised it knows this case best
-    remedy = failure.remedy if own else _REMEDIES.get(failure.code, failure.remedy)
+    remedy = failure.remedy
+    if remedy == type(failure).remedy:
+        remedy = _REMEDIES.get(failure.code, remedy)
     return Problem(given, failure.code, message, remedy)
