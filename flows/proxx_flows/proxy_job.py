@@ -21,7 +21,7 @@ from proxx_flows.common.form import shown
 from proxx_flows.common.reference import JobReference
 from proxx_flows.common.shared_store import places_here
 from proxx_flows.job.cancellation import cancellable_execution
-from proxx_flows.job.duplicate_run import ended_since, is_own
+from proxx_flows.job.duplicate_run import is_own, started_again_after_end
 from proxx_flows.job.final_state import FinalState, final_state_of, refused_state, repeat_final_state
 from proxx_flows.job.inline_spec import InlineSpec, register_inline
 from proxx_flows.job.registered_job import load_registered_job
@@ -117,7 +117,7 @@ def _refused(why: Refusal, run_id: str) -> FinalState:
         return refused_state(why)
     if isinstance(why, AttemptClosed):
         return repeat_final_state(why) or refused_state(why)
-    if isinstance(why, Locked) and ended_since(run_id, why.since):
+    if isinstance(why, Locked) and started_again_after_end(run_id):
         return refused_state(why)
     raise Abort("another process executes this very run; this one does nothing and reports nothing")
 
