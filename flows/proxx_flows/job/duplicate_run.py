@@ -18,10 +18,10 @@ def is_own(error: ProxxError, run_id: str) -> bool:
 def started_again_after_end(run_id: str) -> bool:
     """Returns whether this process is the only one that has started the run since the run last ended in Prefect.
 
-    True means that an operator started the run again after it had crashed: no process works on the attempt, and this
-    one reports that it is locked. False means that another process may be working on it and reports the end itself;
-    also if Prefect does not answer. Only the server's own record decides: its states in the order in which it received
-    them. The time in the lock is a worker's, and that machine's clock may be wrong.
+    True means that an operator started the run again after it had crashed: no process works on the attempt, and
+    this one reports that it is locked. False means that another process may be working on it and reports the end
+    itself; also if Prefect does not answer. Only the server's own record decides: its states in the order in which
+    it received them. The time in the lock comes from a worker, whose clock may be wrong.
     """
     try:
         with client() as prefect:

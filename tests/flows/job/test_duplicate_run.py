@@ -19,8 +19,8 @@ from proxx.contracts.error_bases import ProxxError
 from proxx.contracts.errors import AttemptClosed, JobUnknown, Locked
 from proxx.contracts.event import this_worker, utc_now
 from proxx.store.lock import acquire
-from tests.flows.ground import Ground
 from tests.flows.runs import data_of, flow_run, registered, state_types
+from tests.flows.storage_area import StorageArea
 from tests.support.jobs import make_job
 
 CLOCK_ERRORS = pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def enter(run: UUID, *states: State[None]) -> None:
             client.set_flow_run_state(run, state, force=True)
 
 
-def take(area: Ground, reference: JobReference, run: UUID, clock_error: timedelta) -> None:
+def take(area: StorageArea, reference: JobReference, run: UUID, clock_error: timedelta) -> None:
     """Take the attempt as a process of the run whose clock is wrong by this much."""
     acquire(area.store, reference.job_id, 1, this_worker(), str(run), clock=lambda: utc_now() + clock_error)
 
@@ -66,12 +66,12 @@ def take(area: Ground, reference: JobReference, run: UUID, clock_error: timedelt
 @pytest.mark.parametrize("crashed", [False, True], ids=["still at work", "crashed"])
 @CLOCK_ERRORS
 def test_only_a_run_started_again_after_its_end_reports_the_lock(
-    ground: Ground, crashed: bool, clock_error: timedelta
+    area: StorageArea, crashed: bool, clock_error: timedelta
 ) -> None:
-    reference = registered(make_job(ground.at("proxies"), "prores_proxy"), ground.store)
+    reference = registered(make_job(area.at("proxies"), "prores_proxy"), area.store)
     run = new_run(reference)
     enter(run, Running())
-    take(ground, reference, run, clock_error)
+    take(area, reference, run, clock_error)
     if crashed:
         enter(run, Crashed(), Pending())  # Pending: an operator's `Retry`
         run_flow(proxy_job, flow_run=flow_run(run), return_type="state")
@@ -84,21 +84,21 @@ def test_only_a_run_started_again_after_its_end_reports_the_lock(
         with pytest.raises(Abort):
             run_flow(proxy_job, flow_run=flow_run(run), return_type="state")
         assert state_types(run)[-1] == "RUNNING"
-    assert not ground.files("proxies")
+    assert not area.files("proxies")
 
 
 @pytest.mark.usefixtures("prefect")
 @CLOCK_ERRORS
-def test_a_second_process_of_a_run_started_again_reports_nothing(ground: Ground, clock_error: timedelta) -> None:
+def test_a_second_process_of_a_run_started_again_reports_nothing(area: StorageArea, clock_error: timedelta) -> None:
     """The run crashed before it took the attempt, was started again, and was then handed out twice."""
-    reference = registered(make_job(ground.at("proxies"), "prores_proxy"), ground.store)
+    reference = registered(make_job(area.at("proxies"), "prores_proxy"), area.store)
     run = new_run(reference)
     enter(run, Crashed(), Pending(), Running())
-    take(ground, reference, run, clock_error)
+    take(area, reference, run, clock_error)
     with pytest.raises(Abort):
         run_flow(proxy_job, flow_run=flow_run(run), return_type="state")
     assert state_types(run) == ["PENDING", "CRASHED", "PENDING", "RUNNING", "RUNNING"]
-    assert not ground.files("proxies")
+    assert not area.files("proxies")
 
 
 def test_an_api_that_does_not_answer_proves_no_end() -> None:
