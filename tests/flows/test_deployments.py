@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shlex
@@ -187,7 +188,9 @@ def test_every_command_of_the_readme_can_be_parsed(line: str) -> None:
         compile(words[2], line, "exec")  # run by test_pool_storage
     else:
         assert words[:2] == ["python", "-m"], line
-        module = __import__(words[2], fromlist=["main"])
+        module = importlib.import_module(words[2])
+        if hasattr(module, "__path__"):  # a package: `python -m` runs its __main__
+            module = importlib.import_module(f"{words[2]}.__main__")
         module.main.make_context(words[2], words[3:])
 
 
