@@ -1,4 +1,4 @@
-"""The flow `make-proxies`, for pipelines: sources become jobs, each one `proxy-job` run, all of it one summary."""
+"""The flow `make-proxies`, for pipelines: creates jobs from sources, runs each as `proxy-job`, and sums up."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from proxx_flows.common.form import (
     ToolchainField,
 )
 from proxx_flows.common.reference import SHORT, JobReference, run_tags
-from proxx_flows.common.shared_store import places_here, shared_store
+from proxx_flows.common.shared_store import open_shared_store, places_from_environment
 from proxx_flows.proxy_job import proxy_job
 from proxx_flows.submission.dispatch import dispatch_job, follow
 from proxx_flows.submission.outcome import (
@@ -56,23 +56,26 @@ from proxx_flows.submission.outcome import (
 )
 from proxx_flows.submission.summary import JobSummary, Summary, failures_in_words, in_words, nothing_made, summarize
 
-_WHOLE: Final = ("/", "~", "s3://", "file:/")
-_RELATIVE: Final = "This is a relative path, or a root that the worker does not have, and it has no folder of yours."
+_ABSOLUTE: Final = ("/", "~", "s3://", "file:/")
+_RELATIVE: Final = (
+    "This is a relative path, or a root that this worker does not have. Give an absolute path, `s3://bucket/prefix`, "
+    "or a path below one of the worker's roots (PROXX_ROOTS)."
+)
 
 
 def _run_name() -> str:
-    """For Prefect, which asks before it has checked the parameters."""
-    asked = runtime.flow_run.parameters
-    sources = asked.get("sources")
+    """Returns the run's name. Prefect calls it before it checks the parameters."""
+    parameters = runtime.flow_run.parameters
+    sources = parameters.get("sources")
     first = last_part(str(sources[0])).rstrip(":") if isinstance(sources, list) and sources else ""
-    return safe(f"{asked.get('name') or first or 'proxies'} · {asked.get('profile')}")[:200]
+    return safe(f"{parameters.get('name') or first or 'proxies'} · {parameters.get('profile')}")[:200]
 
 
 @flow(
     name="make-proxies",
     flow_run_name=_run_name,
-    description="Makes editing proxies of camera files: looks at every source, writes one job or several, runs each "
-    "as a `proxy-job` run, and says as data what came of it. Nothing is retried and nothing is overwritten.",
+    description="Makes editing proxies of camera files. It examines every source, creates one job or several, runs "
+    "each as a `proxy-job` run, and returns a summary as JSON. It retries nothing and overwrites nothing.",
     retries=0,
     persist_result=True,
     result_serializer="json",
@@ -87,60 +90,62 @@ def make_proxies(
     template: Template = DEFAULT_TEMPLATE,
     toolchain: Build = "static",
     leave_out_refused: LeaveOut = False,
-    accept_damage: Damage = [],  # noqa: B006  (validated into a list of its own, and shown in the form as empty)
+    accept_damage: Damage = [],  # noqa: B006  (validated into a new list, and shown in the form as empty)
     attempt: AttemptField = 1,
     deployment: DeploymentField = None,
 ) -> State[dict[str, object]]:
-    """Make editing proxies of camera files. The state's data is a Summary in plain JSON: `summary_of` reads it."""
+    """Makes editing proxies of camera files. The state's data is a Summary in plain JSON: `summary_of` reads it."""
     try:
-        place = shared_store(store)
-        pool = api.find_deployment(deployment) if deployment else None  # before hours of reading
+        shared_store = open_shared_store(store)
+        pool = api.find_deployment(deployment) if deployment else None  # fails here, before hours of reading
         installed = find_toolchain(toolchain)
-        created = _look(
+        created = _create_jobs(
             CreateRequest(
                 sources=tuple(sources),
                 profile=find_profile(profile),
                 toolchain=installed.identity,
                 output=output,
-                name=name or None,  # a form's empty field
+                name=name or None,  # an empty field of the form
                 template=template,
                 clips_per_job=clips_per_job,
                 leave_out_refused=leave_out_refused,
                 accept_damage=tuple(accept_damage),
                 date=datetime.date.today().isoformat(),
-                places=places_here(),
+                places=places_from_environment(),
             ),
             installed,
         )
-    except ProxxError as why:
-        return _answer(nothing_made(why))
+    except ProxxError as error:
+        return _final_state(nothing_made(error))
     if pool is None:
-        jobs = tuple(_tell(_run_here(place, job, attempt)) for job in created.jobs)
+        jobs = tuple(_log_summary(_run_as_subflow(shared_store, job, attempt)) for job in created.jobs)
     else:
-        jobs = _run_there(place, created.jobs, attempt, pool)
-    return _answer(summarize(jobs, created.left_out))
+        jobs = _run_on_pool(shared_store, created.jobs, attempt, pool)
+    return _final_state(summarize(jobs, created.left_out))
 
 
-def _answer(summary: Summary) -> State[dict[str, object]]:
+def _final_state(summary: Summary) -> State[dict[str, object]]:
     kind = Completed if summary.status == "COMPLETED" else Failed
     return kind(message=in_words(summary), data=summary.to_json())
 
 
-# --- deciding --------------------------------------------------------------------------------------------
+# --- creating the jobs -----------------------------------------------------------------------------------
 
 
-def _look(request: CreateRequest, installed: InstalledToolchain) -> Created:
-    """Creation as `proxx create` does it, told in the run's log. Raises PreflightRefused with every problem."""
+def _create_jobs(request: CreateRequest, installed: InstalledToolchain) -> Created:
+    """Creates the jobs like `proxx create`, and logs its progress. Raises PreflightRefused with every problem."""
     _require_absolute(request)
     logger = get_run_logger()
-    told: set[int] = set()
+    logged: set[int] = set()
 
-    def tell(step: ExamineProgress) -> None:
-        if step.index not in told:
-            told.add(step.index)
+    def log_progress(step: ExamineProgress) -> None:
+        if step.index not in logged:
+            logged.add(step.index)
             logger.info("reading %d of %d: %s", step.index + 1, step.count, safe(step.path))
 
-    created = create_jobs(request, ffprobe=installed.ffprobe, decoders=decoders(installed.ffmpeg), on_progress=tell)
+    created = create_jobs(
+        request, ffprobe=installed.ffprobe, decoders=decoders(installed.ffmpeg), on_progress=log_progress
+    )
     for one in created.notices:
         logger.info("%s: %s", safe(one.path), safe(one.text))
     for problem in created.left_out:
@@ -149,94 +154,96 @@ def _look(request: CreateRequest, installed: InstalledToolchain) -> Created:
 
 
 def _require_absolute(request: CreateRequest) -> None:
-    """Below the folder a worker happens to stand in nobody would find anything."""
+    """Raises PreflightRefused for a relative path in a deployed run: the worker's current folder is arbitrary."""
     if runtime.deployment.id is None:
         return
     places = [*map(str, request.sources), request.output]
     problems = tuple(
         Problem(without_secrets(place), PreflightRefused.code, _RELATIVE)
         for place in places
-        if not (place.startswith(_WHOLE) or request.places.roots.is_below_a_root(place))
+        if not (place.startswith(_ABSOLUTE) or request.places.roots.is_below_a_root(place))
     )
     if problems:
         raise PreflightRefused(message="The request cannot be met.", problems=problems)
 
 
-# --- executing -------------------------------------------------------------------------------------------
+# --- running them ----------------------------------------------------------------------------------------
 
 
-def _known(store: Store, job: JobSpec, asked: RequestedAttempt) -> JobSummary | None:
-    """Put the job into the store, its outputs its own. A summary where there is nothing to be run for it."""
+def _register(store: Store, job: JobSpec, requested: RequestedAttempt) -> JobSummary | None:
+    """Registers the job and claims its outputs. Returns a summary if there is nothing to run for it."""
     try:
         register_job(job, spec_bytes(job), store, this_worker(), str(runtime.flow_run.id))
-        return ended_before(store, asked)
-    except ProxxError as why:  # another job has an output, or the store is not well
-        return refused_summary(asked, why)
+        return ended_before(store, requested)
+    except ProxxError as error:  # another job has claimed an output, or the store is unavailable or damaged
+        return refused_summary(requested, error)
 
 
-def _run_here(store: Store, job: JobSpec, attempt: int) -> JobSummary:
-    """One job as a subflow, or what is known of it where there is nothing to run."""
-    asked = RequestedAttempt.of(job, attempt)
-    if (known := _known(store, job, asked)) is not None:
-        return known
-    with tags(*run_tags(asked.name, asked.profile, asked.job_id)):
-        state = proxy_job(reference=_reference(store, asked), return_state=True)
+def _run_as_subflow(store: Store, job: JobSpec, attempt: int) -> JobSummary:
+    """Runs one job as a subflow, unless there is nothing to run."""
+    requested = RequestedAttempt.of(job, attempt)
+    if (summary := _register(store, job, requested)) is not None:
+        return summary
+    with tags(*run_tags(requested.name, requested.profile, requested.job_id)):
+        state = proxy_job(reference=_reference(store, requested), return_state=True)
     run_id = str(state.state_details.flow_run_id)
     return outcome_of_attempt(
-        store, asked, RunEnd(run_id=run_id, state=state.name or "", message=state.message or "")
+        store, requested, RunEnd(run_id=run_id, state=state.name or "", message=state.message or "")
     )
 
 
-def _run_there(store: Store, jobs: Sequence[JobSpec], attempt: int, pool: api.Deployment) -> tuple[JobSummary, ...]:
-    """All jobs by the pool's workers, as many at once as those take."""
+def _run_on_pool(store: Store, jobs: Sequence[JobSpec], attempt: int, pool: api.Deployment) -> tuple[JobSummary, ...]:
+    """Hands all jobs to the pool's workers and waits for all. The workers decide how many run at once."""
     logger = get_run_logger()
     if not pool.ready:
-        logger.warning("no worker polls for %s now: the jobs wait for one", pool.name)
-    ends: dict[str, JobSummary] = {}
+        logger.warning("no worker polls for %s at present: the jobs wait until one does", pool.name)
+    summaries: dict[str, JobSummary] = {}
     runs: dict[str, RequestedAttempt] = {}
-    in_vain: set[str] = set()
+    ended_earlier: set[str] = set()
     try:
         with connection.connected():
             for job in jobs:
-                asked = RequestedAttempt.of(job, attempt)
-                known = _known(store, job, asked)
+                requested = RequestedAttempt.of(job, attempt)
+                summary = _register(store, job, requested)
                 try:
-                    if known is None:
-                        handed = dispatch_job(pool, _reference(store, asked), asked)
-                        runs[handed.run_id] = asked
-                        in_vain |= {handed.run_id} if handed.ended else set()
-                except ProxxError as why:
-                    known = refused_summary(asked, why)
-                if known is not None:
-                    ends[asked.job_id] = _tell(known)
-        logger.info("%s with %s", plural(len(runs), "job is", "jobs are"), pool.name)
+                    if summary is None:
+                        dispatched = dispatch_job(pool, _reference(store, requested), requested)
+                        runs[dispatched.run_id] = requested
+                        ended_earlier |= {dispatched.run_id} if dispatched.ended else set()
+                except ProxxError as error:
+                    summary = refused_summary(requested, error)
+                if summary is not None:
+                    summaries[requested.job_id] = _log_summary(summary)
+        logger.info("waiting for %s of %s", plural(len(runs), "run"), pool.name)
         for end in follow(list(runs), logger.warning):
-            came = outcome_of_attempt(store, runs[end.run_id], end)
-            ends[came.job_id] = _tell(asked_before(store, came) if end.run_id in in_vain else came)
-    except BaseException:  # cancelled, most likely
-        left = [safe(asked.name) for asked in runs.values() if asked.job_id not in ends]
+            outcome = outcome_of_attempt(store, runs[end.run_id], end)
+            outcome = asked_before(store, outcome) if end.run_id in ended_earlier else outcome
+            summaries[outcome.job_id] = _log_summary(outcome)
+    except BaseException:  # most likely this run was cancelled
+        waiting = [safe(requested.name) for requested in runs.values() if requested.job_id not in summaries]
         logger.warning(
-            "this run ends; %s on without it: %s", plural(len(left), "job goes", "jobs go"), ", ".join(left)
+            "this run ends before its jobs; %s without it: %s",
+            plural(len(waiting), "job continues", "jobs continue"),
+            ", ".join(waiting),
         )
         raise
-    return tuple(ends[job.job_id] for job in jobs)
+    return tuple(summaries[job.job_id] for job in jobs)
 
 
-def _reference(store: Store, asked: RequestedAttempt) -> JobReference:
-    return JobReference(
-        store=store.uri, job_id=asked.job_id, attempt=asked.attempt, store_uuid=initialize_store(store).uuid
-    )
+def _reference(store: Store, requested: RequestedAttempt) -> JobReference:
+    job_id, attempt, uuid = requested.job_id, requested.attempt, initialize_store(store).uuid
+    return JobReference(store=store.uri, job_id=job_id, attempt=attempt, store_uuid=uuid)
 
 
-def _tell(job: JobSummary) -> JobSummary:
-    """Into the run's log, and back."""
+def _log_summary(job: JobSummary) -> JobSummary:
+    """Writes the summary to the run's log, and returns it."""
     logger = get_run_logger()
-    before = " before, and is not run again" if job.recorded else ""
-    said = f"{safe(job.name)}: job {job.job_id[:SHORT]}, attempt {job.attempt}: {job.status}{before}"
+    earlier = " in an earlier run, and is not run again" if job.recorded else ""
+    text = f"{safe(job.name)}: job {job.job_id[:SHORT]}, attempt {job.attempt}: {job.status}{earlier}"
     if job.status == "COMPLETED":
-        logger.info("%s", said)
+        logger.info("%s", text)
     else:
-        logger.error("%s\n%s", said, "\n".join(failures_in_words(job)))
+        logger.error("%s\n%s", text, "\n".join(failures_in_words(job)))
     return job
 
 
@@ -258,9 +265,9 @@ def proxies(
     attempt: int = 1,
     deployment: str | None = None,
 ) -> Summary:
-    """Run `make-proxies`, within a flow as its subflow, and give its summary, of a failure too.
+    """Runs `make-proxies`, as a subflow if called in a flow, and returns its summary, also if it failed.
 
-    Raises only where there is none: wrong parameters, a run that was cancelled or has crashed.
+    Raises only if there is no summary: wrong parameters, or a run that was cancelled or crashed.
     """
     state = make_proxies(
         sources=[os.fspath(source) for source in sources],
@@ -281,9 +288,9 @@ def proxies(
 
 
 def summary_of(state: State) -> Summary:
-    """The summary in the state of a `make-proxies` run: of one made here, or the `.state` of `run_deployment`'s.
+    """Returns the summary of a `make-proxies` run from its state, for example `run_deployment(...).state`.
 
-    Raises what the run raised where it has no summary.
+    Raises the run's exception if it has no summary.
     """
     data = state.result(raise_on_failure=False, _sync=True)  # type: ignore[call-overload]  # in an async flow too
     if isinstance(data, BaseException):

@@ -1,4 +1,4 @@
-"""The flow `proxy-job`: one job is one flow run with one task, whose body is one call of the engine."""
+"""The flow `proxy-job`: one attempt of one job is one flow run with one task, which calls the engine once."""
 
 from __future__ import annotations
 
@@ -14,42 +14,51 @@ from pydantic import Field
 
 from proxx.contracts.error_bases import EnvironmentFailure, ProxxError, Refusal
 from proxx.contracts.errors import AttemptClosed, Locked
-from proxx.contracts.event import this_worker
+from proxx.contracts.event import Worker, this_worker
 from proxx.engine.execute import RunEnvironment, execute
 from proxx_flows.common.errors import AskedWrongly
-from proxx_flows.common.form import shown
+from proxx_flows.common.form import form_text
 from proxx_flows.common.reference import JobReference
-from proxx_flows.common.shared_store import places_here
+from proxx_flows.common.shared_store import places_from_environment
 from proxx_flows.job.cancellation import cancellable_execution
-from proxx_flows.job.duplicate_run import ended_since, is_own
+from proxx_flows.job.duplicate_run import is_own, started_again_after_end
 from proxx_flows.job.final_state import FinalState, final_state_of, refused_state, repeat_final_state
 from proxx_flows.job.inline_spec import InlineSpec, register_inline
 from proxx_flows.job.registered_job import load_registered_job
 from proxx_flows.job.report import refused_line
 from proxx_flows.job.reporter import RunReporter
-from proxx_flows.job.run_name import name_of_run, tag_run
+from proxx_flows.job.run_name import current_run_name, tag_current_run
 
 RESULT_KEY: Final = "proxx/{parameters[reference].job_id}/{parameters[reference].attempt:04d}/{flow_run.id}.json"
-WORKER: Final = "PREFECT__WORKER_NAME"
-"""Set by Prefect's workers for the runs they start."""
+WORKER_NAME: Final = "PREFECT__WORKER_NAME"
+"""The variable that Prefect's workers set for the runs they start."""
 
 Reference = Annotated[
     JobReference | None,
     Field(
-        json_schema_extra=shown(
-            "Registered job", "One attempt of a job that is in a store: what `proxx submit` sends."
+        json_schema_extra=form_text(
+            "Registered job",
+            "One attempt of a job that is already in a store. `proxx submit` fills this in. Leave it empty to give a "
+            "whole spec.",
         )
     ),
 ]
 Spec = Annotated[
     InlineSpec | None,
-    Field(json_schema_extra=shown("Whole spec", "Or a spec file's content; it is registered before it runs.")),
+    Field(
+        json_schema_extra=form_text(
+            "Whole spec",
+            "The content of a spec file made by `proxx create`, instead of a registered job. The run registers it.",
+        )
+    ),
 ]
 StorePlace = Annotated[
     str | None,
     Field(
-        json_schema_extra=shown(
-            "Store", "With a whole spec: where its job files go, a folder or s3://bucket/prefix. Else PROXX_STORE."
+        json_schema_extra=form_text(
+            "Store",
+            "Only with a whole spec: where its job files are kept, a folder that all workers share or "
+            "`s3://bucket/prefix`. If empty, the worker's PROXX_STORE.",
         )
     ),
 ]
@@ -58,8 +67,9 @@ Attempt = Annotated[
     Field(
         ge=1,
         le=9999,
-        json_schema_extra=shown(
-            "Attempt", "With a whole spec: which try this is. One that has begun is never run again."
+        json_schema_extra=form_text(
+            "Attempt",
+            "Only with a whole spec: the number of this attempt. An attempt that has begun never runs again.",
         ),
     ),
 ]
@@ -72,62 +82,65 @@ Attempt = Annotated[
     persist_result=True,
     result_serializer="json",
     result_storage_key=RESULT_KEY,
-    refresh_cache=True,  # a result that is there already never stands for an execution
+    refresh_cache=True,  # an existing result never replaces an execution
 )
 def execute_job(reference: JobReference) -> State[dict[str, Any]]:
-    """One attempt of one job."""
-    run_id = str(runtime.flow_run.id)  # asked here: the engine's thread is not Prefect's
-    answer = cancellable_execution(lambda should_stop: _execute(reference, run_id, should_stop))
-    return _state(answer)
+    """Runs one attempt of one job."""
+    run_id = str(runtime.flow_run.id)  # read here: the engine's thread has no Prefect context of its own
+    return _prefect_state(cancellable_execution(lambda should_stop: _execute(reference, run_id, should_stop)))
 
 
 def _execute(reference: JobReference, run_id: str, should_stop: Callable[[], bool]) -> FinalState:
-    worker = this_worker(os.environ.get(WORKER))
+    worker = _worker()
     try:
         job = load_registered_job(reference)
-        tag_run(job.about)
-        with RunReporter.of(job.about, worker) as telling:
-            site = RunEnvironment(
+        tag_current_run(job.facts)
+        with RunReporter.of(job.facts, worker) as reporter:
+            environment = RunEnvironment(
                 store=job.store,
                 worker=worker,
                 run_id=run_id,
                 attempt=reference.attempt,
                 store_uuid=reference.store_uuid,
-                places=places_here(),
+                places=places_from_environment(),
                 should_stop=should_stop,
-                watch=telling,
+                watch=reporter,
             )
             try:
-                result = execute(job.data, site)
-            except Exception as why:
-                if not isinstance(why, Refusal | EnvironmentFailure):
-                    telling.broken(job.store)
+                result = execute(job.spec, environment)
+            except Exception as error:
+                if not isinstance(error, Refusal | EnvironmentFailure):
+                    reporter.report_recorded_end(job.store)
                 raise
-            telling.ended(result)
+            reporter.report_end(result)
             return final_state_of(result)
-    except (Refusal, EnvironmentFailure) as why:
-        return _refused(why, run_id)
+    except (Refusal, EnvironmentFailure) as error:
+        return _refused(error, run_id)
 
 
-def _refused(why: Refusal | EnvironmentFailure, run_id: str) -> FinalState:
-    """Nothing was begun by this process. The very run may have been handed out twice: then it speaks for itself."""
-    line = refused_line(why, this_worker(os.environ.get(WORKER)))
-    get_run_logger().log(line.level, "%s", line.text)
-    if not is_own(why, run_id):
-        return refused_state(why)
-    if isinstance(why, AttemptClosed):
-        return repeat_final_state(why) or refused_state(why)
-    if isinstance(why, Locked) and ended_since(run_id, why.since):
-        return refused_state(why)
-    raise Abort("another process executes this very run; this one does nothing and reports nothing")
+def _refused(error: Refusal | EnvironmentFailure, run_id: str) -> FinalState:
+    """Returns the final state of a run whose process began nothing.
+
+    If the same run was handed out twice, the process that has the attempt reports the end. Raises Abort then, which
+    leaves the run's state as it is.
+    """
+    _log_refusal(error)
+    if not is_own(error, run_id):
+        return refused_state(error)
+    if isinstance(error, AttemptClosed):
+        return repeat_final_state(error) or refused_state(error)
+    if isinstance(error, Locked) and started_again_after_end(run_id):
+        return refused_state(error)
+    raise Abort("another process executes this same run; this process does nothing and reports nothing")
 
 
 @flow(
     name="proxy-job",
-    flow_run_name=name_of_run,
-    description="Makes the proxies of one job and proves them: one attempt, one task, nothing retried. Find a job "
-    "again by the first 12 digits of its id, which are in the run's name and in its tag `job:…`, or by the tags of "
-    "its profile and its name; `proxx status` and `proxx history` tell its story from the store.",
+    flow_run_name=current_run_name,
+    description="Makes the proxies of one job and checks them. One run is one attempt; nothing is retried. To find "
+    "the run of a job, search for the first 12 digits of the job's id, which are in the run's name and in its tag "
+    "`job:…`, or for the tags with its profile and its name. `proxx status` and `proxx history` show what the store "
+    "knows of the job.",
     retries=0,
     persist_result=True,
     result_serializer="json",
@@ -135,32 +148,40 @@ def _refused(why: Refusal | EnvironmentFailure, run_id: str) -> FinalState:
 def proxy_job(
     reference: Reference = None, spec: Spec = None, store: StorePlace = None, attempt: Attempt = 1
 ) -> State[dict[str, Any]]:
-    """Make the proxies of one job. The state's data is its ExecutionResult as plain JSON: `read_result` reads it."""
+    """Makes the proxies of one job. The state's data is its ExecutionResult as plain JSON: `read_result` reads it."""
     try:
-        asked = _asked(reference, spec, store, attempt)
-    except ProxxError as why:
-        line = refused_line(why, this_worker(os.environ.get(WORKER)))
-        get_run_logger().log(line.level, "%s", line.text)
-        return _state(refused_state(why))
-    done = execute_job(asked)  # the state it returned; a bug or a signal leaves here as the exception it is
-    kind = Completed if done.is_completed() else Failed
-    return kind(message=done.message, data=done.data)
+        job_reference = _job_reference(reference, spec, store, attempt)
+    except ProxxError as error:
+        _log_refusal(error)
+        return _prefect_state(refused_state(error))
+    state = execute_job(job_reference)  # the task's state; a bug or a signal is raised here as its exception
+    kind = Completed if state.is_completed() else Failed
+    return kind(message=state.message, data=state.data)
 
 
-def _asked(
+def _job_reference(
     reference: JobReference | None, spec: dict[str, Any] | None, store: str | None, attempt: int
 ) -> JobReference:
-    """The attempt that is meant; a whole spec is registered first."""
+    """Returns the reference that the parameters give. Registers a whole spec first. Raises AskedWrongly."""
     if spec is not None and reference is None:
         return register_inline(spec, store, attempt, str(runtime.flow_run.id))
     if reference is None or spec is not None:
-        found = "both" if reference else "neither"
-        raise AskedWrongly(message=f"One job is asked for, by its reference or by its whole spec: {found} was given")
+        given = "Both were given" if reference else "Neither was given"
+        raise AskedWrongly(message=f"A run needs either a registered job or a whole spec. {given}")
     if store or attempt != 1:
-        raise AskedWrongly(message="A reference names its store and its attempt itself: nothing goes beside it")
+        raise AskedWrongly(message="A registered job names its store and attempt: leave Store and Attempt unchanged")
     return reference
 
 
-def _state(answer: FinalState) -> State[dict[str, Any]]:
-    kind = Completed if answer.completed else Failed
-    return kind(message=answer.message, data=answer.data)
+def _prefect_state(final: FinalState) -> State[dict[str, Any]]:
+    kind = Completed if final.completed else Failed
+    return kind(message=final.message, data=final.data)
+
+
+def _log_refusal(error: ProxxError) -> None:
+    line = refused_line(error, _worker())
+    get_run_logger().log(line.level, "%s", line.text)
+
+
+def _worker() -> Worker:
+    return this_worker(os.environ.get(WORKER_NAME))

@@ -29,8 +29,8 @@ from proxx.engine.execute import register_job
 from proxx.store.base import Store
 from tests.bench.storage import one_clip_jobs
 from tests.flows.pool import ENDED, Pool
-from tests.flows.postgres import USER, Postgres, database
-from tests.flows.server import Server, serving
+from tests.flows.postgres import USER, Postgres, running_postgres
+from tests.flows.server import Server, running_server
 from tests.flows.specs import spec_like
 from tests.objects.fault import proxying
 from tests.support.jobs import make_job
@@ -114,14 +114,14 @@ def execute_real(pool: Pool, cluster: Postgres, folder: Path, count: int) -> Ite
     (folder / "proxies").mkdir()
     jobs = one_clip_jobs(count, roots, folder)
     pool.more["PROXX_ROOTS"] = roots
-    pool.staff()
+    pool.ensure_workers()
     rows_before, bytes_before, since = rows(cluster), size(cluster), time.perf_counter()
     runs = [pool.dispatch(job) for job in jobs]
     for run_id in runs:
         while (state := pool.run(run_id).state) is None or state.type.value not in ENDED:
-            assert time.perf_counter() - since < PATIENCE, pool.said()
+            assert time.perf_counter() - since < PATIENCE, pool.worker_logs()
             time.sleep(1)
-        assert state.type.value == "COMPLETED", pool.said()
+        assert state.type.value == "COMPLETED", pool.worker_logs()
     took = time.perf_counter() - since
     pool.kill_all()
     time.sleep(10)  # the server writes events and logs some seconds later
@@ -134,10 +134,10 @@ def execute_real(pool: Pool, cluster: Postgres, folder: Path, count: int) -> Ite
 
 
 def tables(sizes: tuple[int, ...], executed: int) -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as own, database(Path(own) / "pg") as cluster:
+    with tempfile.TemporaryDirectory() as own, running_postgres(Path(own) / "pg") as cluster:
         folder = Path(own)
         folder.chmod(0o755)
-        with serving(folder / "prefect", cluster.url) as server:
+        with running_server(folder / "prefect", cluster.url) as server:
             pool = Pool(server, folder)
             pool.set_up()
             try:

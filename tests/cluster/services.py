@@ -18,7 +18,7 @@ import httpx
 
 from tests.flows import runbook
 from tests.flows.pool import DEADLINE, ROOT, until
-from tests.flows.postgres import Postgres, database
+from tests.flows.postgres import Postgres, running_postgres
 from tests.objects.process import Daemon, free_port, listens, program
 
 BOOT: Final = 300  # seconds, on a machine with other load
@@ -183,7 +183,7 @@ def serving_fleet(folder: Path, address: str) -> Iterator[Api]:
     """Runs the API at the address during the block, without pool and deployments."""
     folder.mkdir()
     # Not below pytest's folder: every session that starts on the machine closes that to PostgreSQL's user.
-    with TemporaryDirectory(prefix="proxx-postgres-") as apart, database(Path(apart) / "cluster") as postgres:
+    with TemporaryDirectory(prefix="proxx-postgres-") as apart, running_postgres(Path(apart) / "cluster") as postgres:
         redis = Redis(folder / "redis")
         api = Api(folder / "api", address, postgres, redis)
         try:

@@ -1,4 +1,4 @@
-"""Chromium without a window, to look at the server's pages as an operator does."""
+"""Opens the server's pages in headless Chromium, as an operator sees them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ PATIENCE_MS: Final = 60_000
 
 
 @contextmanager
-def page() -> Iterator[Page]:
-    """A page of 1500×1000. Skips where there is no browser; in CI that fails."""
+def browser_page() -> Iterator[Page]:
+    """Gives a page of 1500×1000 pixels. Without a browser the test is skipped; in CI it fails."""
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     try:
         from playwright.sync_api import sync_playwright
@@ -27,8 +27,8 @@ def page() -> Iterator[Page]:
         program = None
     if program is None:
         if "CI" in os.environ:
-            pytest.fail("There is no browser, and CI looks at pages: apt-get install chromium, pip install .[pages]")
-        pytest.skip("PAGES NOT LOOKED AT: apt-get install chromium, pip install -e '.[test,pages]'")
+            pytest.fail("CI must test the pages in a browser: apt-get install chromium, pip install .[pages]")
+        pytest.skip("PAGES NOT TESTED: apt-get install chromium, pip install -e '.[test,pages]'")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         try:

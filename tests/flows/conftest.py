@@ -1,4 +1,4 @@
-"""What the tests of flows share: one Prefect server for all of them, and a process that talks to it alone."""
+"""Fixtures of the flows' tests: one Prefect server for all of them, storage of each kind, and pools with workers."""
 
 from __future__ import annotations
 
@@ -7,48 +7,48 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.ground import KINDS, Ground, ground_of, speak
-from tests.flows.pool import Pool, pooling
-from tests.flows.postgres import Postgres, database
-from tests.flows.server import Server, serving, talking_to
+from tests.flows.pool import Pool, running_pool
+from tests.flows.postgres import Postgres, running_postgres
+from tests.flows.server import Server, running_server, talking_to
+from tests.flows.storage_area import KINDS, StorageArea, new_area, use_credentials
 
 
 @pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server on SQLite, gone when the last test of flows has ended. Runs are told apart by store and job."""
-    with serving(tmp_path_factory.mktemp("prefect")) as running:
+    """A server on SQLite, shared by all tests of the flows. Each test has its own store and jobs."""
+    with running_server(tmp_path_factory.mktemp("prefect")) as running:
         yield running
 
 
 @pytest.fixture
 def prefect(server: Server, tmp_path: Path) -> Iterator[Server]:
-    """This process talks to the session's server, results go to the test's own folder."""
+    """The shared server; this process talks to it and stores results in the test's own folder."""
     with talking_to(server, tmp_path):
         yield server
 
 
 @pytest.fixture(params=KINDS)
-def ground(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
-    """Job files, sources and proxies of one test, on each kind of storage; this process reaches it."""
-    return speak(ground_of(request.param, request, tmp_path), monkeypatch)
+def area(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StorageArea:
+    """Storage for one test, of each kind; this process has its credentials."""
+    return use_credentials(new_area(request.param, request, tmp_path), monkeypatch)
 
 
 @pytest.fixture
-def rgw_ground(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
-    """The same on RGW only, for what a folder does not know or what takes long."""
-    return speak(ground_of("rgw", request, tmp_path), monkeypatch)
+def rgw_area(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StorageArea:
+    """Storage on RGW only, for what a folder does not have or what takes long."""
+    return use_credentials(new_area("rgw", request, tmp_path), monkeypatch)
 
 
 @pytest.fixture(scope="package")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
-    """A pool with a server of its own, on SQLite: its tests end the server, and its workers take what is there."""
-    with pooling(tmp_path_factory.mktemp("pool")) as made:
-        yield made
+    """A pool with its own server on SQLite: its tests kill the server, and its workers take every run."""
+    with running_pool(tmp_path_factory.mktemp("pool")) as running:
+        yield running
 
 
 @pytest.fixture(scope="package")
 def on_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Postgres, Pool]]:
-    """The same on a PostgreSQL of the session's own."""
+    """Such a pool with its own PostgreSQL."""
     folder = tmp_path_factory.mktemp("postgresql")
-    with database(folder / "postgres") as postgres, pooling(folder / "pool", postgres.url) as made:
-        yield postgres, made
+    with running_postgres(folder / "postgres") as postgres, running_pool(folder / "pool", postgres.url) as running:
+        yield postgres, running

@@ -1,4 +1,4 @@
-"""The deployment `proxy-job/proxx` on a test's server, as `prefect deploy --all` makes it, without its process."""
+"""Creates the deployment `proxy-job/proxx` on a test's server like `prefect deploy --all`, without its process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENTRYPOINT: Final = "proxx_flows.proxy_job.proxy_job"
 
 
 def deploy(server: Server, pool: str = POOL) -> str:
-    """The deployment's id. May be called again: it is the same one then."""
+    """Creates the work pool and the deployment unless they exist, and returns the deployment's id."""
     with temporary_settings({PREFECT_API_URL: server.url}), get_client(sync_client=True) as client:
         with suppress(ObjectAlreadyExists):
             client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
@@ -28,8 +28,9 @@ def deploy(server: Server, pool: str = POOL) -> str:
 
 
 def deployment_of(client: SyncPrefectClient, flow: Flow[Any, Any], entrypoint: str, pool: str) -> str:
+    """Creates the deployment of this flow and returns its id."""
     flow_id = client.create_flow_from_name(flow.name)
-    made = client.create_deployment(
+    deployment_id = client.create_deployment(
         flow_id=flow_id,
         name="proxx",
         work_pool_name=pool,
@@ -39,4 +40,4 @@ def deployment_of(client: SyncPrefectClient, flow: Flow[Any, Any], entrypoint: s
         parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
         enforce_parameter_schema=True,
     )
-    return str(made)
+    return str(deployment_id)

@@ -1,4 +1,4 @@
-"""A flow of somebody else's: proxies of a card for the editor, and a list for whoever has to go back to the card."""
+"""A user's own flow: makes proxies of a card for the editor, and lists what to copy from the card again."""
 
 from __future__ import annotations
 

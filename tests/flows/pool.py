@@ -1,7 +1,7 @@
-"""A pool as an operator sets it up: a server, the pool from its template, the deployments, worker processes.
+"""A pool as an operator sets it up: a server, the work pool from its template, the deployments, worker processes.
 
-Everything is a process of its own and is started by the commands of the runbook. Tests end workers, runs, servers
-and databases by real signals.
+Everything is a process of its own, started by the commands in deployments/README.md. Tests end workers, runs, servers
+and databases with real signals.
 """
 
 from __future__ import annotations
@@ -32,93 +32,94 @@ from proxx.store.file import FileStore
 from proxx.store.opening import initialize_store
 from proxx.store.status import State, job_history, job_status
 from tests.flows import runbook
-from tests.flows.server import Server, serving
+from tests.flows.server import Server, running_server
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
 
 ROOT: Final = Path(__file__).parents[2]
-DEADLINE: Final = 120  # seconds that anything may take on a machine that does three other things
-MARK: Final = "PROXX_TEST_POOL"  # in the environment of all that a pool started, for cleaning up
+DEADLINE: Final = 120  # seconds that anything may take on a busy machine
+MARK: Final = "PROXX_TEST_POOL"  # in the environment of each process that a pool started, for cleaning up
 QUICK: Final = {
     "PREFECT_WORKER_QUERY_SECONDS": "1",
     "PREFECT_WORKER_HEARTBEAT_SECONDS": "3",
     "PREFECT_RUNNER_POLL_FREQUENCY": "1",
 }
-POLLS: Final = "scheduled_flow_runs"  # what a worker says at that, with debugging on
+POLLS: Final = "scheduled_flow_runs"  # a worker logs this at each poll, at level DEBUG
 ENDED: Final = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 
 
-def until(true: Callable[[], Any], what: str, words: Callable[[], str] = lambda: "", longest: float = 0.5) -> Any:  # noqa: ANN401
-    """What `true` gives as soon as that is something; fails the test at the deadline.
+def until(
+    condition: Callable[[], Any], what: str, details: Callable[[], str] = lambda: "", longest: float = 0.5
+) -> Any:  # noqa: ANN401
+    """Calls `condition` until it returns something true, and returns that. Fails the test after DEADLINE seconds.
 
-    What takes long is looked at less often, because looking costs the machine that has to do it. longest: seconds
-    between two looks.
+    It checks less and less often, because each check costs CPU time; longest: the most seconds between two checks.
     """
     end, pause = time.monotonic() + DEADLINE, 0.1
     while time.monotonic() < end:
-        found = true()
-        if found:
-            return found
+        value = condition()
+        if value:
+            return value
         time.sleep(pause)
         pause = min(pause * 1.2, longest)
-    raise AssertionError(f"not within {DEADLINE} s: {what}\n{words()[-4000:]}")
+    raise AssertionError(f"not within {DEADLINE} s: {what}\n{details()[-4000:]}")
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """sha256 of every file a user would see below the folder, by its place in it."""
+    """Returns the sha256 of every file that a user sees below the folder, by its path from there."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def encoders(source: Path | str) -> list[psutil.Process]:
-    """The ffmpeg processes that live and have this file on their command line."""
-    found = []
+    """Returns the living ffmpeg processes with this text on their command line."""
+    processes = []
     for process in psutil.process_iter(["name", "cmdline", "status"]):
-        said = process.info
-        alive = said["status"] != psutil.STATUS_ZOMBIE
+        info = process.info
         if (
-            alive
-            and (said["name"] or "").startswith("ffmpeg")
-            and any(str(source) in w for w in said["cmdline"] or ())
+            info["status"] != psutil.STATUS_ZOMBIE
+            and (info["name"] or "").startswith("ffmpeg")
+            and any(str(source) in argument for argument in info["cmdline"] or ())
         ):
-            found.append(process)
-    return found
+            processes.append(process)
+    return processes
 
 
 @dataclass
 class WorkerProcess:
-    """`python -m flows.worker`, in a session of its own."""
+    """`python -m proxx_flows.worker`, in a session of its own."""
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
 
     @property
-    def words(self) -> str:
+    def log_text(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def polls(self) -> None:
-        """Wait until it asks for runs."""
+    def wait_until_polling(self) -> None:
         until(
-            lambda: POLLS in self.words or self.process.poll() is not None, f"{self.name} polls", lambda: self.words
+            lambda: POLLS in self.log_text or self.process.poll() is not None,
+            f"{self.name} polls",
+            lambda: self.log_text,
         )
-        assert self.process.poll() is None, self.words
+        assert self.process.poll() is None, self.log_text
 
     def send(self, number: signal.Signals) -> None:
         os.kill(self.process.pid, number)
 
     def end(self, number: signal.Signals) -> int:
-        """Send the signal and wait for its end: its exit status."""
+        """Sends the signal, waits until the worker has ended and returns its exit status."""
         self.send(number)
         return self.process.wait(DEADLINE)
 
 
 class Pool:
-    """A server with pool, deployments and store. Jobs are registered and dispatched as `proxx submit` does it.
+    """A server with work pool, deployments and store. Registers and dispatches jobs like `proxx submit`.
 
-    store: any kind; None for a folder. more: what else is set where its workers run, credentials among it.
+    store: of any kind; None for a folder. more: more variables for its workers, for example credentials.
     """
 
     def __init__(
@@ -135,14 +136,14 @@ class Pool:
         self.uuid = self.identity.uuid
 
     def env(self, **more: str) -> dict[str, str]:
-        """As on an operator's machine: the server and the store are named."""
+        """Returns the environment of an operator's machine: the server and the store are set."""
         own = {"PREFECT_LOCAL_STORAGE_PATH": str(self.folder / "results"), "PROXX_STORE": self.store.uri}
         return self.server.env(**{**QUICK, **own, MARK: self.mark, **self.more, **more})
 
     def command(self, *argv: str, status: int = 0, cwd: Path = ROOT) -> str:
-        """Run a command line of this interpreter's folder as an operator; both its outputs."""
+        """Runs a command line as an operator, with a program of this environment. Returns stdout and stderr."""
         program = Path(sys.executable).parent / argv[0]
-        done = subprocess.run(
+        ended = subprocess.run(
             [str(program), *argv[1:]],
             cwd=cwd,
             env=self.env(),
@@ -152,18 +153,18 @@ class Pool:
             timeout=300,
             check=False,
         )
-        said = done.stdout.decode(errors="replace")
-        assert done.returncode == status, f"{argv}: {done.returncode}\n{said}"
-        return said
+        output = ended.stdout.decode(errors="replace")
+        assert ended.returncode == status, f"{argv}: {ended.returncode}\n{output}"
+        return output
 
     def set_up(self) -> None:
-        """The runbook's first set-up, from the work pool to the automation."""
+        """Runs the set-up of deployments/README.md, from the work pool to the automation."""
         for line in runbook.block("set-up"):
             if line.startswith("prefect ") and "server start" not in line:
                 self.command(*shlex.split(line))
 
-    def start(self, name: str, *arguments: str, **env: str) -> WorkerProcess:
-        """Start a worker; `polls` waits for it."""
+    def start(self, name: str, *arguments: str, cwd: Path | None = None, **env: str) -> WorkerProcess:
+        """Starts a worker; `wait_until_polling` waits for it. cwd: its current folder, else the pool's."""
         log = self.folder / f"{name}-{uuid.uuid4().hex[:6]}.log"
         argv = [
             sys.executable,
@@ -179,7 +180,7 @@ class Pool:
         with log.open("wb") as out:
             process = subprocess.Popen(
                 [*argv, *arguments],
-                cwd=self.folder,
+                cwd=cwd or self.folder,
                 env={**self.env(PREFECT_LOGGING_LEVEL="DEBUG"), **env},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -191,23 +192,23 @@ class Pool:
         self.workers.append(worker)
         return worker
 
-    def staff(self, wanted: int = 2, **env: str) -> tuple[WorkerProcess, ...]:
-        """This many workers that poll: those that live, and new ones for those that tests have ended."""
+    def ensure_workers(self, count: int = 2, **env: str) -> tuple[WorkerProcess, ...]:
+        """Waits until this many workers poll: those that live, and new ones for those that tests have ended."""
         self.workers = [worker for worker in self.workers if worker.process.poll() is None]
-        while len(self.workers) < wanted:
-            self.start(f"worker-{next(self.numbers)}", **env)
+        while len(self.workers) < count:
+            self.start(f"worker-{next(self.numbers)}", cwd=None, **env)
         for worker in self.workers:
-            worker.polls()
+            worker.wait_until_polling()
         return tuple(self.workers)
 
     def processes(self) -> list[psutil.Process]:
-        """Workers and runs of this pool that live."""
-        found = []
+        """Returns the living processes of this pool: workers and runs."""
+        processes = []
         for process in psutil.process_iter(["status"]):
             with suppress(psutil.Error):
                 if process.info["status"] != psutil.STATUS_ZOMBIE and process.environ().get(MARK) == self.mark:
-                    found.append(process)
-        return found
+                    processes.append(process)
+        return processes
 
     def kill_all(self) -> None:
         for worker in self.workers:
@@ -229,7 +230,7 @@ class Pool:
             yield client
 
     def dispatch(self, job: JobSpec, attempt: int = 1, key: str | None = None) -> str:
-        """Register the job and ask for the attempt; the run's id."""
+        """Registers the job, creates a run of the attempt and returns the run's id."""
         register_job(job, spec_bytes(job), self.store, this_worker("test"), "submit")
         reference = JobReference(store=self.store.uri, job_id=job.job_id, attempt=attempt, store_uuid=self.uuid)
         with self.client() as client:
@@ -247,58 +248,61 @@ class Pool:
             return client.read_flow_run(uuid.UUID(run_id))
 
     def states(self, run_id: str) -> list[str]:
-        """The types of all states the run was in, oldest first."""
+        """Returns the types of all states that the run was in, oldest first."""
         with self.client() as client:
             return [state.type.value for state in client.read_flow_run_states(uuid.UUID(run_id))]
 
-    def await_state(self, run_id: str, *wanted: str) -> FlowRun:
-        """The run once its state's type is one of those wanted."""
+    def wait_for_state(self, run_id: str, *wanted: str) -> FlowRun:
+        """Waits until the type of the run's state is one of those wanted, and returns the run."""
 
-        with self.client() as client:  # one for all looks: making one costs more than a look
+        with self.client() as client:  # one client for all checks: creating one costs more than a check
 
             def reached() -> FlowRun | None:
                 run = client.read_flow_run(uuid.UUID(run_id))
                 return run if run.state is not None and run.state.type.value in wanted else None
 
-            found: FlowRun = until(reached, f"run {run_id} {wanted}", lambda: f"{self.states(run_id)}\n{self.said()}")
-            return found
+            run: FlowRun = until(
+                reached, f"run {run_id} {wanted}", lambda: f"{self.states(run_id)}\n{self.worker_logs()}"
+            )
+            return run
 
     def cancel(self, run_id: str) -> None:
-        """As the button in Prefect's pages does it."""
+        """Cancels the run like the button in Prefect's UI."""
         from prefect.states import Cancelling
 
         with self.client() as client:
             client.set_flow_run_state(uuid.UUID(run_id), Cancelling())
 
-    def await_end(self, run_id: str) -> FlowRun:
-        return self.await_state(run_id, *ENDED)
+    def wait_for_end(self, run_id: str) -> FlowRun:
+        return self.wait_for_state(run_id, *ENDED)
 
-    def await_ledger(self, job: JobSpec, *wanted: State) -> State:
-        until(lambda: job_status(self.store, job.job_id).state in wanted, f"{job.name} {wanted}", self.said)
+    def wait_for_job_state(self, job: JobSpec, *wanted: State) -> State:
+        until(lambda: job_status(self.store, job.job_id).state in wanted, f"{job.name} {wanted}", self.worker_logs)
         return job_status(self.store, job.job_id).state
 
     def pid(self, run_id: str) -> int:
-        """The process of the run, as the worker reported it."""
-        return int(until(lambda: self.run(run_id).infrastructure_pid, "a pid", self.said))
+        """Returns the process id of the run, as the worker reported it."""
+        return int(until(lambda: self.run(run_id).infrastructure_pid, "a pid", self.worker_logs))
 
     def worker_of(self, run_id: str) -> WorkerProcess:
-        """Which of the workers started the run's process."""
+        """Returns the worker that started the run's process."""
         parent = psutil.Process(self.pid(run_id)).ppid()
-        (found,) = [worker for worker in self.workers if worker.process.pid == parent]
-        return found
+        (starter,) = [worker for worker in self.workers if worker.process.pid == parent]
+        return starter
 
-    def acquired(self, job: JobSpec) -> int:
-        """How often the job's execution lock was taken."""
+    def lock_count(self, job: JobSpec) -> int:
+        """Returns how often the job's execution lock was taken."""
         return sum(entry.type == "lock.acquired" for entry in job_history(self.store, job.job_id).entries)
 
-    def said(self) -> str:
-        return "\n".join(f"--- {worker.name}\n{worker.words[-1500:]}" for worker in self.workers)
+    def worker_logs(self) -> str:
+        """Returns the end of each worker's log, to explain a failure."""
+        return "\n".join(f"--- {worker.name}\n{worker.log_text[-1500:]}" for worker in self.workers)
 
 
 @contextmanager
-def pooling(folder: Path, database: str | None = None) -> Iterator[Pool]:
-    """A pool with a server of its own while the block runs. database: as for a Server."""
-    with serving(folder / "prefect", database) as server:
+def running_pool(folder: Path, database: str | None = None) -> Iterator[Pool]:
+    """Runs a pool with its own server until the block ends. database: as for a Server."""
+    with running_server(folder / "prefect", database) as server:
         pool = Pool(server, folder)
         try:
             pool.set_up()

@@ -1,4 +1,4 @@
-"""The commands of the runbook, taken out of it: what tests run and parse is what operators read."""
+"""Reads the commands from deployments/README.md, so that tests run and parse what operators read."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _INLINE: Final = re.compile(r"`((?:proxx|prefect|systemctl) [a-z][^`\n]*)`")
 
 
 def block(name: str) -> list[str]:
-    """The lines of the first block of commands after the mark `<!-- name -->`."""
+    """Returns the lines of the first block of commands after the mark `<!-- name -->`."""
     after = TEXT.split(f"<!-- {name} -->")[1]
-    found = _BLOCK.search(after)
-    assert found is not None, name
-    return found[1].splitlines()
+    match = _BLOCK.search(after)
+    assert match is not None, name
+    return match[1].splitlines()
 
 
 def commands() -> list[str]:
-    """Every command line there is, in blocks and in sentences."""
-    blocks = [line for found in _BLOCK.findall(TEXT) for line in found.splitlines()]
+    """Returns every command line, in blocks and in sentences."""
+    blocks = [line for lines in _BLOCK.findall(TEXT) for line in lines.splitlines()]
     return [part.strip() for line in (*blocks, *_INLINE.findall(TEXT)) for part in re.split(r"&&|&$", line) if part]

@@ -1,4 +1,4 @@
-"""A real Prefect server of the test's own: a process on a free loopback port, with its own home and database."""
+"""Runs a real Prefect server for tests: a process on a free loopback port, with its own home and database."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def free_port() -> int:
 
 
 class Server:
-    """`prefect server start` as an operator starts it. `start` and `stop` may be called again: the database stays.
+    """`prefect server start` as an operator runs it. `start` and `stop` can be called again: the database stays.
 
-    home: its PREFECT_HOME, made where it is not there. database: an SQLAlchemy URL, or None for SQLite in its home.
+    home: its PREFECT_HOME, created if missing. database: an SQLAlchemy URL, or None for SQLite in its home.
     """
 
     def __init__(self, home: Path, database: str | None = None, settings: Mapping[str, str] | None = None) -> None:
@@ -43,7 +43,7 @@ class Server:
         return self.home / "server.log"
 
     def client_settings(self) -> dict[str, str]:
-        """What a worker, a submitter or a flow needs to talk to this server, and to nobody else."""
+        """Returns the settings with which a worker, a command or a flow talks to this server and to no other."""
         return {
             "PREFECT_HOME": str(self.home / "client"),
             "PREFECT_API_URL": self.url,
@@ -53,12 +53,12 @@ class Server:
         }
 
     def env(self, **more: str) -> dict[str, str]:
-        """This process's environment with no setting of Prefect but the server's own, and `more`."""
+        """Returns this process's environment with `more`, and no settings of Prefect or proxx but this server's."""
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PROXX_"))}
         return {**plain, **self.client_settings(), **more}
 
     def start(self, wait: float = 240) -> None:
-        """Returns when the API answers. Fails the test with the server's words after `wait` seconds."""
+        """Starts the server and returns when its API answers. Fails the test with the log after `wait` seconds."""
         settings = {
             "PREFECT_HOME": str(self.home),
             "PREFECT_SERVER_UI_API_URL": self.url,
@@ -85,7 +85,7 @@ class Server:
         raise AssertionError(f"no server after {wait} s:\n{self.log.read_text()[-3000:]}")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End it and all it started; with SIGKILL as a power cut would."""
+        """Ends the server and all its processes; with SIGKILL, as in a power cut."""
         if self.process is None:
             return
         group = self.process.pid
@@ -101,8 +101,10 @@ class Server:
 
 
 @contextmanager
-def serving(home: Path, database: str | None = None, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """A server while the block runs."""
+def running_server(
+    home: Path, database: str | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """Runs a server until the block ends."""
     server = Server(home, database, settings)
     server.start()
     try:
@@ -113,7 +115,7 @@ def serving(home: Path, database: str | None = None, settings: Mapping[str, str]
 
 @contextmanager
 def talking_to(server: Server, folder: Path) -> Iterator[None]:
-    """This process talks to the server while the block runs; what Prefect keeps, and results, go to the folder."""
+    """Makes this process talk to the server until the block ends; Prefect's files and results go to the folder."""
     from prefect.logging.handlers import APILogHandler
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
@@ -124,4 +126,4 @@ def talking_to(server: Server, folder: Path) -> Iterator[None]:
     }
     with temporary_settings(updates):
         yield
-        APILogHandler().flush()  # else its end waits a minute for a server that left
+        APILogHandler().flush()  # otherwise this process waits a minute at its end for a server that is gone

@@ -1,4 +1,4 @@
-"""Specs for tests of submission: as many as wanted from one real one, each another job with outputs of its own."""
+"""Specs for tests of submission: any number made from one real spec, each a job of its own with its own outputs."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from tests.support.jobs import make_job
 
 
 def spec_like(job: JobSpec, output: Path, name: str = "A001") -> JobSpec:
-    """The job with this name and one clip, into `output`."""
+    """Returns the job's spec with another name, its first clip only, and another output."""
     clip = job.clips[0]
-    place = clip.outputs[0].model_copy(update={"uri": str(output)})
+    other_output = clip.outputs[0].model_copy(update={"uri": str(output)})
     return seal(
         JobContent(
             schema_=job.schema_,
             name=name,
             profile=job.profile,
             toolchain=job.toolchain,
-            clips=(clip.model_copy(update={"outputs": (place,)}),),
+            clips=(clip.model_copy(update={"outputs": (other_output,)}),),
             left_out=job.left_out,
         )
     )
@@ -31,7 +31,7 @@ def _base() -> JobSpec:
 
 
 def write_specs(folder: Path, count: int, outputs: Path, name: str = "A") -> tuple[JobSpec, ...]:
-    """`count` spec files in `folder`, in the order of their names; nothing is ever encoded from them."""
+    """Writes `count` spec files into `folder`, in the order of their names. Their clips are never encoded."""
     folder.mkdir(parents=True, exist_ok=True)
     base = _base()
     jobs = tuple(spec_like(base, outputs / f"{name}{index:03d}.mov", f"{name}{index:03d}") for index in range(count))

@@ -1,7 +1,8 @@
-"""What stands in deployments/ and prefect.yaml does what the runbook says, by its own commands on a real server."""
+"""The files in deployments/ and prefect.yaml work as deployments/README.md describes, with its own commands."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shlex
@@ -9,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import uuid
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,31 +37,31 @@ SYSTEM: Final = {
     "pg_dump",
     "python3.11",
     "export",
-}  # programs that are not ours to parse
+}  # programs of others, whose arguments are not parsed here
 OTHER_SETTINGS: Final = {
     "PREFECT_REDIS_MESSAGING_URL",  # of prefect-redis
-    "PREFECT_REDIS_WORKER_CLEANUP_QUEUE_URL",  # the same: it looks for Redis on this machine otherwise
-    "PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR",  # read from the environment beside the settings
+    "PREFECT_REDIS_WORKER_CLEANUP_QUEUE_URL",  # of prefect-redis too: without it, it looks for Redis on this machine
+    "PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR",  # read from the environment, not a setting
 }
 
 
 def in_a_test(line: str, pool: Pool, folder: Path) -> str:
-    """The runbook's line with the test's places for the operator's."""
+    """Returns the line of the README with the test's places instead of the operator's."""
     places = {
         "/opt/proxx/bin": str(BIN),
         "http://127.0.0.1:4200/api": pool.server.url,
         "/mnt/proxx": str(folder / "share"),
         "/mnt/media": str(folder / "media"),
     }
-    for theirs, ours in places.items():
-        line = line.replace(theirs, ours)
+    for documented, actual in places.items():
+        line = line.replace(documented, actual)
     return line
 
 
 def bash(script: str, pool: Pool) -> str:
-    """Run it in the checkout as an operator does; what it said."""
+    """Runs the script in the checkout as an operator does, and returns its output."""
     env = {name: value for name, value in pool.env().items() if name not in ("PREFECT_API_URL", "PROXX_STORE")}
-    done = subprocess.run(
+    ended = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=ROOT,
         env=env,
@@ -71,9 +71,9 @@ def bash(script: str, pool: Pool) -> str:
         timeout=300,
         check=False,
     )
-    said = done.stdout.decode(errors="replace")
-    assert done.returncode == 0, f"{script}\n{said[-6000:]}"
-    return said
+    output = ended.stdout.decode(errors="replace")
+    assert ended.returncode == 0, f"{script}\n{output[-6000:]}"
+    return output
 
 
 def cards(folder: Path, *names: str) -> None:
@@ -83,45 +83,45 @@ def cards(folder: Path, *names: str) -> None:
         shutil.copy(half_second(f"{name}.mov", f"02:00:00:{number:02d}"), folder / "media" / name)
 
 
-def test_the_first_set_up(pool: Pool, tmp_path: Path) -> None:
-    """Its ten lines; the session's server and pool were made by those in the middle."""
+def test_the_set_up_of_the_readme(pool: Pool, tmp_path: Path) -> None:
+    """Its ten lines; those in the middle have created the session's server and pool."""
     cards(tmp_path, "A001")
-    pool.kill_all()  # this worker is to take the run
+    pool.kill_all()  # so that this worker takes the run
     lines = runbook.block("set-up")
     assert len(lines) == 10
     start, _, wait = lines[2].partition(" && ")
     assert (start, wait) == ("prefect server start --background", "prefect server status --wait")
-    assert [line.split()[0] for line in lines[3:6]] == ["prefect"] * 3, "the session's set-up"
-    mine = [in_a_test(line, pool, tmp_path) for line in (lines[1], wait, *lines[6:])]
-    said = bash("\n".join((*mine, "kill %1", "wait %1")), pool)
+    assert [line.split()[0] for line in lines[3:6]] == ["prefect"] * 3, "run by the pool fixture"
+    remaining = [in_a_test(line, pool, tmp_path) for line in (lines[1], wait, *lines[6:])]
+    output = bash("\n".join((*remaining, "kill %1", "wait %1")), pool)
     assert sorted(digests(tmp_path / "share" / "proxies")) == ["A001.mov"]
-    assert "host-1" in said
+    assert "host-1" in output
 
 
-def test_by_hand(pool: Pool, tmp_path: Path) -> None:
+def test_runs_started_by_hand(pool: Pool, tmp_path: Path) -> None:
     cards(tmp_path, "A002", "A003")
     share = tmp_path / "share"
     initialize_store(FileStore(share / "store"))
     spec = str(share / "A003.json")
     create = ["create", str(tmp_path / "media" / "A003"), "--profile", "prores_proxy_half", "--output"]
     assert run_command_line(proxx, [*create, str(share / "proxies"), "--spec", spec]) == 0
-    pool.staff(2)
+    pool.ensure_workers(2)
     setting = f"export PATH={BIN}:$PATH PREFECT_API_URL={pool.server.url}\n"
     runs = []
     for line in runbook.block("by hand"):
         line = line.replace("-p output=", f"-p store={(share / 'store').as_uri()} -p output=")
-        said = bash(setting + in_a_test(line, pool, tmp_path), pool)
-        found = re.search(r"UUID: ([0-9a-f-]{36})", said)
-        assert found is not None, said
-        runs.append(found[1])
+        output = bash(setting + in_a_test(line, pool, tmp_path), pool)
+        match = re.search(r"UUID: ([0-9a-f-]{36})", output)
+        assert match is not None, output
+        runs.append(match[1])
     for run in runs:
-        end = pool.await_end(run)
+        end = pool.wait_for_end(run)
         assert end.state_type == "COMPLETED", end.state
     assert sorted(digests(share / "proxies")) == ["A002.mov", "A003.mov"]
 
 
-def test_what_is_deployed(pool: Pool) -> None:
-    """Flows by module, nothing to pull, and the job variables that crashes need, in the pool's template too."""
+def test_the_deployments_on_the_server(pool: Pool) -> None:
+    """Entrypoints are modules, nothing is pulled, and the job variables equal the defaults of the pool's template."""
     template = json.loads((runbook.FOLDER / "pool.json").read_text())
     defaults = {
         name: field["default"]
@@ -138,19 +138,19 @@ def test_what_is_deployed(pool: Pool) -> None:
             assert deployed.work_pool_name == "proxx"
             assert deployed.job_variables == defaults
             assert deployed.global_concurrency_limit is None
-        automations = [a for a in client_automations(pool) if a["name"] == "proxx-silent-death"]
+        automations = [a for a in automations_on(pool) if a["name"] == "proxx-silent-death"]
     assert len(automations) == 1
     assert automations[0]["enabled"]
 
 
-def client_automations(pool: Pool) -> list[dict[str, Any]]:
+def automations_on(pool: Pool) -> list[dict[str, Any]]:
     import httpx
 
-    found: list[dict[str, Any]] = httpx.post(f"{pool.server.url}/automations/filter", json={}, timeout=30).json()
-    return found
+    answer: list[dict[str, Any]] = httpx.post(f"{pool.server.url}/automations/filter", json={}, timeout=30).json()
+    return answer
 
 
-def test_the_template_has_what_the_process_worker_knows() -> None:
+def test_the_template_has_the_fields_of_the_process_worker() -> None:
     from prefect.workers.process import ProcessWorker
 
     ours = json.loads((runbook.FOLDER / "pool.json").read_text())
@@ -171,8 +171,8 @@ def test_nothing_retries_or_schedules() -> None:
 
 
 @pytest.mark.parametrize("line", sorted(set(runbook.commands())))
-def test_every_command_of_the_runbook_is_one(line: str) -> None:
-    """Parsed by the program itself; the blocks that can be are run above."""
+def test_every_command_of_the_readme_can_be_parsed(line: str) -> None:
+    """The program itself parses it. The tests above run the blocks that can be run."""
     words = shlex.split(re.sub(r"\bID\b", str(uuid.UUID(int=0)), line))
     program, *rest = words
     if Path(program).name in ("pip", *SYSTEM):
@@ -191,12 +191,14 @@ def test_every_command_of_the_runbook_is_one(line: str) -> None:
         compile(words[2], line, "exec")  # run by test_pool_storage
     else:
         assert words[:2] == ["python", "-m"], line
-        module = import_module(PACKAGES.get(words[2], words[2]))
+        module = importlib.import_module(words[2])
+        if hasattr(module, "__path__"):  # a package: `python -m` runs its __main__
+            module = importlib.import_module(f"{words[2]}.__main__")
         module.main.make_context(words[2], words[3:])
 
 
-def test_settings_exist() -> None:
-    """Each that the runbook or an example names is one of Prefect's, of prefect-redis', or ours."""
+def test_every_named_setting_exists() -> None:
+    """Each setting in the README or an example is one of Prefect, of prefect-redis, or read from the environment."""
     from prefect.settings import Settings
     from prefect.settings.legacy import _get_valid_setting_names
 
@@ -215,8 +217,8 @@ def test_every_state_and_verdict_is_explained() -> None:
         assert re.search(rf"^\| [A-Za-z, ]*\b{state.value.capitalize()}\b", runbook.TEXT, re.MULTILINE), state
 
 
-def test_units(tmp_path: Path) -> None:
-    """systemd itself reads them, with this interpreter for the installed one; without systemd that is skipped."""
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
+    """systemd itself reads them, with this interpreter instead of the installed one. Skipped without systemd."""
     units = sorted(runbook.FOLDER.glob("*.service"))
     for unit in units:
         text = unit.read_text().replace("/opt/proxx/bin", str(BIN)).replace("User=proxx\nGroup=proxx\n", "")
@@ -226,16 +228,16 @@ def test_units(tmp_path: Path) -> None:
         assert f"\n{line}\n" in worker
     program = shutil.which("systemd-analyze")
     if program is None:
-        pytest.skip("SYSTEMD ABSENT: the units were not read by systemd-analyze")
+        pytest.skip("SYSTEMD ABSENT: systemd-analyze did not read the units")
     for unit in units:
         name = unit.name.replace("@.", "@1.")
         if "@" in name:
             shutil.copy(tmp_path / unit.name, tmp_path / name)
-        done = subprocess.run(
+        ended = subprocess.run(
             [program, "verify", "--recursive-errors=no", str(tmp_path / name)],
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
-        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+        assert (ended.returncode, ended.stderr) == (0, ""), ended.stderr

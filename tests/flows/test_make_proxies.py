@@ -1,4 +1,4 @@
-"""`make-proxies` on a real server: as somebody's subflow, by a deployment, again, refused, locked, left alone."""
+"""`make-proxies` on a real server: as a subflow, as a deployment, repeated, refused, locked, and cancelled."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from proxx.store.listing import list_jobs
 from proxx.store.lock import acquire
 from proxx.store.opening import initialize_store, open_store
 from proxx.store.status import job_status
-from tests.flows.ground import Ground
 from tests.flows.pool import ROOT, until
 from tests.flows.runs import flow_run, run_id
 from tests.flows.server import Server
+from tests.flows.storage_area import StorageArea
 from tests.media.test_refused import clip_of, damaged
 from tests.support.jobs import create, half_second
 
@@ -56,7 +56,7 @@ proxies([card], "prores_proxy_half", out, store=store, name="left", deployment="
 
 @pytest.fixture
 def card(tmp_path: Path) -> Path:
-    """A good clip, and one that passes creation and does not decode."""
+    """A good clip, and one that passes creation but cannot be decoded."""
     folder = tmp_path / "card"
     folder.mkdir()
     (folder / "a.mov").write_bytes(half_second("a.mov").read_bytes())
@@ -75,20 +75,20 @@ def good(tmp_path: Path) -> Path:
 
 
 def runs_of(summary: Summary) -> list[PrefectRun]:
-    """The flow runs that Prefect has of the summary's jobs, in their order."""
+    """Returns the flow runs of the summary's jobs, in order."""
     from proxx_flows.common.api import runs_tagged
 
     return [run for job in summary.jobs for run in runs_tagged(f"job:{job.job_id[:12]}")]
 
 
-def said(problem: FileProblem) -> tuple[str, str]:
+def name_and_code(problem: FileProblem) -> tuple[str, str]:
     return Path(problem.path).name, problem.code
 
 
 # --- as a subflow ----------------------------------------------------------------------------------------
 
 
-def test_a_pipeline_of_somebody_elses_reacts_to_a_failure(prefect: Server, card: Path, tmp_path: Path) -> None:
+def test_a_users_pipeline_reacts_to_a_failure(prefect: Server, card: Path, tmp_path: Path) -> None:
     from tests.flows.pipeline import day_one
 
     store, edit = str(tmp_path / "store"), tmp_path / "edit"
@@ -101,7 +101,7 @@ def test_a_pipeline_of_somebody_elses_reacts_to_a_failure(prefect: Server, card:
 
     from proxx_flows.make_proxies import proxies
 
-    again = proxies([card], PROFILE, edit, store=store, clips_per_job=1)  # nothing is executed a second time
+    again = proxies([card], PROFILE, edit, store=store, clips_per_job=1)  # runs nothing again
     assert [(job.status, job.attempt, job.recorded) for job in again.jobs] == [
         ("COMPLETED", 1, True),
         ("FAILED", 1, True),
@@ -121,8 +121,8 @@ def test_a_pipeline_of_somebody_elses_reacts_to_a_failure(prefect: Server, card:
     assert second.failures == again.failures
 
 
-def test_from_an_async_flow(prefect: Server, good: Path, tmp_path: Path) -> None:
-    """The helper is plain in both kinds of flow."""
+def test_proxies_works_in_an_async_flow(prefect: Server, good: Path, tmp_path: Path) -> None:
+    """`proxies` is a plain function in both kinds of flow."""
     from prefect import flow
     from proxx_flows.make_proxies import proxies
 
@@ -134,68 +134,68 @@ def test_from_an_async_flow(prefect: Server, good: Path, tmp_path: Path) -> None
     assert asyncio.run(ingest()) == [str(tmp_path / "edit" / "a.mov")]
 
 
-def test_from_a_bucket_into_a_bucket(prefect: Server, ground: Ground) -> None:
-    """A prefix as a card, as any folder is; the run and the job are called by its last part."""
+def test_a_bucket_prefix_is_read_like_a_card(prefect: Server, area: StorageArea) -> None:
+    """The run and the job are named after the last part of the prefix."""
     from proxx_flows.make_proxies import make_proxies, summary_of
 
     for name in ("DAY1/b.mov", "DAY1/a.mov"):
-        ground.put(half_second("a.mov"), f"card/{name}")
-    sources, edit, store = [ground.at("card")], ground.at("edit"), ground.at("store")
+        area.put(half_second("a.mov"), f"card/{name}")
+    sources, edit, store = [area.at("card")], area.at("edit"), area.at("store")
     state = make_proxies(sources, PROFILE, edit, store=store, clips_per_job=1, return_state=True)
     made = summary_of(state)
     assert made.status == "COMPLETED", state.message
     assert [(proxy.source, proxy.output) for proxy in made.outputs] == [
-        (ground.at(f"card/DAY1/{name}.mov"), ground.at(f"edit/DAY1/{name}.mov")) for name in "ab"
+        (area.at(f"card/DAY1/{name}.mov"), area.at(f"edit/DAY1/{name}.mov")) for name in "ab"
     ]
-    assert sorted(ground.files("edit")) == ["DAY1/a.mov", "DAY1/b.mov"]
+    assert sorted(area.files("edit")) == ["DAY1/a.mov", "DAY1/b.mov"]
     assert [job.name for job in made.jobs] == ["card-001", "card-002"]
     assert flow_run(run_id(state)).name == f"card · {PROFILE}"
 
-    missing = summary_of(make_proxies([ground.at("no")], PROFILE, edit, store=store, return_state=True))
-    assert (missing.problems[0].path, missing.problems[0].code) == (ground.at("no"), "SOURCE_MISSING")
+    missing = summary_of(make_proxies([area.at("no")], PROFILE, edit, store=store, return_state=True))
+    assert (missing.problems[0].path, missing.problems[0].code) == (area.at("no"), "SOURCE_MISSING")
 
 
-def test_names_below_roots(prefect: Server, ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a deployment, where a path has to be whole: a root's name is, and a root that is not here is none."""
+def test_paths_below_roots_are_absolute(prefect: Server, area: StorageArea, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a deployment, where paths must be absolute, a path below a root is; a root that the worker lacks is not."""
     from proxx_flows.make_proxies import proxies
 
-    ground.put(half_second("a.mov"), "media/A001/a.mov")
-    ground.replace("proxies/before.txt", b"")
-    monkeypatch.setenv("PROXX_ROOTS", f"media={ground.at('media')};proxies={ground.at('proxies')}")
+    area.put(half_second("a.mov"), "media/A001/a.mov")
+    area.replace("proxies/before.txt", b"")
+    monkeypatch.setenv("PROXX_ROOTS", f"media={area.at('media')};proxies={area.at('proxies')}")
     monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "as if it were one")
-    made = proxies(["media:/A001"], PROFILE, "proxies:/A001", store=ground.at("store"))
+    made = proxies(["media:/A001"], PROFILE, "proxies:/A001", store=area.at("store"))
     assert [(proxy.source, proxy.output) for proxy in made.outputs] == [
         ("media:/A001/a.mov", "proxies:/A001/a.mov")
     ], made.problems
-    assert sorted(ground.files("proxies")) == ["A001/a.mov", "before.txt"]
-    refused = proxies(["cards:/A001", "A001", "s3://elsewhere/A001"], PROFILE, "proxies:/x", store=ground.at("store"))
+    assert sorted(area.files("proxies")) == ["A001/a.mov", "before.txt"]
+    refused = proxies(["cards:/A001", "A001", "s3://elsewhere/A001"], PROFILE, "proxies:/x", store=area.at("store"))
     assert [problem.path for problem in refused.problems] == ["cards:/A001", "A001"]
 
 
-@pytest.mark.parametrize("what", ["a missing bucket", "a wrong secret"])
+@pytest.mark.parametrize("fault", ["a missing bucket", "a wrong secret"])
 def test_a_bucket_that_cannot_be_used(
-    prefect: Server, rgw_ground: Ground, monkeypatch: pytest.MonkeyPatch, what: str
+    prefect: Server, rgw_area: StorageArea, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    """Said before anything is made, and without the secret."""
+    """It is reported before anything is made, and without the secret."""
     from proxx_flows.make_proxies import make_proxies, summary_of
 
-    rgw_ground.put(half_second("a.mov"), "card/a.mov")
-    initialize_store(rgw_ground.store)
-    output = "s3://no-such-bucket-at-all/edit" if what == "a missing bucket" else rgw_ground.at("edit")
-    if what == "a wrong secret":
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "geheim-geheim-geheim")
-    state = make_proxies([rgw_ground.at("card")], PROFILE, output, store=rgw_ground.at("store"), return_state=True)
+    rgw_area.put(half_second("a.mov"), "card/a.mov")
+    initialize_store(rgw_area.store)
+    output = "s3://no-such-bucket-at-all/edit" if fault == "a missing bucket" else rgw_area.at("edit")
+    if fault == "a wrong secret":
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret")
+    state = make_proxies([rgw_area.at("card")], PROFILE, output, store=rgw_area.at("store"), return_state=True)
     made = summary_of(state)
-    told = f"{state.message} {made}"
+    text = f"{state.message} {made}"
     assert made.status == "FAILED"
-    assert ("no such bucket" if what == "a missing bucket" else "credentials are refused") in told, told
-    assert "geheim" not in told
+    assert ("no such bucket" if fault == "a missing bucket" else "credentials are refused") in text, text
+    assert "not-the-secret" not in text
 
 
 # --- what is refused -------------------------------------------------------------------------------------
 
 
-def test_all_that_is_wrong_is_said_at_once_and_nothing_is_made(prefect: Server, tmp_path: Path) -> None:
+def test_all_problems_are_reported_at_once_and_nothing_is_made(prefect: Server, tmp_path: Path) -> None:
     from proxx_flows.make_proxies import make_proxies, proxies, summary_of
 
     card, store = tmp_path / "card", tmp_path / "store"
@@ -205,7 +205,7 @@ def test_all_that_is_wrong_is_said_at_once_and_nothing_is_made(prefect: Server, 
     state = make_proxies([str(card)], PROFILE, str(tmp_path / "edit"), store=str(store), return_state=True)
     summary = summary_of(state)
     assert (state.type.value, summary.status, summary.jobs) == ("FAILED", "FAILED", ())
-    assert [said(problem) for problem in summary.problems] == [
+    assert [name_and_code(problem) for problem in summary.problems] == [
         ("a.mov", "SOURCE_UNREADABLE"),
         ("b.mov", "SOURCE_UNREADABLE"),
     ]
@@ -217,7 +217,9 @@ def test_all_that_is_wrong_is_said_at_once_and_nothing_is_made(prefect: Server, 
 
     (card / "c.mov").write_bytes(half_second("a.mov").read_bytes())
     made = proxies([card], PROFILE, tmp_path / "edit", store=str(store), leave_out_refused=True)
-    assert [said(problem) for problem in made.left_out] == [said(problem) for problem in summary.problems]
+    assert [name_and_code(problem) for problem in made.left_out] == [
+        name_and_code(problem) for problem in summary.problems
+    ]
     assert (made.status, [Path(proxy.output).name for proxy in made.outputs]) == ("COMPLETED", ["c.mov"])
 
 
@@ -236,14 +238,14 @@ def test_a_request_that_cannot_be_met(
     from proxx_flows.make_proxies import proxies
 
     monkeypatch.delenv("PROXX_STORE", raising=False)
-    asked = {"profile": PROFILE, "output": str(tmp_path / "edit"), "store": str(tmp_path / "store"), **changes}
-    summary = proxies([good], **asked)
+    request = {"profile": PROFILE, "output": str(tmp_path / "edit"), "store": str(tmp_path / "store"), **changes}
+    summary = proxies([good], **request)
     assert [problem.code for problem in summary.problems] == [code]
     assert not (tmp_path / "store").exists()
 
 
-def as_asked(source: Path, edit: Path, name: str) -> JobSpec:
-    """The very job that `make-proxies` makes of this one source with the template `{source_name}`."""
+def expected_job(source: Path, edit: Path, name: str) -> JobSpec:
+    """Returns the job that `make-proxies` makes of this one source with the template `{source_name}`."""
     return create((source,), edit, PROFILE, name=name)
 
 
@@ -251,7 +253,7 @@ def test_an_open_attempt_and_anothers_outputs_are_reported(prefect: Server, good
     from proxx_flows.make_proxies import proxies
 
     edit, store = tmp_path / "edit", open_store(str(tmp_path / "store"))
-    job = as_asked(good / "a.mov", edit, "first")
+    job = expected_job(good / "a.mov", edit, "first")
     register_job(job, spec_bytes(job), store, this_worker(), "by hand")
     acquire(store, job.job_id, 1, this_worker(), "by hand")
 
@@ -280,7 +282,7 @@ def test_wrong_parameters_are_refused_by_name(prefect: Server, tmp_path: Path) -
 
 @contextmanager
 def process(server: Server, code: str, tmp_path: Path, *args: object) -> Iterator[subprocess.Popen[str]]:
-    """A process that talks to the server; ended at the end, and all it started."""
+    """Runs a process that talks to the server; ends it and all its processes when the block ends."""
     env = server.env(
         PREFECT_RUNNER_POLL_FREQUENCY="1",
         PREFECT_LOCAL_STORAGE_PATH=str(tmp_path / "results"),
@@ -318,27 +320,29 @@ def deployed(name: str) -> bool:
 
 
 def examples() -> list[str]:
-    """The Python of the README's section for pipelines."""
+    """Returns the Python examples of the README's section for pipelines."""
     section = (ROOT / "README.md").read_text("utf-8").split("\n## In your own pipelines\n")[1].split("\n## ")[0]
     return re.findall(r"```python\n(.*?)```", section, re.DOTALL)
 
 
-def test_the_readmes_examples(prefect: Server, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one as a subflow, the other asked of a server whose workers take both flows."""
+def test_the_examples_of_the_readme(
+    prefect: Server, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One runs a subflow, the other a deployment on a server whose workers take both flows."""
     monkeypatch.setenv("PROXX_STORE", str(tmp_path / "store"))
     as_subflow, by_deployment = examples()
-    here: dict[str, Any] = {}
-    exec(compile(as_subflow, "README.md", "exec"), here)  # noqa: S102  (the project's own words)
-    assert here["ingest"](str(good), str(tmp_path / "one")) == [str(tmp_path / "one" / "a.mov")]
+    names: dict[str, Any] = {}
+    exec(compile(as_subflow, "README.md", "exec"), names)  # noqa: S102  (the project's own example)
+    assert names["ingest"](str(good), str(tmp_path / "one")) == [str(tmp_path / "one" / "a.mov")]
 
-    there = by_deployment.replace("/proxx", "/served").replace("/cards/A001", str(good))
-    there = there.replace("/edit/A001", str(tmp_path / "two"))
+    example = by_deployment.replace("/proxx", "/served").replace("/cards/A001", str(good))
+    example = example.replace("/edit/A001", str(tmp_path / "two"))
     server_side = f"import os\nos.environ['PROXX_STORE'] = {str(tmp_path / 'store')!r}\n{SERVE}"
     with process(prefect, server_side, tmp_path):
         until(lambda: deployed("make-proxies/served") and deployed("proxy-job/served"), "both are served")
-        found: dict[str, Any] = {}
-        exec(compile(there, "README.md", "exec"), found)  # noqa: S102
-    made = found["made"]
+        namespace: dict[str, Any] = {}
+        exec(compile(example, "README.md", "exec"), namespace)  # noqa: S102
+    made = namespace["made"]
     assert (made.status, [proxy.output for proxy in made.outputs]) == ("COMPLETED", [str(tmp_path / "two" / "a.mov")])
     (run,) = runs_of(made)
     assert (run.id, run.key) == (made.jobs[0].run_id, f"{store_uuid(tmp_path)}:{made.jobs[0].job_id}:1:1")
@@ -348,8 +352,8 @@ def store_uuid(tmp_path: Path) -> str:
     return str(json.loads((tmp_path / "store" / "store.json").read_text())["uuid"])
 
 
-def test_who_follows_may_go_and_the_jobs_stay(prefect: Server, good: Path, tmp_path: Path) -> None:
-    """No worker takes the job here: the run waits, before and after whoever asked for it was ended."""
+def test_jobs_stay_when_the_run_that_waits_for_them_ends(prefect: Server, good: Path, tmp_path: Path) -> None:
+    """No worker takes the job: its run stays scheduled, also after the run that waits for it was ended."""
     from proxx_flows.common.api import runs_tagged
 
     with process(prefect, DEPLOY, tmp_path) as deploying:
@@ -357,16 +361,16 @@ def test_who_follows_may_go_and_the_jobs_stay(prefect: Server, good: Path, tmp_p
     store = tmp_path / "store"
     log = tmp_path / "process.log"
     with process(prefect, CALL, tmp_path, good, tmp_path / "edit", store) as calling:
-        until(lambda: "1 job is with" in log.read_text(), "it follows", log.read_text)
+        until(lambda: "waiting for 1 run" in log.read_text(), "it waits", log.read_text)
         calling.send_signal(signal.SIGTERM)
         calling.wait(60)
-    assert "this run ends; 1 job goes on without it: left" in log.read_text()
+    assert "this run ends before its jobs; 1 job continues without it: left" in log.read_text()
     (job,) = list_jobs(open_store(str(store)))
     (run,) = runs_tagged(f"job:{job.job_id[:12]}")
     assert run.state_type == "SCHEDULED"
     assert job_status(open_store(str(store)), job.job_id).state == "REGISTERED"
 
-    cancel(run.id)  # by an operator, so that the same call has a run, and no hope
+    cancel(run.id)  # as an operator would: the same call finds a run that has ended
     from proxx_flows.make_proxies import proxies
 
     (lost,) = proxies(
@@ -375,7 +379,7 @@ def test_who_follows_may_go_and_the_jobs_stay(prefect: Server, good: Path, tmp_p
     assert (lost.status, lost.recorded, lost.run_id) == ("LOST", True, run.id)
     assert lost.failures[0].code == "RUN_LOST"
     assert f"`proxx submit {job.job_id[:12]} --again`" in lost.failures[0].remedy
-    assert [one.id for one in runs_tagged(f"job:{job.job_id[:12]}")] == [run.id]
+    assert [run.id for run in runs_tagged(f"job:{job.job_id[:12]}")] == [run.id]
 
 
 def cancel(run_id: str) -> None:
@@ -391,7 +395,7 @@ def cancel(run_id: str) -> None:
 # --- the form --------------------------------------------------------------------------------------------
 
 
-def test_the_form_in_prefects_pages() -> None:
+def test_the_form_in_prefects_ui() -> None:
     from proxx_flows.make_proxies import make_proxies
 
     form = make_proxies.parameters.model_dump()

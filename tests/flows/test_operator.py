@@ -29,8 +29,8 @@ from proxx.store.opening import initialize_store
 from proxx.store.status import job_status
 from tests.cli.command import Answer, call
 from tests.flows.deploy import deploy
-from tests.flows.ground import Ground, ground_of, speak
 from tests.flows.server import Server
+from tests.flows.storage_area import StorageArea, new_area, use_credentials
 from tests.support.jobs import create, make_job, write_spec
 from tests.support.makemedia import make, picture
 
@@ -53,7 +53,7 @@ class Desk:
 
     server: Server
     folder: Path
-    ground: Ground
+    ground: StorageArea
     capsys: pytest.CaptureFixture[str]
 
     @property
@@ -165,7 +165,7 @@ def desk(
 ) -> Desk:
     """A desk with a store in a folder; with `also_in_a_bucket`, also in a bucket of RGW."""
     deploy(prefect)
-    ground = speak(ground_of(getattr(request, "param", "file"), request, tmp_path), monkeypatch)
+    ground = use_credentials(new_area(getattr(request, "param", "file"), request, tmp_path), monkeypatch)
     desk = Desk(prefect, tmp_path, ground, capsys)
     initialize_store(desk.store)
     monkeypatch.setenv("PROXX_STORE", desk.store.uri)

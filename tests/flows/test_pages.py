@@ -1,4 +1,4 @@
-"""What an operator sees in Prefect's UI of a completed, a failed and a cancelled job: looked at in a real browser."""
+"""Prefect's UI of a completed, a failed and a cancelled job, in a real browser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from proxx.contracts.event import this_worker
 from proxx.contracts.job import JobSpec, spec_bytes
 from proxx.engine.execute import register_job
 from proxx.store.opening import initialize_store, open_store
-from tests.flows.browser import page
+from tests.flows.browser import browser_page
 from tests.flows.deploy import deploy
 from tests.flows.server import Server, talking_to
 from tests.support.jobs import create, half_second, make_job
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Looked:
-    """A browser on a server with three runs. folder: screenshots are kept there, for a person to look at."""
+class Pages:
+    """A browser on a server with three runs. folder: for screenshots, which a person can look at."""
 
     page: Page
     ui: str
@@ -41,24 +41,24 @@ class Looked:
     cancelled: str
 
     def see(self, path: str, *words: str) -> None:
-        """Open the page, wait until all these words can be read on it, keep its picture."""
+        """Opens the page, waits until it shows all these texts, and saves a screenshot."""
         self.page.goto(self.ui + path)
         self.read(*words)
         self.page.screenshot(path=self.folder / f"{path.strip('/').replace('/', '-')}.png")
 
     def read(self, *words: str) -> None:
-        for some in words:
-            self.page.get_by_text(some).first.wait_for()
+        for text in words:
+            self.page.get_by_text(text).first.wait_for()
 
 
 @pytest.fixture(scope="module")
-def looked(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Looked]:
+def pages(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
     folder = tmp_path_factory.mktemp("pages")
-    with talking_to(server, folder), page() as opened:
+    with talking_to(server, folder), browser_page() as opened:
         yield three_runs(server, folder, opened)
 
 
-def three_runs(server: Server, tmp_path: Path, opened: Page) -> Looked:
+def three_runs(server: Server, tmp_path: Path, opened: Page) -> Pages:
     store = open_store(str(tmp_path / "store"))
     uuid_of_store = initialize_store(store).uuid
 
@@ -81,7 +81,7 @@ def three_runs(server: Server, tmp_path: Path, opened: Page) -> Looked:
 
     other = make_job(tmp_path / "other", "prores_proxy_half", name="A003 cancelled")
     reference = registered(other)
-    asked = api.create_run(
+    requested = api.create_run(
         deploy(server),
         reference,
         dispatch=1,
@@ -89,47 +89,47 @@ def three_runs(server: Server, tmp_path: Path, opened: Page) -> Looked:
         tags=run_tags(other.name, other.profile.name, other.job_id),
     )
     with get_client(sync_client=True) as client:
-        client.set_flow_run_state(uuid.UUID(asked.run.id), Cancelled(message="not needed any more"), force=True)
-    return Looked(
+        client.set_flow_run_state(uuid.UUID(requested.run.id), Cancelled(message="not needed any more"), force=True)
+    return Pages(
         opened,
         server.ui,
         tmp_path,
         str(good.state_details.flow_run_id),
         str(bad.state_details.flow_run_id),
-        asked.run.id,
+        requested.run.id,
     )
 
 
 @pytest.mark.clause("I6")
 @pytest.mark.clause("A7")
-def test_the_pages_say_what_became_of_each_job(looked: Looked) -> None:
+def test_the_pages_show_the_outcome_of_each_job(pages: Pages) -> None:
     worker = str(this_worker()).split(" process")[0]
-    looked.see("/runs", "A001 good", "A002 changed", "A003 cancelled", "Completed", "Failed", "Cancelled")
-    looked.see(
-        f"/runs/flow-run/{looked.completed}",
+    pages.see("/runs", "A001 good", "A002 changed", "A003 cancelled", "Completed", "Failed", "Cancelled")
+    pages.see(
+        f"/runs/flow-run/{pages.completed}",
         *("A001 good", "Completed", "lock.acquired", "clip.completed: 2 of 2, clip1.mov, 12 frames", worker),
     )
-    looked.see(
-        f"/runs/flow-run/{looked.failed}",
+    pages.see(
+        f"/runs/flow-run/{pages.failed}",
         *("A002 changed", "Failed", "clip.failed: 2 of 2, B002.mov", "SOURCE_CHANGED", "restore it", worker),
     )
-    looked.see(f"/runs/flow-run/{looked.cancelled}", "A003 cancelled", "Cancelled")
+    pages.see(f"/runs/flow-run/{pages.cancelled}", "A003 cancelled", "Cancelled")
 
 
 @pytest.mark.clause("V2")
-def test_the_artifacts_can_be_read(looked: Looked) -> None:
-    shown = looked.page
+def test_the_artifacts_can_be_read(pages: Pages) -> None:
+    page = pages.page
     for run, words in (
-        (looked.completed, ("COMPLETED: A001 good", "2 of 2 clips, 24 frames", "proxx history")),
-        (looked.failed, ("FAILED: A002 changed", "Clip 2 of 2: B002.mov", "SOURCE_CHANGED", "What to do")),
+        (pages.completed, ("COMPLETED: A001 good", "2 of 2 clips, 24 frames", "proxx history")),
+        (pages.failed, ("FAILED: A002 changed", "Clip 2 of 2: B002.mov", "SOURCE_CHANGED", "What to do")),
     ):
         for kind, wanted in (
             ("report", words),
             ("clips", ("source", "timecode", "sha256", "verdict", "COMPLETED", "01:00:00:00")),
             ("progress", ("100%",)),
         ):
-            looked.see(f"/runs/flow-run/{run}")
-            shown.get_by_text("Artifacts", exact=True).last.click()
-            shown.locator("a[href*='/artifacts/artifact/']").filter(has_text=f"-{kind}").first.click()
-            looked.read(*wanted)
-            shown.screenshot(path=looked.folder / f"{run}-{kind}.png")
+            pages.see(f"/runs/flow-run/{run}")
+            page.get_by_text("Artifacts", exact=True).last.click()
+            page.locator("a[href*='/artifacts/artifact/']").filter(has_text=f"-{kind}").first.click()
+            pages.read(*wanted)
+            page.screenshot(path=pages.folder / f"{run}-{kind}.png")

@@ -1,6 +1,6 @@
-"""Many jobs on a real server by two worker processes: the same bytes, logs and fingerprints as `proxx run`.
+"""Two worker processes run many jobs on a real server: the same bytes, logs and fingerprints as `proxx run`.
 
-PROXX_POOL_JOBS=200 makes it longer.
+PROXX_POOL_JOBS=200 runs more jobs.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ MUST_FAIL: Final = {1: "SOURCE_CHANGED", 3: "OUTPUT_EXISTS", 4: "SOURCE_MISSING"
 
 
 @dataclass(frozen=True)
-class Made:
-    """What became of one job, with all that may not differ by where it ran."""
+class Outcome:
+    """The outcome of one job, with everything that must not depend on where it ran."""
 
     state: State
     code: str | None
@@ -42,15 +42,15 @@ class Made:
 
 
 def make_jobs(folder: Path, count: int) -> list[JobSpec]:
-    """Jobs of one or two clips, all different; those of MUST_FAIL have something wrong with them since creation."""
+    """Creates jobs of one or two clips, all different. Those in MUST_FAIL are spoiled later."""
     jobs = []
     for number in range(count):
         files = []
         for clip in range(1 + number % 2):
-            made = half_second(f"{number:03d}.mov", f"01:{clip:02d}:{number // 25:02d}:{number % 25:02d}")
+            original = half_second(f"{number:03d}.mov", f"01:{clip:02d}:{number // 25:02d}:{number % 25:02d}")
             files.append(folder / "camera" / f"{number:03d}-{clip}.mov")
             files[-1].parent.mkdir(parents=True, exist_ok=True)
-            files[-1].write_bytes(made.read_bytes())
+            files[-1].write_bytes(original.read_bytes())
         output = folder / "proxies" / f"{number:03d}"
         jobs.append(create(tuple(files), output, "prores_proxy_half", name=f"J{number:03d}"))
         write_spec(jobs[-1], folder / "specs" / f"{number:03d}.json")
@@ -58,7 +58,7 @@ def make_jobs(folder: Path, count: int) -> list[JobSpec]:
 
 
 def spoil(folder: Path, jobs: list[JobSpec]) -> None:
-    """Each of MUST_FAIL by its own reason."""
+    """Makes each job in MUST_FAIL fail for its own reason."""
     first = {number: jobs[number].clips[0] for number in MUST_FAIL}
     changed = Path(first[1].source.files[0].uri)
     data = bytearray(changed.read_bytes())
@@ -66,16 +66,16 @@ def spoil(folder: Path, jobs: list[JobSpec]) -> None:
     changed.write_bytes(data)
     foreign = Path(first[3].outputs[0].uri)
     foreign.parent.mkdir(parents=True)
-    foreign.write_bytes(b"somebody else's")
+    foreign.write_bytes(b"another file")
     Path(first[4].source.files[0].uri).unlink()
 
 
-def became(store: Store, job: JobSpec) -> Made:
+def outcome_of(store: Store, job: JobSpec) -> Outcome:
     status = job_status(store, job.job_id)
     (attempt,) = read_attempts(store, job.job_id)
     assert isinstance(attempt.state, Closed)
     latest = status.attempts[-1]
-    return Made(status.state, latest.code, canonical_log(attempt.events), latest.fingerprint)
+    return Outcome(status.state, latest.code, canonical_log(attempt.events), latest.fingerprint)
 
 
 @pytest.fixture
@@ -84,8 +84,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
 
 
-def by_command(folder: Path, jobs: list[JobSpec]) -> tuple[list[Made], dict[str, str]]:
-    """All jobs by `proxx run`, one after another; their outputs are taken away again."""
+def by_command(folder: Path, jobs: list[JobSpec]) -> tuple[list[Outcome], dict[str, str]]:
+    """Runs all jobs with `proxx run`, one after another, and moves their outputs away."""
     place = folder / "alone"
     place.mkdir()
     store = FileStore(place / "store")
@@ -96,15 +96,15 @@ def by_command(folder: Path, jobs: list[JobSpec]) -> tuple[list[Made], dict[str,
     (folder / "proxies").rename(place / "proxies")
     foreign = Path(jobs[3].clips[0].outputs[0].uri)
     foreign.parent.mkdir(parents=True)
-    foreign.write_bytes(b"somebody else's")
-    return [became(store, job) for job in jobs], made
+    foreign.write_bytes(b"another file")
+    return [outcome_of(store, job) for job in jobs], made
 
 
-def by_the_pool(pool: Pool, folder: Path, jobs: list[JobSpec]) -> tuple[list[Made], dict[str, str]]:
-    """All jobs by two workers; what Prefect says of each is compared here."""
-    pool.staff(2)
+def by_the_pool(pool: Pool, folder: Path, jobs: list[JobSpec]) -> tuple[list[Outcome], dict[str, str]]:
+    """Runs all jobs with two workers, and checks the states in Prefect."""
+    pool.ensure_workers(2)
     runs = [pool.dispatch(job) for job in jobs]
-    ended = [pool.await_end(run) for run in runs]
+    ended = [pool.wait_for_end(run) for run in runs]
     for number, (run, end) in enumerate(zip(runs, ended, strict=True)):
         assert end.state is not None
         assert pool.states(run).count("RUNNING") == 1
@@ -113,22 +113,22 @@ def by_the_pool(pool: Pool, folder: Path, jobs: list[JobSpec]) -> tuple[list[Mad
             assert MUST_FAIL[number] in str(end.state.message)
         else:
             assert end.state.type.value == "COMPLETED"
-        assert pool.acquired(jobs[number]) == 1
+        assert pool.lock_count(jobs[number]) == 1
         (name,) = {entry.worker.name for entry in job_history(pool.store, jobs[number].job_id).entries}
         assert name in {worker.name for worker in pool.workers}
-    return [became(pool.store, job) for job in jobs], digests(folder / "proxies")
+    return [outcome_of(pool.store, job) for job in jobs], digests(folder / "proxies")
 
 
-def same_by_both(pool: Pool, folder: Path, count: int) -> None:
+def compare_both(pool: Pool, folder: Path, count: int) -> None:
     jobs = make_jobs(folder, count)
     spoil(folder, jobs)
     alone = by_command(folder, jobs)
     assert by_the_pool(pool, folder, jobs) == alone
-    made, files = alone
-    assert {number: one.code for number, one in enumerate(made) if one.code} == MUST_FAIL
-    assert len({one.fingerprint for one in made}) == count
-    assert len(files) == sum(len(job.clips) for job in jobs) - 2  # two have no output, one has a stranger's
-    assert not list((folder / "proxies").rglob(".*")), "nothing unfinished is left"
+    outcomes, files = alone
+    assert {number: outcome.code for number, outcome in enumerate(outcomes) if outcome.code} == MUST_FAIL
+    assert len({outcome.fingerprint for outcome in outcomes}) == count
+    assert len(files) == sum(len(job.clips) for job in jobs) - 2  # two jobs have no output, one only the other file
+    assert not list((folder / "proxies").rglob(".*")), "no unfinished file is left"
 
 
 @pytest.mark.clause("I5")
@@ -136,9 +136,9 @@ def same_by_both(pool: Pool, folder: Path, count: int) -> None:
 @pytest.mark.clause("V1", "A4", "A7", "F4", "T1")
 def test_on_sqlite(pool: Pool, folder: Path) -> None:
     """Many jobs, some that fail, by a pool's workers: bytes, logs, fingerprints and failures as by `proxx run`."""
-    same_by_both(pool, folder, JOBS)
+    compare_both(pool, folder, JOBS)
 
 
 @pytest.mark.clause("I1", "V1", "F4")
 def test_on_postgresql(on_postgresql: tuple[Postgres, Pool], folder: Path) -> None:
-    same_by_both(on_postgresql[1], folder, FEWER)
+    compare_both(on_postgresql[1], folder, FEWER)

@@ -1,4 +1,4 @@
-"""One job is one flow run, one task, one call of the engine: what is said of it, on a real server."""
+"""One attempt of a job is one flow run with one task and one call of the engine, on a real server."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from proxx.store.keys import spec_key
 from proxx.store.opening import initialize_store
 from proxx.store.status import State, job_status
 from tests.flows.deploy import deploy
-from tests.flows.ground import Ground
 from tests.flows.runs import artifacts, data_of, flow_run, ledger, registered, run_here, run_id, state_types
 from tests.flows.server import Server
+from tests.flows.storage_area import StorageArea
 from tests.support.jobs import create, half_second, make_job
 
 pytestmark = pytest.mark.usefixtures("prefect")
@@ -44,22 +44,22 @@ def store(tmp_path: Path) -> FileStore:
 @pytest.mark.clause("V1", lead=True)
 @pytest.mark.clause("I2")
 @pytest.mark.clause("I3")
-def test_a_run_makes_what_the_engine_makes(ground: Ground, tmp_path: Path) -> None:
+def test_a_run_makes_what_the_engine_makes(area: StorageArea, tmp_path: Path) -> None:
     """Sources, proxies and store are on each kind of storage."""
-    sources = tuple(ground.put(half_second(f"clip{n}.mov", f"01:00:0{n}:00"), f"card/clip{n}.mov") for n in range(2))
-    job = create(sources, ground.at("proxies"), "prores_proxy", name="A001")
+    sources = tuple(area.put(half_second(f"clip{n}.mov", f"01:00:0{n}:00"), f"card/clip{n}.mov") for n in range(2))
+    job = create(sources, area.at("proxies"), "prores_proxy", name="A001")
     plain = FileStore(tmp_path / "plain")
     alone = execute(spec_bytes(job), RunEnvironment(store=plain, worker=this_worker(), run_id="alone"))
-    expected = ground.files("proxies")
-    ground.clear("proxies")
+    expected = area.files("proxies")
+    area.clear("proxies")
 
-    reference = registered(job, ground.store)
+    reference = registered(job, area.store)
     state = run_here(reference=reference)
 
     assert (state.type, state.name, state.message) == (StateType.COMPLETED, "Completed", "2 clips, 24 frames")
-    assert ground.files("proxies") == expected
+    assert area.files("proxies") == expected
     assert sorted(expected) == ["clip0.mov", "clip1.mov"]
-    assert ledger(ground.store, job.job_id) == ledger(plain, job.job_id)
+    assert ledger(area.store, job.job_id) == ledger(plain, job.job_id)
     which = run_id(state)
     assert state_types(which) == ["PENDING", "RUNNING", "COMPLETED"]
     assert flow_run(which).name == run_name("A001", reference)
@@ -67,15 +67,15 @@ def test_a_run_makes_what_the_engine_makes(ground: Ground, tmp_path: Path) -> No
     result = read_result(data_of(state))
     assert isinstance(result, ExecutionResult)
     assert (result.fingerprint, result.envelope.run_id) == (alone.fingerprint, str(which))
-    kept = tmp_path / "results" / "proxx" / job.job_id / "0001" / f"{which}.json"
-    record = json.loads(kept.read_text())
+    result_file = tmp_path / "results" / "proxx" / job.job_id / "0001" / f"{which}.json"
+    record = json.loads(result_file.read_text())
     assert record["metadata"]["serializer"]["type"] == "json"
     assert read_result(json.loads(record["result"])) == result
     assert read_result(data_of(flow_run(which).state)) == result
-    assert [path for path in (tmp_path / "results").rglob("*") if path.is_file()] == [kept]
+    assert [path for path in (tmp_path / "results").rglob("*") if path.is_file()] == [result_file]
 
 
-READ = """
+READ_RESULT = """
 import sys, json
 from proxx_flows.job.final_state import read_result
 from prefect.client.orchestration import get_client
@@ -87,12 +87,12 @@ print(read_result(state.result(raise_on_failure=False, _sync=True)).model_dump_j
 
 @pytest.mark.clause("I4")
 @pytest.mark.clause("V2")
-def test_a_failed_job_says_why_and_a_fresh_process_reads_its_result(
-    prefect: Server, ground: Ground, tmp_path: Path
+def test_a_failed_job_names_the_cause_and_another_process_reads_its_result(
+    prefect: Server, area: StorageArea, tmp_path: Path
 ) -> None:
-    job = make_job(ground.at("proxies"), "prores_proxy", 2)
-    ground.replace("proxies/clip1.mov", b"somebody else's")
-    state = run_here(reference=registered(job, ground.store))
+    job = make_job(area.at("proxies"), "prores_proxy", 2)
+    area.replace("proxies/clip1.mov", b"another file")
+    state = run_here(reference=registered(job, area.store))
     assert (state.type, state.name) == (StateType.FAILED, "Failed")
     assert state.message == (
         "OUTPUT_EXISTS: clip 2 of 2, clip1.mov: A file that is not this job's has the output's name. Move "
@@ -103,33 +103,32 @@ def test_a_failed_job_says_why_and_a_fresh_process_reads_its_result(
     assert [clip.status for clip in result.clips] == ["COMPLETED", "FAILED"]
 
     env = prefect.env(PREFECT_LOCAL_STORAGE_PATH=str(tmp_path / "elsewhere"))
-    done = subprocess.run(
-        [sys.executable, "-c", READ, str(run_id(state))], env=env, capture_output=True, text=True, check=False
+    ended = subprocess.run(
+        [sys.executable, "-c", READ_RESULT, str(run_id(state))], env=env, capture_output=True, text=True, check=False
     )
-    assert ExecutionResult.model_validate_json(done.stdout) == result, done.stderr
+    assert ExecutionResult.model_validate_json(ended.stdout) == result, ended.stderr
 
 
 @pytest.mark.clause("P3")
 @pytest.mark.clause("P5")
-def test_an_attempt_that_ended_is_refused_with_what_it_came_to(ground: Ground) -> None:
-    reference = registered(make_job(ground.at("proxies"), "prores_proxy"), ground.store)
+def test_an_ended_attempt_is_refused_with_its_result(area: StorageArea) -> None:
+    reference = registered(make_job(area.at("proxies"), "prores_proxy"), area.store)
     first = run_here(reference=reference)
     again = run_here(reference=reference)
     assert (again.type, again.name) == (StateType.FAILED, "Failed")
-    told = read_result(data_of(first))
-    assert told is not None
-    said = (
-        f"ATTEMPT_CLOSED: attempt 1 has ended. It was COMPLETED: 1 clip, 12 frames, result {told.fingerprint[:12]}."
-    )
-    assert (again.message or "").startswith(said)
+    result = read_result(data_of(first))
+    assert result is not None
+    fingerprint = result.fingerprint[:12]
+    message = f"ATTEMPT_CLOSED: attempt 1 has ended. It was COMPLETED: 1 clip, 12 frames, result {fingerprint}."
+    assert (again.message or "").startswith(message)
     assert data_of(again)["error"]["result"] == data_of(first)
     assert read_result(data_of(again)) is None
     assert state_types(run_id(again)) == ["PENDING", "RUNNING", "FAILED"]
-    assert len(ledger(ground.store, reference.job_id)) == 5
+    assert len(ledger(area.store, reference.job_id)) == 5
 
 
 @pytest.mark.clause("P6")
-def test_an_attempt_that_is_open_is_refused(store: FileStore, tmp_path: Path) -> None:
+def test_an_open_attempt_is_refused(store: FileStore, tmp_path: Path) -> None:
     from proxx.store.lock import acquire
 
     reference = registered(make_job(tmp_path / "proxies", "prores_proxy"), store)
@@ -141,18 +140,18 @@ def test_an_attempt_that_is_open_is_refused(store: FileStore, tmp_path: Path) ->
     assert not (tmp_path / "proxies").exists()
 
 
-# --- what is asked for is looked at first ----------------------------------------------------------------
+# --- the parameters are checked first ---------------------------------------------------------------------
 
 
 def code_of(state: Any) -> str:  # noqa: ANN401
-    """The code of a run that was refused: in its message and in its data."""
+    """Returns the code of a refused run, which is in its message and in its data."""
     assert state.type is StateType.FAILED
     code = str(data_of(state)["error"]["code"])
     assert state.message.startswith(f"{code}: ")
     return code
 
 
-def test_a_reference_to_another_store(store: FileStore, tmp_path: Path) -> None:
+def test_a_reference_to_another_store_is_refused(store: FileStore, tmp_path: Path) -> None:
     reference = registered(make_job(tmp_path / "proxies", "prores_proxy"), store)
     other = initialize_store(FileStore(tmp_path / "other")).uuid
     assert code_of(run_here(reference=reference.model_copy(update={"store_uuid": other}))) == "STORE_MISMATCH"
@@ -162,8 +161,8 @@ def test_a_reference_to_another_store(store: FileStore, tmp_path: Path) -> None:
     assert job_status(store, reference.job_id).state is State.REGISTERED
 
 
-def test_a_job_nobody_registered(ground: Ground) -> None:
-    reference = JobReference(store=ground.store.uri, job_id="0" * 64, store_uuid=initialize_store(ground.store).uuid)
+def test_a_job_that_is_not_registered_is_refused(area: StorageArea) -> None:
+    reference = JobReference(store=area.store.uri, job_id="0" * 64, store_uuid=initialize_store(area.store).uuid)
     state = run_here(reference=reference)
     assert code_of(state) == "JOB_UNKNOWN"
     assert flow_run(run_id(state)).name == run_name("job", reference)
@@ -171,13 +170,13 @@ def test_a_job_nobody_registered(ground: Ground) -> None:
 
 @pytest.mark.clause("F1")
 @pytest.mark.parametrize("edit", ["a field", "another job"])
-def test_a_spec_edited_in_the_store(store: FileStore, tmp_path: Path, edit: str) -> None:
+def test_a_spec_edited_in_the_store_is_refused(store: FileStore, tmp_path: Path, edit: str) -> None:
     reference = registered(make_job(tmp_path / "proxies", "prores_proxy"), store)
-    kept = store.root / spec_key(reference.job_id)
+    spec_file = store.root / spec_key(reference.job_id)
     if edit == "a field":
-        kept.write_bytes(kept.read_bytes().replace(b'"name": "test"', b'"name": "best"'))
+        spec_file.write_bytes(spec_file.read_bytes().replace(b'"name": "test"', b'"name": "best"'))
     else:
-        kept.write_bytes(spec_bytes(make_job(tmp_path / "elsewhere", "prores_proxy")))
+        spec_file.write_bytes(spec_bytes(make_job(tmp_path / "elsewhere", "prores_proxy")))
     state = run_here(reference=reference)
     assert code_of(state) == "SPEC_ALTERED"
     assert data_of(state)["error"]["problems"][0]["path"] == {"a field": "name", "another job": "job_id"}[edit]
@@ -185,7 +184,7 @@ def test_a_spec_edited_in_the_store(store: FileStore, tmp_path: Path, edit: str)
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_neither_or_both_or_too_much(store: FileStore, tmp_path: Path) -> None:
+def test_parameters_that_do_not_name_one_attempt_are_refused(store: FileStore, tmp_path: Path) -> None:
     job = make_job(tmp_path / "proxies", "prores_proxy")
     reference = registered(job, store)
     for parameters in (
@@ -202,38 +201,40 @@ def test_neither_or_both_or_too_much(store: FileStore, tmp_path: Path) -> None:
 
 
 def form(job: JobSpec) -> dict[str, Any]:
-    """What the form in Prefect's pages sends."""
-    found: dict[str, Any] = json.loads(spec_bytes(job))
-    return found
+    """Returns what the form in Prefect's UI sends."""
+    content: dict[str, Any] = json.loads(spec_bytes(job))
+    return content
 
 
 def test_a_spec_started_by_hand_is_registered_and_run(store: FileStore, tmp_path: Path) -> None:
     job = make_job(tmp_path / "proxies", "prores_proxy", name="by hand")
     state = run_here(spec=form(job), store=store.uri)
     assert state.type is StateType.COMPLETED
-    known = job_status(store, job.job_id)
-    assert (known.registered, known.state) == (True, State.COMPLETED)
+    status = job_status(store, job.job_id)
+    assert (status.registered, status.state) == (True, State.COMPLETED)
     reference = JobReference(store=store.uri, job_id=job.job_id)
-    found = flow_run(run_id(state))
-    assert found.name == run_name("by hand", reference)
-    assert set(found.tags) == set(run_tags("by hand", "prores_proxy", job.job_id))
+    run = flow_run(run_id(state))
+    assert run.name == run_name("by hand", reference)
+    assert set(run.tags) == set(run_tags("by hand", "prores_proxy", job.job_id))
     assert (tmp_path / "results" / "proxx" / job.job_id / "0001" / f"{run_id(state)}.json").is_file()
 
     again = run_here(spec=job, store=store.uri)
     assert (code_of(again), len(job_status(store, job.job_id).attempts)) == ("ATTEMPT_CLOSED", 1)
-    second = run_here(spec=dict(reversed(form(job).items())), store=store.uri, attempt=2)  # key order is no content
+    second = run_here(
+        spec=dict(reversed(form(job).items())), store=store.uri, attempt=2
+    )  # the order of keys does not matter
     assert second.type is StateType.COMPLETED
     assert read_result(data_of(second)).fingerprint == read_result(data_of(state)).fingerprint  # type: ignore[union-attr]
 
 
 @pytest.mark.clause("A2")
-def test_a_spec_by_hand_that_would_write_anothers_output(store: FileStore, tmp_path: Path) -> None:
+def test_a_spec_by_hand_that_would_write_another_jobs_output_is_refused(store: FileStore, tmp_path: Path) -> None:
     mine, theirs = (make_job(tmp_path / "proxies", "prores_proxy", name=name) for name in ("mine", "theirs"))
     registered(theirs, store)
     state = run_here(spec=form(mine), store=store.uri)
     assert code_of(state) == "OUTPUT_CLAIMED"
     assert data_of(state)["error"]["owner"] == theirs.job_id
-    (refusal,) = job_status(store, mine.job_id).refusals  # `proxx history` tells of it
+    (refusal,) = job_status(store, mine.job_id).refusals  # `proxx history` shows it
     assert (refusal.code, refusal.envelope.run_id, refusal.attempt) == ("OUTPUT_CLAIMED", str(run_id(state)), 1)
 
 
@@ -249,7 +250,7 @@ def test_a_spec_by_hand_that_would_write_anothers_output(store: FileStore, tmp_p
     ],
     ids=["frames", "name", "extra", "type", "float"],
 )
-def test_a_spec_that_is_not_what_was_sealed_runs_nothing(
+def test_a_spec_that_does_not_match_its_seals_runs_nothing(
     store: FileStore, tmp_path: Path, edit: Callable[[Any], None], code: str, path: str
 ) -> None:
     given = form(make_job(tmp_path / "proxies", "prores_proxy"))
@@ -262,7 +263,7 @@ def test_a_spec_that_is_not_what_was_sealed_runs_nothing(
     assert not (tmp_path / "proxies").exists()
 
 
-def test_the_store_of_one_persons_home_is_no_pools_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_store_in_a_home_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = form(make_job(tmp_path / "proxies", "prores_proxy"))
     monkeypatch.delenv("PROXX_STORE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -274,7 +275,7 @@ def test_the_store_of_one_persons_home_is_no_pools_store(tmp_path: Path, monkeyp
 
 
 def test_the_form_is_checked_when_the_run_is_created(prefect: Server, store: FileStore, tmp_path: Path) -> None:
-    """What Prefect's pages and `prefect deployment run` go through: a run that cannot be is not made."""
+    """The check of Prefect's UI and of `prefect deployment run`: a run with wrong parameters is not created."""
     import uuid
 
     deployment = uuid.UUID(deploy(prefect))
@@ -299,8 +300,8 @@ def test_the_form_is_checked_when_the_run_is_created(prefect: Server, store: Fil
             made = client.create_flow_run_from_deployment(deployment, parameters=parameters)
             client.delete_flow_run(made.id)
         schema = client.read_deployment(deployment).parameter_openapi_schema or {}
-    shown = schema["properties"]
-    assert [(name, shown[name]["title"]) for name in shown] == [
+    fields = schema["properties"]
+    assert [(name, fields[name]["title"]) for name in fields] == [
         ("reference", "Registered job"),
         ("spec", "Whole spec"),
         ("store", "Store"),
@@ -309,7 +310,7 @@ def test_the_form_is_checked_when_the_run_is_created(prefect: Server, store: Fil
     assert {"JobSpec", "Clip", "ProfileSpec"} <= set(schema["definitions"])
 
 
-# --- bugs, and other people's flows ----------------------------------------------------------------------
+# --- bugs, and users' own flows --------------------------------------------------------------------------
 
 
 def test_a_bug_is_recorded_by_the_engine_and_raised_on(
@@ -325,26 +326,24 @@ def test_a_bug_is_recorded_by_the_engine_and_raised_on(
         StateType.FAILED,
         "Flow run encountered an exception: ZeroDivisionError: a bug",
     )
-    known = job_status(store, reference.job_id)
-    assert (known.state, known.attempts[0].code) == (State.FAILED, "ENGINE_FAULT")
-    assert known.attempts[0].run_id == str(run_id(state))
+    status = job_status(store, reference.job_id)
+    assert (status.state, status.attempts[0].code) == (State.FAILED, "ENGINE_FAULT")
+    assert status.attempts[0].run_id == str(run_id(state))
     assert "**ENGINE\\_FAULT**" in artifacts(run_id(state), 3)["markdown"]["data"]
 
 
-def test_a_flow_of_somebody_else_can_run_a_job_as_its_subflow(store: FileStore, tmp_path: Path) -> None:
+def test_a_users_flow_can_run_a_job_as_its_subflow(store: FileStore, tmp_path: Path) -> None:
     reference = registered(make_job(tmp_path / "proxies", "prores_proxy"), store)
 
     @flow
-    def theirs() -> str | None:
+    def users_flow() -> str | None:
         state: Any = proxy_job(reference=reference, return_state=True)
         return read_result(data_of(state)).status  # type: ignore[union-attr]
 
-    assert theirs() == "COMPLETED"
+    assert users_flow() == "COMPLETED"
 
 
-def test_who_worked_is_known_by_the_workers_name(
-    store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_result_names_the_worker(store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT__WORKER_NAME", "station-3")
     reference = registered(make_job(tmp_path / "proxies", "prores_proxy"), store)
     result = read_result(data_of(run_here(reference=reference)))

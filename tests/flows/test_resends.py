@@ -1,4 +1,4 @@
-"""A request of a run that had to be sent again is seen where the runbook says, and changes nothing that is made."""
+"""A resent request is visible in the job's history and the run's log, and does not change what is made."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from uuid import UUID
 import pytest
 
 from proxx.store.status import State, job_history, job_status
-from tests.flows.ground import Ground
 from tests.flows.runs import log_of, registered
 from tests.flows.server import Server
+from tests.flows.storage_area import StorageArea
 from tests.objects.fault import proxying
 from tests.objects.rules import Answer, LoseAnswer
 from tests.support.jobs import make_job
@@ -27,29 +27,29 @@ print(state.state_details.flow_run_id)
 
 
 @pytest.mark.clause("F4")
-def test_a_resend_is_told_in_the_history_and_in_the_runs_log(prefect: Server, rgw_ground: Ground) -> None:
-    ground = rgw_ground
-    assert ground.bucket is not None
-    reference = registered(make_job(ground.at("proxies"), "prores_proxy_half"), ground.store)
-    with proxying(ground.bucket.endpoint.url) as between:
+def test_a_resend_is_in_the_history_and_in_the_runs_log(prefect: Server, rgw_area: StorageArea) -> None:
+    area = rgw_area
+    assert area.bucket is not None
+    reference = registered(make_job(area.at("proxies"), "prores_proxy_half"), area.store)
+    with proxying(area.bucket.endpoint.url) as between:
         fault = between.on(Answer(500, "InternalError"), method="PUT", path="/proxies/clip")
         lost = between.on(LoseAnswer(), method="PUT", path="/events/00003")
         env = {
             **prefect.env(PREFECT_LOGGING_EXTRA_LOGGERS="proxx.storage"),
-            **ground.environment,
+            **area.environment,
             "AWS_ENDPOINT_URL_S3": between.url,
         }
         argv = [sys.executable, "-c", RUN, reference.model_dump_json()]
-        done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=300)
-        assert (fault.acted, lost.acted) == (True, True), [one.path for one in between.requests("PUT")]
-    assert done.returncode == 0, done.stderr
-    known = job_status(ground.store, reference.job_id)
-    assert (known.state, len(known.attempts)) == (State.COMPLETED, 1)
-    notes = str([entry.notes for entry in job_history(ground.store, reference.job_id).entries])
+        ended = subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=300)
+        assert (fault.acted, lost.acted) == (True, True), [request.path for request in between.requests("PUT")]
+    assert ended.returncode == 0, ended.stderr
+    status = job_status(area.store, reference.job_id)
+    assert (status.state, len(status.attempts)) == (State.COMPLETED, 1)
+    notes = str([entry.notes for entry in job_history(area.store, reference.job_id).entries])
     assert "'resent'" in notes
-    assert "'settled'" in notes, "the lost answer: by reading back what stands there"
-    run = UUID(done.stdout.split()[-1])
+    assert "'settled'" in notes, "the lost answer was settled by reading the object back"
+    run = UUID(ended.stdout.split()[-1])
     lines = [text for _, text in log_of(run, "lock.released")]
     assert any(text.startswith("PutObject ") and "resent (resend 1), SERVER_FAULT" in text for text in lines), lines
-    for value in (ground.environment["AWS_SECRET_ACCESS_KEY"], ground.environment["AWS_ACCESS_KEY_ID"]):
-        assert value not in notes + "".join(lines) + done.stderr
+    for value in (area.environment["AWS_SECRET_ACCESS_KEY"], area.environment["AWS_ACCESS_KEY_ID"]):
+        assert value not in notes + "".join(lines) + ended.stderr

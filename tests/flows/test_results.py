@@ -1,4 +1,4 @@
-"""Results of runs in object storage: under the key that is known, for a fresh process, and never for an execution."""
+"""Results of runs in object storage: under a known key, readable by another process, never used as a cache."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import pytest
 from prefect.filesystems import RemoteFileSystem
 from prefect.settings import PREFECT_DEFAULT_RESULT_STORAGE_BLOCK, temporary_settings
 from proxx_flows.job.final_state import read_result
-from proxx_flows.worker.result_check import refusal_of_results
+from proxx_flows.worker.result_check import result_storage_problem
 from s3fs import S3FileSystem
 
 from proxx.contracts.result import ExecutionResult
 from proxx.store.status import State, job_status
-from tests.flows.ground import Ground, ground_of, speak
 from tests.flows.runs import data_of, flow_run, log_of, registered, run_here, run_id, state_types
 from tests.flows.server import Server
-from tests.flows.test_proxy_job import READ
+from tests.flows.storage_area import StorageArea, new_area, use_credentials
+from tests.flows.test_proxy_job import READ_RESULT
 from tests.support.jobs import make_job
 
 SETTING: Final = "PREFECT_DEFAULT_RESULT_STORAGE_BLOCK"
@@ -31,9 +31,9 @@ pytestmark = pytest.mark.usefixtures("prefect")
 
 
 @contextmanager
-def kept_by(place: str, **settings: Any) -> Iterator[str]:  # noqa: ANN401
-    """Results go there, by a block of the server: its name with its kind."""
-    S3FileSystem.clear_instance_cache()  # fsspec's: another server's, of the test before
+def results_in(place: str, **settings: Any) -> Iterator[str]:  # noqa: ANN401
+    """Stores results there, with a block of the server. Gives the block's name with its kind."""
+    S3FileSystem.clear_instance_cache()  # of fsspec, which would reuse the server of the test before
     block: Any = RemoteFileSystem(basepath=place, settings=settings)
     name = f"remote-file-system/{place.removeprefix('s3://').replace('/', '-')}"
     block.save(name.split("/")[1], overwrite=True)
@@ -42,70 +42,75 @@ def kept_by(place: str, **settings: Any) -> Iterator[str]:  # noqa: ANN401
 
 
 @pytest.fixture(params=["moto", "rgw"])
-def bucket_ground(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
-    return speak(ground_of(request.param, request, tmp_path), monkeypatch)
+def bucket_area(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StorageArea:
+    return use_credentials(new_area(request.param, request, tmp_path), monkeypatch)
 
 
 @pytest.mark.clause("V2")
-def test_a_result_in_a_bucket(prefect: Server, bucket_ground: Ground) -> None:
-    ground = bucket_ground
-    reference = registered(make_job(ground.at("proxies"), "prores_proxy"), ground.store)
-    with kept_by(ground.at("results")) as name:
-        assert refusal_of_results() is None
-        assert ground.files("results") == {}, "the trial was taken back"
+def test_a_result_in_a_bucket(prefect: Server, bucket_area: StorageArea) -> None:
+    area = bucket_area
+    reference = registered(make_job(area.at("proxies"), "prores_proxy"), area.store)
+    with results_in(area.at("results")) as name:
+        assert result_storage_problem() is None
+        assert area.files("results") == {}, "the trial object was removed"
         state = run_here(reference=reference)
         result = read_result(data_of(state))
         again = run_here(reference=reference)
-        told = data_of(again)
+        repeated = data_of(again)
     assert isinstance(result, ExecutionResult)
     assert result.status == "COMPLETED"
-    keys = [f"proxx/{reference.job_id}/0001/{run_id(one)}.json" for one in (state, again)]
-    kept = ground.files("results")
-    assert sorted(kept) == sorted(keys)
-    record = json.loads(kept[keys[0]])
+    keys = [f"proxx/{reference.job_id}/0001/{run_id(each)}.json" for each in (state, again)]
+    stored = area.files("results")
+    assert sorted(stored) == sorted(keys)
+    record = json.loads(stored[keys[0]])
     assert record["metadata"]["serializer"]["type"] == "json"
     assert read_result(json.loads(record["result"])) == result
 
-    assert (again.name, told["error"]["code"]) == ("Failed", "ATTEMPT_CLOSED")  # not Cached, not the first one's
+    assert (again.name, repeated["error"]["code"]) == (
+        "Failed",
+        "ATTEMPT_CLOSED",
+    )  # not Cached
     assert state_types(run_id(again)) == ["PENDING", "RUNNING", "FAILED"]
 
-    env = {**prefect.env(), **ground.environment}  # where it is, is in the state: no setting says it
+    env = {**prefect.env(), **area.environment}  # no setting: the state itself names its storage
     assert name not in env.values()
-    argv = [sys.executable, "-c", READ, str(run_id(state))]
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
-    assert ExecutionResult.model_validate_json(done.stdout) == result, done.stderr
+    argv = [sys.executable, "-c", READ_RESULT, str(run_id(state))]
+    ended = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    assert ExecutionResult.model_validate_json(ended.stdout) == result, ended.stderr
 
 
-def test_a_result_that_cannot_be_kept(rgw_ground: Ground) -> None:
-    """Prefect only logs it, so a worker looks before. What was made is in the store, and no key is told."""
-    reference = registered(make_job(rgw_ground.at("proxies"), "prores_proxy"), rgw_ground.store)
-    assert rgw_ground.bucket is not None
+def test_a_result_that_cannot_be_stored(rgw_area: StorageArea) -> None:
+    """Prefect only logs it, so a worker checks first. The job's store has the result, and no message shows a key."""
+    reference = registered(make_job(rgw_area.at("proxies"), "prores_proxy"), rgw_area.store)
+    assert rgw_area.bucket is not None
     deny = {
         "Effect": "Deny",
         "Principal": "*",
         "Action": "s3:PutObject",
-        "Resource": f"arn:aws:s3:::{rgw_ground.bucket.name}/results/*",
+        "Resource": f"arn:aws:s3:::{rgw_area.bucket.name}/results/*",
     }
-    rgw_ground.bucket.set_policy([deny])
-    with kept_by(rgw_ground.at("results")):
-        said = refusal_of_results() or ""
+    rgw_area.bucket.set_policy([deny])
+    with results_in(rgw_area.at("results")):
+        problem = result_storage_problem() or ""
         state = run_here(reference=reference)
-    assert said.startswith(f"results: {rgw_ground.at('results')}: DENIED: These credentials may not do that"), said
-    assert rgw_ground.files("results") == {}
+    assert problem.startswith(f"results: {rgw_area.at('results')}: DENIED: These credentials may not do that"), (
+        problem
+    )
+    assert rgw_area.files("results") == {}
     assert state.name == "Completed"
-    found = flow_run(run_id(state)).state
-    assert found is not None
+    recorded = flow_run(run_id(state)).state
+    assert recorded is not None
     lines = [text for _, text in log_of(run_id(state), "lock.released")]
-    for secret in (rgw_ground.environment["AWS_ACCESS_KEY_ID"], rgw_ground.environment["AWS_SECRET_ACCESS_KEY"]):
-        assert secret not in f"{found.message} {lines}"
-    assert job_status(rgw_ground.store, reference.job_id).state is State.COMPLETED
+    for secret in (rgw_area.environment["AWS_ACCESS_KEY_ID"], rgw_area.environment["AWS_SECRET_ACCESS_KEY"]):
+        assert secret not in f"{recorded.message} {lines}"
+    assert job_status(rgw_area.store, reference.job_id).state is State.COMPLETED
 
 
-def test_a_block_that_is_not_there_or_holds_keys(rgw_ground: Ground) -> None:
+def test_a_missing_block_and_a_block_with_keys_are_refused(rgw_area: StorageArea) -> None:
     with temporary_settings({PREFECT_DEFAULT_RESULT_STORAGE_BLOCK: "remote-file-system/nobody"}):
-        said = refusal_of_results()
-    assert said == f"results: the server has no block remote-file-system/nobody. Make it, or take {SETTING} away."
-    with kept_by("s3://bucket/results", key="K", secret="geheim"):  # noqa: S106  (what must not be in any message)
-        said = refusal_of_results() or ""
-    assert ("has key, secret in its settings" in said, "geheim" in said) == (True, False), said
-    assert refusal_of_results() is None  # a folder, by PREFECT_LOCAL_STORAGE_PATH
+        problem = result_storage_problem()
+    assert problem == f"results: the server has no block remote-file-system/nobody. Create it, or unset {SETTING}."
+    with results_in("s3://bucket/results", key="K", secret="do-not-show"):  # noqa: S106  (must not be in any message)
+        problem = result_storage_problem() or ""
+    assert ("has key, secret in its settings" in problem, "do-not-show" in problem) == (True, False), problem
+    assert result_storage_problem() is None  # a folder, by PREFECT_LOCAL_STORAGE_PATH

@@ -1,4 +1,4 @@
-"""What the sources of flows must hold: no retry, no cache, no pickle, one call of the engine, imports one way."""
+"""Rules for the source of `proxx_flows`: no retry, no cache, no pickle, one call of the engine, one-way imports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FORBIDDEN: Final = (
     *("pickle", "cloudpickle", "dill", "PickleSerializer", "CompressedPickleSerializer"),
     *("concurrency", "rate_limit", "timeout_seconds", "task_runner"),
 )
-"""Names nothing here may use, but for `retries=0` where a flow or a task is made."""
+"""Names that no module may use, except `retries=0` at a flow or a task."""
 
 
 def tree(module: str) -> ast.Module:
@@ -30,21 +30,21 @@ def tree(module: str) -> ast.Module:
 
 
 def names(module: str) -> Iterator[str]:
-    """All that the module imports, names, and passes by keyword; `retries=0` left out."""
+    """Yields every name that the module imports, uses, or passes as a keyword; without `retries=0`."""
     for node in ast.walk(tree(module)):
         match node:
             case ast.keyword(arg="retries", value=ast.Constant(value=0)):
                 pass
             case ast.keyword(arg=str(name)) | ast.Name(id=name) | ast.Attribute(attr=name):
                 yield name
-            case ast.Import(names=found) | ast.ImportFrom(names=found):
-                yield from (part for one in found for part in one.name.split("."))
+            case ast.Import(names=imported) | ast.ImportFrom(names=imported):
+                yield from (part for alias in imported for part in alias.name.split("."))
                 if isinstance(node, ast.ImportFrom):
                     yield from (node.module or "").split(".")
 
 
-def made(module: str) -> Iterator[dict[str, object]]:
-    """The constant options of each flow and task of the module."""
+def flow_options(module: str) -> Iterator[dict[str, object]]:
+    """Yields the constant options of each flow and task in the module."""
     for node in ast.walk(tree(module)):
         for call in getattr(node, "decorator_list", ()):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ("flow", "task"):
@@ -52,7 +52,7 @@ def made(module: str) -> Iterator[dict[str, object]]:
                     str(word.arg): word.value.value for word in call.keywords if isinstance(word.value, ast.Constant)
                 }
             else:
-                assert ast.unparse(call) not in ("flow", "task"), f"{module}: without options Prefect decides"
+                assert ast.unparse(call) not in ("flow", "task"), f"{module}: Prefect's settings would apply"
 
 
 @pytest.mark.clause("F4", lead=True)
@@ -64,11 +64,11 @@ def test_nothing_is_retried_skipped_or_limited(module: str) -> None:
 
 
 @pytest.mark.clause("F4")
-def test_what_runs_says_so_itself() -> None:
-    """Explicit, so that no setting of a server, a profile or an environment changes it."""
-    found = {module: list(made(module)) for module in MODULES}
-    assert {module for module, options in found.items() if options} == {"make_proxies.py", "proxy_job.py"}
-    for options in (one for some in found.values() for one in some):
+def test_each_flow_and_task_sets_its_own_options() -> None:
+    """So that no setting of a server, a profile or an environment changes them."""
+    by_module = {module: list(flow_options(module)) for module in MODULES}
+    assert {module for module, options in by_module.items() if options} == {"make_proxies.py", "proxy_job.py"}
+    for options in (options for module in by_module.values() for options in module):
         assert {name: options.get(name) for name in ("retries", "persist_result", "result_serializer")} == {
             "retries": 0,
             "persist_result": True,
@@ -86,21 +86,21 @@ SETTINGS: Final = {
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
     "PREFECT_RESULTS_DEFAULT_SERIALIZER": "pickle",
 }
-LOOK: Final = """
+PRINT_OPTIONS: Final = """
 from proxx_flows.make_proxies import make_proxies
 from proxx_flows.proxy_job import execute_job, proxy_job
-for one in (proxy_job, make_proxies, execute_job):
-    print(one.retries, one.persist_result, one.result_serializer, getattr(one, "cache_policy", None))
+for made in (proxy_job, make_proxies, execute_job):
+    print(made.retries, made.persist_result, made.result_serializer, getattr(made, "cache_policy", None))
 """
 
 
 @pytest.mark.clause("F4")
-def test_no_setting_brings_a_retry(tmp_path: Path) -> None:
+def test_no_setting_adds_a_retry(tmp_path: Path) -> None:
     env = {**os.environ, **SETTINGS, "PREFECT_HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", LOOK], cwd=REPO, env=env, capture_output=True, text=True, check=False
+    ended = subprocess.run(
+        [sys.executable, "-c", PRINT_OPTIONS], cwd=REPO, env=env, capture_output=True, text=True, check=False
     )
-    assert done.stdout.splitlines() == ["0 True json None"] * 3, done.stderr
+    assert ended.stdout.splitlines() == ["0 True json None"] * 3, ended.stderr
 
 
 @pytest.mark.clause("P2", lead=True)
@@ -109,20 +109,20 @@ def test_the_task_is_one_call_of_the_engine() -> None:
     calls = [
         ast.unparse(node.func)
         for node in ast.walk(tree("proxy_job.py"))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("execute", "execute_job", "Site")
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("execute", "execute_job", "RunEnvironment")
     ]
-    assert sorted(calls) == ["Site", "execute", "execute_job"]
+    assert sorted(calls) == ["RunEnvironment", "execute", "execute_job"]
     users = [
         module
         for module in MODULES
         for node in ast.walk(tree(module))
-        if isinstance(node, ast.ImportFrom) and "execute" in [one.name for one in node.names]
+        if isinstance(node, ast.ImportFrom) and "execute" in [alias.name for alias in node.names]
     ]
     assert users == ["proxy_job.py"]
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_only_what_prefect_offers_is_used(module: str) -> None:
+def test_prefects_private_modules_are_not_used(module: str) -> None:
     assert not [name for name in names(module) if name == "_internal"]
 
 
@@ -130,6 +130,6 @@ def test_only_what_prefect_offers_is_used(module: str) -> None:
 def test_imports_go_one_way() -> None:
     program = Path(sys.executable).parent / "lint-imports"
     argv = [str(program), "--config", str(REPO / "flows" / ".importlinter")]
-    done = subprocess.run(argv, cwd=REPO, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 kept, 0 broken" in done.stdout
+    ended = subprocess.run(argv, cwd=REPO, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "3 kept, 0 broken" in ended.stdout

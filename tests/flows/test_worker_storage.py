@@ -1,4 +1,4 @@
-"""The check before a worker polls, of roots and object storage: what is wrong keeps it out, a line each."""
+"""The worker's check of roots and object storage: each problem is one line, and the worker does not start."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tests.objects.process import free_port
 from tests.objects.rgw import Rgw
 from tests.objects.rules import Answer
 
-SECRET: Final = "a-secret-that-nobody-may-ever-read"  # noqa: S105  (what must not be in any message)
+SECRET: Final = "a-secret-that-nobody-may-ever-read"  # noqa: S105  (must not be in any message)
 
 
-def speak_as(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process is that user of that server."""
+def become(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sets the environment of this user of this server in the process."""
     for name, value in endpoint.environment.items():
         monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the user's own is found."""
+    """Hides the user's own settings and credentials."""
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -39,14 +39,14 @@ def check(*arguments: str) -> Result:
     return CliRunner().invoke(worker_check.main, ["--toolchain", "static", *arguments])
 
 
-def wrong(said: Result) -> list[str]:
-    return [line for line in said.output.splitlines() if line.startswith("NO")]
+def wrong(ended: Result) -> list[str]:
+    return [line for line in ended.output.splitlines() if line.startswith("NO")]
 
 
-def test_a_whole_machine(
+def test_a_machine_with_everything_passes(
     object_server: Endpoint, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    speak_as(object_server, monkeypatch)
+    become(object_server, monkeypatch)
     bucket.put("media/rushes/A001.mov", b"1")
     (tmp_path / "cards").mkdir()
     monkeypatch.setenv("PROXX_ROOTS", f"media={bucket.url}/media;proxies={bucket.url}/proxies;cards={tmp_path}/cards")
@@ -57,11 +57,11 @@ def test_a_whole_machine(
     assert (made.exit_code, made.output.splitlines()[0]) == (0, f"{store}: store {known.uuid}."), made.output
     assert known.resends == 0
     again = check("--store", store, "--make-store", "--resends", "3")
-    assert again.output.splitlines()[0].endswith(" It was there, and allows 0 resends for ever.")
+    assert again.output.splitlines()[0].endswith(" It existed already: its limit stays at 0 resends.")
 
-    said = check("--store", store, "--must-exist", "media:/rushes", "--must-write", "proxies:/edit")
-    assert said.exit_code == 0, said.output
-    assert [line for line in said.output.splitlines() if "s3://" in line or "cards" in line] == [
+    ended = check("--store", store, "--must-exist", "media:/rushes", "--must-write", "proxies:/edit")
+    assert ended.exit_code == 0, ended.output
+    assert [line for line in ended.output.splitlines() if "s3://" in line or "cards" in line] == [
         f"ok  root media: {bucket.url}/media can be listed.",
         f"ok  root proxies: {bucket.url}/proxies can be listed.",
         f"ok  root cards: {tmp_path}/cards can be listed.",
@@ -69,7 +69,7 @@ def test_a_whole_machine(
         f"ok  output: {bucket.url}/proxies/edit: proxies can be published.",
         f"ok  store: {store}: store {known.uuid}, writable, and creates exclusively.",
     ]
-    assert bucket.keys("proxies/") == [], "the trial was taken back"
+    assert bucket.keys("proxies/") == [], "the trial object was removed"
 
     monkeypatch.delenv("PROXX_ROOTS")
     plain = check("--store", store, "--must-exist", f"{bucket.url}/media", "--must-write", f"{bucket.url}/out")
@@ -78,11 +78,11 @@ def test_a_whole_machine(
     assert wrong(nothing) == [
         f"NO  folder: {bucket.url}/no/: there is nothing below it. Check bucket and prefix.",
         "NO  folder: 's3://x/y' names no bucket: a bucket name has 3 to 63 lowercase letters, digits, `-` "
-        "and `.`. Name a place of this machine.",
+        "and `.`. Name a place that this machine has.",
     ]
     empty = check("--store", f"{bucket.url}/other")
     assert wrong(empty) == [
-        f"NO  store: {bucket.url}/other holds no store. Check bucket and prefix; for the first one ever: "
+        f"NO  store: There is no store at {bucket.url}/other. Check bucket and prefix. If this is to be a new store: "
         "`python -m proxx_flows.worker.check --make-store`."
     ]
 
@@ -96,25 +96,25 @@ def test_a_whole_machine(
         ("a=/tmp;b=/tmp", "roots: ROOTS_INVALID: The roots cannot be used: b and a share files"),
     ],
 )
-def test_roots_that_cannot_be_used(
+def test_roots_that_cannot_be_used_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, roots: str, sentence: str
 ) -> None:
     monkeypatch.setenv("PROXX_ROOTS", roots)
-    said = check("--store", str(tmp_path / "store"), "--make-store")
-    assert (said.exit_code, wrong(said)[0].startswith(f"NO  {sentence}")) == (6, True), said.output
+    ended = check("--store", str(tmp_path / "store"), "--make-store")
+    assert (ended.exit_code, wrong(ended)[0].startswith(f"NO  {sentence}")) == (6, True), ended.output
 
 
-def test_a_place_that_no_job_could_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_outside_the_roots_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("media", "other"):
         (tmp_path / name).mkdir()
     monkeypatch.setenv("PROXX_ROOTS", f"media={tmp_path}/media")
     below = check("--store", str(tmp_path / "store"), "--make-store", "--must-write", str(tmp_path / "media"))
     assert below.exit_code == 0, below.output
-    said = check("--store", str(tmp_path / "store"), "--must-exist", str(tmp_path / "other"))
-    assert (said.exit_code, "is below none of the roots of this machine" in wrong(said)[0]) == (6, True)
+    ended = check("--store", str(tmp_path / "store"), "--must-exist", str(tmp_path / "other"))
+    assert (ended.exit_code, "is below none of the roots of this machine" in wrong(ended)[0]) == (6, True)
 
 
-def test_resends_are_for_a_new_store(tmp_path: Path) -> None:
+def test_resends_need_make_store(tmp_path: Path) -> None:
     assert check("--store", str(tmp_path / "store"), "--resends", "0").exit_code == 2
 
 
@@ -131,7 +131,7 @@ class Site:
         self.bucket.put("rushes/a.mov", b"1")
 
     def check(self) -> Result:
-        """As a worker that needs all three."""
+        """Runs the check for a worker that needs all three."""
         at = self.bucket.url
         return check("--store", f"{at}/store", "--must-exist", f"{at}/rushes", "--must-write", f"{at}/proxies")
 
@@ -143,37 +143,37 @@ def site(rgw: Rgw) -> Site:
 
 @pytest.fixture
 def stocked(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
-    speak_as(site.owner, monkeypatch)
+    become(site.owner, monkeypatch)
     assert check("--store", f"{site.bucket.url}/store", "--make-store").exit_code == 0
     return site
 
 
-def all_three(said: Result, cause: str) -> None:
-    """Each place is named with the cause, a line each, and nothing is told that must not be."""
-    lines = wrong(said)
-    assert (said.exit_code, [line.split()[1] for line in lines]) == (6, ["folder:", "output:", "store:"]), lines
+def assert_all_three(ended: Result, cause: str) -> None:
+    """Checks that each place is one line with the cause, and that the secret is not printed."""
+    lines = wrong(ended)
+    assert (ended.exit_code, [line.split()[1] for line in lines]) == (6, ["folder:", "output:", "store:"]), lines
     assert all(cause in line for line in lines), lines
-    assert SECRET not in said.output
+    assert SECRET not in ended.output
 
 
 @pytest.mark.clause("T6")
-def test_no_credentials(stocked: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_credentials(stocked: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    all_three(stocked.check(), "o credentials were found")
+    assert_all_three(stocked.check(), "o credentials were found")
 
 
 @pytest.mark.clause("T6")
 def test_a_wrong_secret(stocked: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    all_three(stocked.check(), "he credentials are refused (SignatureDoesNotMatch")
+    assert_all_three(stocked.check(), "he credentials are refused (SignatureDoesNotMatch")
 
 
 @pytest.mark.clause("T6")
 def test_a_key_that_may_not_write(stocked: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    speak_as(stocked.owner.to(stocked.rgw.user(stocked.name, read_only=True)), monkeypatch)
-    said = stocked.check()
-    assert wrong(said) == [
+    become(stocked.owner.to(stocked.rgw.user(stocked.name, read_only=True)), monkeypatch)
+    ended = stocked.check()
+    assert wrong(ended) == [
         f"NO  output: {stocked.bucket.url}/proxies: These credentials may not do that (AccessDenied). "
         "Allow it in the bucket's policy or the key's."
     ]
@@ -181,7 +181,7 @@ def test_a_key_that_may_not_write(stocked: Site, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.clause("T6")
 def test_a_policy_without_reading(stocked: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who may list and write and not read finds that out before the first job."""
+    """Credentials that may list and write but not read fail the check, not the first job."""
     deny = {
         "Effect": "Deny",
         "Principal": "*",
@@ -190,18 +190,18 @@ def test_a_policy_without_reading(stocked: Site, monkeypatch: pytest.MonkeyPatch
     }
     stocked.bucket.set_policy([deny])
     try:
-        said = stocked.check()
+        ended = stocked.check()
     finally:
         stocked.bucket.client.delete_bucket_policy(Bucket=stocked.name)
-    (line,) = wrong(said)
+    (line,) = wrong(ended)
     assert line.startswith(f"NO  folder: {stocked.bucket.url}/rushes/: These credentials may not do that"), line
 
 
 @pytest.mark.clause("T6")
 def test_a_missing_bucket(stocked: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     at = "s3://no-such-bucket"
-    said = check("--store", f"{at}/store", "--must-exist", f"{at}/rushes", "--must-write", f"{at}/proxies")
-    all_three(said, "here is no such bucket (NoSuchBucket")
+    ended = check("--store", f"{at}/store", "--must-exist", f"{at}/rushes", "--must-write", f"{at}/proxies")
+    assert_all_three(ended, "here is no such bucket (NoSuchBucket")
 
 
 @pytest.mark.clause("T6")
@@ -212,16 +212,16 @@ def test_a_missing_bucket(stocked: Site, monkeypatch: pytest.MonkeyPatch) -> Non
         (403, "ExpiredToken", "he credentials have expired"),
     ],
 )
-def test_what_the_server_may_say(
+def test_an_error_of_the_storage_server_is_explained(
     stocked: Site, monkeypatch: pytest.MonkeyPatch, status: int, code: str, sentence: str
 ) -> None:
-    with proxying(stocked.owner.url) as between:
-        between.on(Answer(status, code), times=None)
-        speak_as(stocked.owner.at(between.url), monkeypatch)
-        all_three(stocked.check(), sentence)
+    with proxying(stocked.owner.url) as proxy:
+        proxy.on(Answer(status, code), times=None)
+        become(stocked.owner.at(proxy.url), monkeypatch)
+        assert_all_three(stocked.check(), sentence)
 
 
 @pytest.mark.clause("T6")
-def test_an_endpoint_that_is_none(stocked: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    speak_as(stocked.owner.at(f"http://127.0.0.1:{free_port()}"), monkeypatch)
-    all_three(stocked.check(), "he storage server cannot be reached")
+def test_an_endpoint_that_does_not_answer(stocked: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    become(stocked.owner.at(f"http://127.0.0.1:{free_port()}"), monkeypatch)
+    assert_all_three(stocked.check(), "he storage server cannot be reached")

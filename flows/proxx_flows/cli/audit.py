@@ -40,10 +40,10 @@ def audit(since: date | None, everything: bool) -> int:
     The exit status is 0 if no job needs a decision, otherwise 1.
     """
     from proxx_flows.common.errors import StoreNotShared
-    from proxx_flows.common.shared_store import shared_store
+    from proxx_flows.common.shared_store import open_shared_store
 
     try:
-        store = shared_store(current_settings().store)
+        store = open_shared_store(current_settings().store)
     except StoreNotShared as why:
         why.add_note("`proxx status` shows the jobs of this user's own store; Prefect has no runs for them.")
         raise

@@ -73,10 +73,10 @@ def submit(
     """
     _check_usage(specs, attempt, again, failed_with, since, yes)
     from proxx_flows.cli.job_progress import showing
-    from proxx_flows.common.shared_store import shared_store
+    from proxx_flows.common.shared_store import open_shared_store
     from proxx_flows.submission.selection import read_selection, spec_files
 
-    store = shared_store(current_settings().store)
+    store = open_shared_store(current_settings().store)
     if failed_with is not None and since is not None:
         selected = _next_attempts(store, failed_with, since, yes)
         if selected is None:

@@ -1,4 +1,4 @@
-"""Prefect's REST API, as much of it as proxx needs; nothing else speaks it. Raises errors of `flows` only."""
+"""The calls of Prefect's REST API that proxx makes. All raise errors of `proxx_flows` only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 
-from proxx_flows.common.connection import client, place
+from proxx_flows.common.connection import api_address, client
 from proxx_flows.common.errors import DeploymentMissing
 from proxx_flows.common.reference import JobReference, idempotency_key
 
@@ -31,14 +31,14 @@ FLOW: Final = "proxy-job"
 DEPLOYMENT: Final = "proxy-job/proxx"
 TERMINAL: Final = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 PAGE: Final = 100
-"""Runs a request: a server gives 200 at most, and each may carry a whole spec."""
+"""Runs per request: a server returns 200 at most, and each may carry a whole spec."""
 
-_ASKED_BY: Final = "proxx.asked-by"  # a label, its value new for each call: tells whose run it is that comes back
+_ASKED_BY: Final = "proxx.asked-by"  # a label with a new value for each call: shows which call created the run
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """What runs are made from. ready: a worker has polled for it not long ago."""
+    """A deployment, from which runs are created. ready: a worker has polled for it recently."""
 
     id: str
     name: str
@@ -48,7 +48,7 @@ class Deployment:
 
 @dataclass(frozen=True, kw_only=True)
 class PrefectRun:
-    """A flow run as Prefect has it now. key: its idempotency key. state_type is "" where it has no state."""
+    """A flow run as Prefect has it now. key: its idempotency key. state_type: "" if it has no state."""
 
     id: str
     name: str
@@ -69,81 +69,82 @@ class PrefectRun:
 
 @dataclass(frozen=True, kw_only=True)
 class RequestedRun:
-    """A run that was asked for. created: by this very call, not by an earlier one under the same key."""
+    """The run of an idempotency key. created: this call created it, not an earlier one with the same key."""
 
     run: PrefectRun
     created: bool
 
 
 def find_deployment(name: str = DEPLOYMENT) -> Deployment:
-    """Raises DeploymentMissing, PrefectUnreachable."""
+    """Returns the deployment with this name. Raises DeploymentMissing, PrefectUnreachable."""
     with client() as prefect:
         try:
-            found = prefect.read_deployment_by_name(name)
+            response = prefect.read_deployment_by_name(name)
         except ObjectNotFound:
-            raise DeploymentMissing(message=f"The server has no deployment {name}.", detail=place()) from None
-    status = getattr(found.status, "value", found.status)
-    return Deployment(id=str(found.id), name=name, ready=status == "READY", work_pool=found.work_pool_name)
+            raise DeploymentMissing(message=f"The server has no deployment {name}.", detail=api_address()) from None
+    status = getattr(response.status, "value", response.status)
+    return Deployment(id=str(response.id), name=name, ready=status == "READY", work_pool=response.work_pool_name)
 
 
 def create_run(
     deployment_id: str, reference: JobReference, *, dispatch: int, name: str, tags: Iterable[str] = ()
 ) -> RequestedRun:
-    """The one run of this reference and dispatch: made now, or as it was made before.
+    """Returns the single run of this reference and dispatch, which it creates if it does not exist yet.
 
-    Raises RunRefused where the deployment does not take the reference, PrefectUnreachable.
+    Raises RunRefused if the deployment does not accept the reference, PrefectUnreachable.
     """
-    mine, key = str(uuid.uuid4()), idempotency_key(reference, dispatch)
+    call_id, key = str(uuid.uuid4()), idempotency_key(reference, dispatch)
     parameters = {"reference": reference.model_dump(mode="json")}
     with client() as prefect:
-        # The answer's status would say whether it is new, but not to a request that had to be sent twice.
-        get_run = prefect.create_flow_run_from_deployment(
+        # The HTTP status shows whether the run is new, but not if the request had to be sent twice.
+        flow_run = prefect.create_flow_run_from_deployment(
             uuid.UUID(deployment_id),
             parameters=parameters,
             name=name,
             tags=tags,
             idempotency_key=key,
-            labels={_ASKED_BY: mine},
+            labels={_ASKED_BY: call_id},
         )
-    return RequestedRun(run=_run(get_run), created=get_run.labels.get(_ASKED_BY) == mine)
+    return RequestedRun(run=_run(flow_run), created=flow_run.labels.get(_ASKED_BY) == call_id)
 
 
 def get_run(run_id: str) -> PrefectRun | None:
-    """One run, or None where Prefect does not know it."""
+    """Returns the run, or None if Prefect does not have it."""
     return next(runs_by_ids([run_id]), None)
 
 
 def runs_by_ids(ids: Sequence[str]) -> Iterator[PrefectRun]:
-    """Those that there are, in no order. An id that is not a UUID is nobody's."""
-    for some in _pages(filter(None, map(_uuid, ids))):
-        yield from _read(FlowRunFilter(id=FlowRunFilterId(any_=some)))
+    """Yields the existing runs among these ids, in no order. Ignores an id that is not a UUID."""
+    for page in _pages(filter(None, map(_uuid, ids))):
+        yield from _read(FlowRunFilter(id=FlowRunFilterId(any_=page)))
 
 
 def runs_by_keys(keys: Sequence[str]) -> dict[str, PrefectRun]:
-    """The runs with these idempotency keys, by key."""
-    found: dict[str, PrefectRun] = {}
-    for some in _pages(keys):
-        for one in _read(FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=some)), flow=FLOW):
-            if one.key is not None:
-                found[one.key] = one
-    return found
+    """Returns the existing runs with these idempotency keys, by key."""
+    runs: dict[str, PrefectRun] = {}
+    for page in _pages(keys):
+        for run in _read(FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=page)), flow=FLOW):
+            if run.key is not None:
+                runs[run.key] = run
+    return runs
 
 
 def runs_tagged(tag: str) -> Iterator[PrefectRun]:
-    """All runs of the flow with this tag, oldest first."""
+    """Yields all `proxy-job` runs with this tag, oldest first."""
     yield from _walk(FLOW, {"tags": FlowRunFilterTags(all_=[tag])}, None)
 
 
 def runs_of_flow(name: str = FLOW, *, since: date | None = None) -> Iterator[PrefectRun]:
-    """All runs of the flow that were to start on `since` (UTC) or later, oldest first, a page in memory at a time.
+    """Yields all runs of the flow scheduled for the day `since` (UTC) or later, oldest first.
 
-    A run that is put off meanwhile may come twice. None is left out, whatever else is made or deleted.
+    Keeps one page in memory. A run that is rescheduled meanwhile may come twice. No run is left out, whatever is
+    created or deleted meanwhile.
     """
     yield from _walk(name, {}, None if since is None else datetime.combine(since, clock_time(), UTC))
 
 
 def _walk(flow: str, wanted: dict[str, Any], after: datetime | None) -> Iterator[PrefectRun]:
-    """By the time they were to start. A page begins at the last time of the one before, without those given."""
+    """Yields runs by scheduled time. Each page starts at the last time of the page before, without the runs given."""
     given: set[uuid.UUID] = set()
     while True:
         filters = dict(wanted)
@@ -158,27 +159,28 @@ def _walk(flow: str, wanted: dict[str, Any], after: datetime | None) -> Iterator
                 sort=FlowRunSort.EXPECTED_START_TIME_ASC,
                 limit=PAGE,
             )
-        for one in page:
-            yield _run(one)
+        for flow_run in page:
+            yield _run(flow_run)
         if len(page) < PAGE:
             return
         last = page[-1].expected_start_time
         if last is not None and last != after:
             after, given = last, set()
-        given |= {one.id for one in page if one.expected_start_time == last}
+        given |= {flow_run.id for flow_run in page if flow_run.expected_start_time == last}
 
 
 def _read(wanted: FlowRunFilter, flow: str | None = None) -> list[PrefectRun]:
-    """What fits on one page."""
+    """Returns the runs that match, one page at most."""
     by_flow = FlowFilter(name=FlowFilterName(any_=[flow])) if flow else None
     with client() as prefect:
-        return [_run(one) for one in prefect.read_flow_runs(flow_filter=by_flow, flow_run_filter=wanted, limit=PAGE)]
+        page = prefect.read_flow_runs(flow_filter=by_flow, flow_run_filter=wanted, limit=PAGE)
+    return [_run(flow_run) for flow_run in page]
 
 
 def _pages(values: Iterable[Any]) -> Iterator[list[Any]]:
-    left = iter(values)
-    while some := list(islice(left, PAGE)):
-        yield some
+    remaining = iter(values)
+    while page := list(islice(remaining, PAGE)):
+        yield page
 
 
 def _uuid(text: str) -> uuid.UUID | None:
@@ -188,18 +190,18 @@ def _uuid(text: str) -> uuid.UUID | None:
         return None
 
 
-def _run(found: FlowRun) -> PrefectRun:
-    state = found.state
+def _run(flow_run: FlowRun) -> PrefectRun:
+    state = flow_run.state
     return PrefectRun(
-        id=str(found.id),
-        name=found.name,
-        key=found.idempotency_key,
+        id=str(flow_run.id),
+        name=flow_run.name,
+        key=flow_run.idempotency_key,
         state_type=state.type.value if state else "",
         state_name=(state.name if state else None) or "",
         message=(state.message if state else None) or "",
-        created=found.created,
-        start=found.start_time,
-        end=found.end_time,
-        tags=tuple(found.tags),
-        parameters=found.parameters,
+        created=flow_run.created,
+        start=flow_run.start_time,
+        end=flow_run.end_time,
+        tags=tuple(flow_run.tags),
+        parameters=flow_run.parameters,
     )

@@ -1,7 +1,7 @@
-"""A connection to Prefect's API whose failures are errors of `flows`, and say nothing that must not be shown.
+"""Connects to Prefect's API and raises every failure as an error of `proxx_flows`, without any secret in its text.
 
-Prefect's client resends a request that got no answer. That is safe: what is read changes nothing, and a run is
-created under an idempotency key. No message holds a header, a password or a URL that has one.
+Prefect's client resends a request that got no answer. That is safe: reading changes nothing, and a run is created
+under an idempotency key. No message holds a header, a password or a URL that contains one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _shared: ContextVar[SyncPrefectClient | None] = ContextVar("proxx-prefect-client
 
 @contextmanager
 def connected() -> Iterator[None]:
-    """One connection for all calls in the block; without it each call makes its own."""
+    """Shares one connection among all calls in the block. Without it each call opens its own."""
     with _open() as opened:
         token = _shared.set(opened)
         try:
@@ -36,67 +36,70 @@ def connected() -> Iterator[None]:
 
 
 def require_prefect() -> None:
-    """Say within ten seconds whether Prefect answers. Raises PrefectUnreachable.
+    """Checks within ten seconds that Prefect answers. Raises PrefectUnreachable.
 
-    Later calls have Prefect's own patience, which outlives a restart of the server.
+    Later calls use Prefect's own timeouts and retries, which are long enough for a restart of the server.
     """
-    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), client({"timeout": _FIRST_ANSWER}) as reached:
-        reached.hello()
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), client({"timeout": _FIRST_ANSWER}) as prefect:
+        prefect.hello()
 
 
 @contextmanager
 def client(httpx_settings: dict[str, Any] | None = None) -> Iterator[SyncPrefectClient]:
-    """The client for one call, and nothing else in the block: whatever goes wrong leaves as an error of `flows`."""
+    """Gives the client for one call. Keep other code out of the block: it turns every failure into our own error.
+
+    Raises PrefectUnreachable or RunRefused.
+    """
     shared = None if httpx_settings else _shared.get()
-    with nullcontext(shared) if shared else _open(httpx_settings) as ready:
+    with nullcontext(shared) if shared else _open(httpx_settings) as prefect:
         try:
-            yield ready
-        except PrefectHTTPStatusError as why:
-            raise _refused(why.response) from None  # its text has the URL
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as why:
-            raise _unreachable("The Prefect API does not answer.", _why(why)) from None
-        except ValueError as why:
-            raise _unreachable("What answers is no Prefect API that this version knows.", _why(why)) from None
+            yield prefect
+        except PrefectHTTPStatusError as error:
+            raise _http_error(error.response) from None  # the original's text contains the URL
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise _unreachable("The Prefect API does not answer.", _cause(error)) from None
+        except ValueError as error:
+            raise _unreachable("This is not a Prefect API of a version that proxx supports.", _cause(error)) from None
 
 
 @contextmanager
 def _open(httpx_settings: dict[str, Any] | None = None) -> Iterator[SyncPrefectClient]:
     if PREFECT_API_URL.value() is None and SyncClientContext.get() is None:
-        # Prefect would start a server of its own, that no worker asks for work
-        raise PrefectUnreachable(message="No Prefect API is named: PREFECT_API_URL is not set.")
+        # Prefect would start a server of its own, which no worker polls.
+        raise PrefectUnreachable(message="No Prefect server is named: PREFECT_API_URL is not set.")
     try:
         opened = get_client(sync_client=True, httpx_settings=httpx_settings)
-    except (httpx.InvalidURL, ValueError, OSError) as why:
-        raise _unreachable("PREFECT_API_URL or the settings beside it cannot be used.", _why(why)) from None
+    except (httpx.InvalidURL, ValueError, OSError) as error:
+        raise _unreachable("PREFECT_API_URL or another Prefect setting is not valid.", _cause(error)) from None
     with opened:
         yield opened
 
 
-def _unreachable(message: str, why: str) -> PrefectUnreachable:
-    return PrefectUnreachable(message=message, detail=f"{place()}: {why}")
+def _unreachable(message: str, cause: str) -> PrefectUnreachable:
+    return PrefectUnreachable(message=message, detail=f"{api_address()}: {cause}")
 
 
-def _refused(response: httpx.Response) -> PrefectUnreachable | RunRefused:
-    said = f"{place()}: HTTP {response.status_code}"
+def _http_error(response: httpx.Response) -> PrefectUnreachable | RunRefused:
+    status = f"{api_address()}: HTTP {response.status_code}"
     if response.status_code in (401, 403):
-        return PrefectUnreachable(message="The Prefect API refuses the login.", detail=said)
+        return PrefectUnreachable(message="The Prefect API refuses the login.", detail=status)
     if response.status_code in (400, 409, 422):
-        return RunRefused(message="Prefect does not take what was asked.", detail=f"{said}: {_detail(response)}")
-    return PrefectUnreachable(message="The Prefect API answers with an error.", detail=said)
+        return RunRefused(message="Prefect does not accept the request.", detail=f"{status}: {_detail(response)}")
+    return PrefectUnreachable(message="The Prefect API answers with an error.", detail=status)
 
 
 def _detail(response: httpx.Response) -> str:
-    """The server's own sentence; of a validation error that is the place and the rule."""
+    """Returns the server's own explanation; for a validation error that is the field and the rule."""
     try:
         answer = response.json()
     except ValueError:
-        return "it does not say why"
-    said = answer.get("detail") or answer.get("exception_detail") if isinstance(answer, dict) else None
-    return str(said)[:500]
+        return "the server gives no reason"
+    detail = answer.get("detail") or answer.get("exception_detail") if isinstance(answer, dict) else None
+    return str(detail)[:500]
 
 
-def place() -> str:
-    """The API's URL without user and password."""
+def api_address() -> str:
+    """Returns the API's URL without user and password."""
     try:
         url = httpx.URL(str(PREFECT_API_URL.value()))
         return str(url.copy_with(userinfo=b"", query=None, fragment=None))
@@ -104,13 +107,13 @@ def place() -> str:
         return "PREFECT_API_URL"
 
 
-def _why(why: BaseException | None) -> str:
-    """What the system said, from under the layers of the client; else the kind of error. Never a URL."""
-    if isinstance(why, httpx.TimeoutException):
+def _cause(error: BaseException | None) -> str:
+    """Returns the operating system's message below the client's exceptions, or the kind of error. Never a URL."""
+    if isinstance(error, httpx.TimeoutException):
         return "no answer in time"
-    kind = type(why).__name__
-    while why is not None:
-        if isinstance(why, OSError) and why.strerror:
-            return why.strerror
-        why = why.__cause__ or why.__context__
+    kind = type(error).__name__
+    while error is not None:
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror
+        error = error.__cause__ or error.__context__
     return kind

@@ -1,4 +1,4 @@
-"""What can go wrong between a job and Prefect: one class an outcome, exit status, what to do."""
+"""What can go wrong between a job and Prefect: one class for each outcome, with exit status and remedy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from proxx.contracts.error_bases import ProxxError, Refusal
 
 
 class PrefectUnreachable(Refusal):
-    """The Prefect API does not answer, or refuses the login."""
+    """The Prefect API does not answer, or rejects the login."""
 
     code = "PREFECT_UNREACHABLE"
     status: ClassVar[int] = 6
@@ -16,31 +16,31 @@ class PrefectUnreachable(Refusal):
 
 
 class DeploymentMissing(Refusal):
-    """The server does not know the deployment that runs jobs."""
+    """The server has no deployment with this name."""
 
     code = "DEPLOYMENT_MISSING"
     status: ClassVar[int] = 6
-    remedy = "Run `prefect deploy --all` in the folder of prefect.yaml, once for each server."
+    remedy = "Run `prefect deploy --all` in the folder that holds prefect.yaml, once for each server."
 
 
 class RunRefused(Refusal):
-    """The server does not take a run with these parameters: it has another version's deployment."""
+    """The server does not accept a run with these parameters: its deployment is of another version of proxx."""
 
     code = "RUN_REFUSED"
     status: ClassVar[int] = 6
-    remedy = "Run `prefect deploy --all` again, so that the server knows the flow of this version."
+    remedy = "Run `prefect deploy --all` again, so that the server has the flows of this version."
 
 
 class AskedWrongly(Refusal):
-    """The parameters of a run do not name one attempt of one job."""
+    """The parameters of a run do not name exactly one attempt of one job."""
 
     code = "ASKED_WRONGLY"
     status: ClassVar[int] = 2
-    remedy = "Give a reference {store, job_id, attempt}, or a whole spec, its store and attempt. Nothing was begun."
+    remedy = "Start the run with either a registered job (store, job_id, attempt) or a whole spec. Nothing was begun."
 
 
 class StoreNotShared(Refusal):
-    """The default store is in one user's home: the machines of a pool do not share it."""
+    """The store is not one that all machines of a pool reach: none is named, or it is in a user's home folder."""
 
     code = "STORE_NOT_SHARED"
     status: ClassVar[int] = 6
@@ -48,7 +48,7 @@ class StoreNotShared(Refusal):
 
 
 class ServerNotStarted(Refusal):
-    """Prefect's own server, started here for a demonstration, does not come up."""
+    """The Prefect server of a demonstration does not start."""
 
     code = "SERVER_NOT_STARTED"
     status: ClassVar[int] = 6
@@ -56,23 +56,25 @@ class ServerNotStarted(Refusal):
 
 
 class RunLost(ProxxError):
-    """A run ended and left no result: its machine died, somebody cancelled it, or it never began."""
+    """A run ended without a result: its machine died, somebody cancelled it, or it never started."""
 
     code = "RUN_LOST"
-    remedy = "`proxx status` says how far it got, `proxx audit` what to do; nothing is run again by itself."
+    remedy = (
+        "`proxx status` shows how far the job got and `proxx audit` what to do. Nothing is run again automatically."
+    )
 
 
 class RunEnded(Refusal):
-    """The run that was asked for has ended, and the attempt was never begun: refused, cancelled or crashed before."""
+    """The run of this attempt ended before it began the attempt: it was refused, cancelled or it crashed."""
 
     code = "RUN_ENDED"
     status: ClassVar[int] = 4
-    remedy = "Mend what stopped it (`proxx history JOB` tells), then submit it with --again."
+    remedy = "Fix what stopped it (`proxx history JOB` shows it), then submit the job with --again."
 
 
 class AgainRefused(Refusal):
-    """--again is for an attempt whose run has ended without beginning it, and this is none."""
+    """--again was given for an attempt that has no run which ended before it began the attempt."""
 
     code = "AGAIN_REFUSED"
     status: ClassVar[int] = 4
-    remedy = "`proxx audit` says what each job needs."
+    remedy = "`proxx audit` shows what each job needs."

@@ -1,4 +1,4 @@
-"""The parameters of `make-proxies` as the form in Prefect's pages shows them: a title and one sentence each."""
+"""The parameters of `make-proxies` as fields of the form in Prefect's UI: a title and a description each."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from pydantic.config import JsonDict
 ToolchainField: TypeAlias = Literal["static", "full"]
 
 
-def shown(title: str, description: str) -> JsonDict:
-    """Prefect overwrites a field's own title and description with the parameter's name and the docstring's words."""
+def form_text(title: str, description: str) -> JsonDict:
+    """Returns a field's title and description as extra JSON schema.
+
+    Prefect replaces the field's own title by the parameter's name, and its description by the docstring's.
+    """
     return {"title": title, "description": description}
 
 
@@ -19,10 +22,10 @@ Sources: TypeAlias = Annotated[
     list[str],
     Field(
         min_length=1,
-        json_schema_extra=shown(
+        json_schema_extra=form_text(
             "Sources",
-            "Camera files, or folders that hold them: whole paths as the machine that works sees them, "
-            "`s3://bucket/prefix`, or names below a root, `media:/A001`.",
+            "Camera files, or folders of camera files: absolute paths on the machine that runs the flow, "
+            "`s3://bucket/prefix`, or a path below a root such as `media:/A001`.",
         ),
     ),
 ]
@@ -30,10 +33,10 @@ Profile: TypeAlias = Annotated[
     str,
     Field(
         min_length=1,
-        json_schema_extra=shown(
+        json_schema_extra=form_text(
             "Profile",
-            "The kind of proxy, `prores_proxy` for one (`proxx profiles` lists them), or the path of a profile of "
-            "your own (.toml).",
+            "The kind of proxy to make, for example `prores_proxy` (`proxx profiles` lists all), or the path of your "
+            "own profile file (.toml).",
         ),
     ),
 ]
@@ -41,73 +44,88 @@ OutputField: TypeAlias = Annotated[
     str,
     Field(
         min_length=1,
-        json_schema_extra=shown(
+        json_schema_extra=form_text(
             "Output folder",
-            "Where the proxies will be: a whole path, `s3://bucket/prefix`, or a name below a root, `proxies:/A001`.",
+            "Where to write the proxies: an absolute path, `s3://bucket/prefix`, or a path below a root such as "
+            "`proxies:/A001`.",
         ),
     ),
 ]
 StorePlace: TypeAlias = Annotated[
     str | None,
     Field(
-        json_schema_extra=shown(
+        json_schema_extra=form_text(
             "Store",
-            "Where the job files are: a folder that all workers share, or `s3://bucket/prefix`. Else PROXX_STORE.",
+            "Where the job files are kept: a folder that all workers share, or `s3://bucket/prefix`. If empty, the "
+            "worker's PROXX_STORE.",
         )
     ),
 ]
 JobName: TypeAlias = Annotated[
-    str | None, Field(json_schema_extra=shown("Name", "What the job is called. Else the first source's name."))
+    str | None,
+    Field(json_schema_extra=form_text("Name", "The name of the job. If empty, the name of the first source.")),
 ]
 ClipsPerJob: TypeAlias = Annotated[
     int | None,
     Field(
         ge=1,
-        json_schema_extra=shown("Clips per job", "Makes several jobs of so many clips each. Else one job of all."),
+        json_schema_extra=form_text(
+            "Clips per job", "Splits the clips into several jobs with at most this many each. If empty, one job."
+        ),
     ),
 ]
 Template: TypeAlias = Annotated[
     str,
     Field(
-        json_schema_extra=shown(
+        json_schema_extra=form_text(
             "Names of the proxies",
-            "Below the output folder, made from {source_name} {source_ext} {source_dir} {index} {profile} {job_name} "
-            "{date}.",
+            "The path of each proxy below the output folder, made from {source_name} {source_ext} {source_dir} "
+            "{index} {profile} {job_name} {date}.",
         ),
     ),
 ]
 Build: TypeAlias = Annotated[
     ToolchainField,
-    Field(json_schema_extra=shown("Encoder build", "`full` for sources that `static` cannot decode: AV1, PNG, EXR.")),
+    Field(
+        json_schema_extra=form_text(
+            "Encoder build", "Choose `full` for sources that `static` cannot decode: AV1, PNG, EXR."
+        )
+    ),
 ]
 LeaveOut: TypeAlias = Annotated[
     bool,
     Field(
-        json_schema_extra=shown("Leave out refused files", "Go on without files that cannot be used, and say which.")
+        json_schema_extra=form_text(
+            "Leave out refused files", "Make proxies of the other files if some cannot be used, and list those."
+        )
     ),
 ]
 Damage: TypeAlias = Annotated[
     list[str],
     Field(
-        json_schema_extra=shown("Accept damage", "Clips, by name or path, to take although not all of them decodes.")
+        json_schema_extra=form_text(
+            "Accept damage", "Clips, by file name or path, to convert although parts of them cannot be decoded."
+        )
     ),
 ]
 AttemptField: TypeAlias = Annotated[
     int,
     Field(
         ge=1,
-        json_schema_extra=shown(
+        json_schema_extra=form_text(
             "Attempt",
-            "Which try this is. One that has ended is not run again but reported; after mending what failed ask for "
-            "the next.",
+            "The number of this attempt. An attempt that has ended is reported, not run again: to try again after "
+            "fixing the cause, enter the next number.",
         ),
     ),
 ]
 DeploymentField: TypeAlias = Annotated[
     str | None,
     Field(
-        json_schema_extra=shown(
-            "Deployment", "Hands the jobs to a pool's workers: `proxy-job/proxx`. Else they run here, in order."
+        json_schema_extra=form_text(
+            "Deployment",
+            "Runs the jobs on the workers of a pool: `proxy-job/proxx`. If empty, this run makes them itself, one "
+            "after another.",
         ),
     ),
 ]

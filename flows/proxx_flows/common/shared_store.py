@@ -1,4 +1,4 @@
-"""Which store and which roots a pool's machine works on: the store is one that every machine reaches."""
+"""Opens the store and the roots that all machines of a pool share."""
 
 from __future__ import annotations
 
@@ -15,38 +15,41 @@ from proxx_flows.common.errors import StoreNotShared
 from proxx_flows.common.reference import JobReference
 
 
-def shared_store(said: str | None, wire: Transport | None = None) -> Store:
-    """The store named, else the one of PROXX_STORE. wire: how object storage is reached, where not as always.
+def open_shared_store(url: str | None, wire: Transport | None = None) -> Store:
+    """Returns the store at this URL or folder, or the store in PROXX_STORE if url is None or empty.
 
-    Raises StoreNotShared where that is none, or the home's.
+    wire: the connection to object storage, if it is not the default one. Raises StoreNotShared if no store is named,
+    or if other machines cannot reach it: the store in the home folder, or one in memory.
     """
-    named = said or os.environ.get(STORE_VARIABLE)
-    if not named:
-        raise StoreNotShared(message="No store is named, and the default one is of this machine alone.")
-    store = open_store(named, wire)
+    chosen = url or os.environ.get(STORE_VARIABLE)
+    if not chosen:
+        raise StoreNotShared(message="No store is named, and the default store is only on this machine.")
+    store = open_store(chosen, wire)
     if isinstance(store, MemoryStore):
-        raise StoreNotShared(message="A store in memory ends with this process.")
-    if store.uri == _home_uri():
-        raise StoreNotShared(message="The store named is the one in this user's home.", detail=store.uri)
+        raise StoreNotShared(message="A store in memory disappears when this process ends.")
+    if store.uri == _home_store_uri():
+        raise StoreNotShared(
+            message="This store is in the user's home folder, which other machines do not share.", detail=store.uri
+        )
     return store
 
 
-def places_here(wire: Transport | None = None) -> Places:
-    """The roots of this machine by PROXX_ROOTS, and its way to object storage. Raises RootsInvalid."""
+def places_from_environment(wire: Transport | None = None) -> Places:
+    """Returns the roots in PROXX_ROOTS and the connection to object storage. Raises RootsInvalid."""
     roots = parse_roots(os.environ.get(ROOTS_VARIABLE, ""))
     require_apart(roots)
     return Places(roots=roots, wire=wire or Transport())
 
 
-def store_of(reference: JobReference, wire: Transport | None = None) -> Store:
-    """The store that a dispatch names. Raises StoreMismatch where it is another than it was dispatched from."""
-    store = shared_store(reference.store, wire)
+def open_store_of(reference: JobReference, wire: Transport | None = None) -> Store:
+    """Returns the store that the reference names. Raises StoreMismatch if its uuid differs from the reference's."""
+    store = open_shared_store(reference.store, wire)
     if reference.store_uuid is not None:
         require_store(store, reference.store_uuid)
     return store
 
 
-def _home_uri() -> str | None:
+def _home_store_uri() -> str | None:
     try:
         return Path(DEFAULT_STORE).expanduser().absolute().as_uri()
     except RuntimeError:

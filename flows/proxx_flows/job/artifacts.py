@@ -1,6 +1,6 @@
-"""How far a job is, by frames, as a progress artifact of its run; and what its artifacts are called.
+"""The progress artifact of a run, which counts frames, and the keys of a job's artifacts.
 
-The progress is sent from a thread of its own, so that an API which is slow or gone takes nothing from the job.
+A thread of its own sends the progress, so that a slow or missing API does not delay the job.
 """
 
 from __future__ import annotations
@@ -18,52 +18,55 @@ from proxx.engine.steps import ClipEnded, ClipProgress, ClipStarted, Step
 from proxx_flows.common.reference import SHORT
 from proxx_flows.job.registered_job import JobFacts
 
-EVERY: Final = 2.0  # seconds between two updates
-PATIENCE: Final = 10.0  # seconds the end of a job waits for its last update
+UPDATE_INTERVAL: Final = 2.0  # seconds
+LAST_UPDATE_TIMEOUT: Final = 10.0  # seconds that the end of a job waits for its last update
 
 
-def artifact_key(about: JobFacts, what: str) -> str:
-    """One key a job, so that its attempts are found below each other: lower-case letters, digits and dashes."""
-    return f"proxx-{about.job_id[:SHORT]}-{what}"
+def artifact_key(job: JobFacts, kind: str) -> str:
+    """Returns a key that all attempts of the job share, so that Prefect shows them as versions of one artifact.
+
+    Prefect allows lower-case letters, digits and dashes.
+    """
+    return f"proxx-{job.job_id[:SHORT]}-{kind}"
 
 
 class FrameCount:
-    """How far a job is: frames that are done, those of clips that failed included, of all it has."""
+    """Counts the frames that are finished, including those of failed clips, out of all frames of the job."""
 
-    def __init__(self, about: JobFacts) -> None:
-        self._clips = [clip.frames for clip in about.clips]
-        self._done = 0
-        self._now = 0
+    def __init__(self, job: JobFacts) -> None:
+        self._clips = [clip.frames for clip in job.clips]
+        self._finished = 0
+        self._current = 0
 
     def note(self, step: Step) -> None:
         match step:
             case ClipStarted():
-                self._now = 0
+                self._current = 0
             case ClipProgress(index=index, frame=frame):
-                self._now = min(frame, self._clips[index])
+                self._current = min(frame, self._clips[index])
             case ClipEnded(index=index):
-                self._done, self._now = self._done + self._clips[index], 0
+                self._finished, self._current = self._finished + self._clips[index], 0
 
     @property
     def percent(self) -> float:
-        """With one decimal; 100 only at the end."""
-        return (self._done + self._now) * 1000 // sum(self._clips) / 10
+        """Rounded down to one decimal, so that it is 100 only at the end."""
+        return (self._finished + self._current) * 1000 // sum(self._clips) / 10
 
 
 class ProgressArtifact:
-    """The progress artifact of one job, brought up to date every two seconds from `start` to `end`.
+    """The progress artifact of one job, updated every two seconds from `start` to `end`.
 
-    told: is called once, with the first reason why it cannot be shown.
+    on_error: called once, with the first error that keeps it from being updated.
     """
 
-    def __init__(self, key: str, description: str, told: Callable[[Exception], None]) -> None:
-        self._key, self._description, self._told = key, description, told
-        self._percent, self._shown = 0.0, -1.0
+    def __init__(self, key: str, description: str, on_error: Callable[[Exception], None]) -> None:
+        self._key, self._description, self._on_error = key, description, on_error
+        self._percent, self._sent = 0.0, -1.0
         self._id: UUID | None = None
-        self._over = threading.Event()
-        # A daemon: a request that hangs must not keep the process. The context names the run it belongs to.
+        self._ended = threading.Event()
+        # A daemon: a request that hangs must not keep the process alive. The context names the run it belongs to.
         self._thread = threading.Thread(
-            target=copy_context().run, args=(self._keep,), name="proxx-progress", daemon=True
+            target=copy_context().run, args=(self._update,), name="proxx-progress", daemon=True
         )
 
     def start(self) -> None:
@@ -73,31 +76,31 @@ class ProgressArtifact:
         self._percent = percent
 
     def end(self) -> None:
-        """Send what was shown last. Waits for that no longer than ten seconds."""
-        self._over.set()
+        """Sends the last value, and waits at most ten seconds for that."""
+        self._ended.set()
         if self._thread.is_alive():
-            self._thread.join(PATIENCE)
+            self._thread.join(LAST_UPDATE_TIMEOUT)
 
-    def _keep(self) -> None:
-        complained = False
-        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):  # the next update comes soon enough
+    def _update(self) -> None:
+        reported = False
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):  # no retries: the next update comes soon enough
             while True:
-                last = self._over.is_set()  # asked first: what is shown after this is sent in the next turn
+                last = self._ended.is_set()  # read first: a value shown after this is sent in the next round
                 try:
                     self._send(self._percent)
-                except Exception as why:  # whatever it is: watching never changes what is made
-                    if not complained:
-                        complained = True
-                        self._told(why)
+                except Exception as error:  # of any kind: reporting must not change the job
+                    if not reported:
+                        reported = True
+                        self._on_error(error)
                 if last:
                     return
-                self._over.wait(EVERY)
+                self._ended.wait(UPDATE_INTERVAL)
 
     def _send(self, percent: float) -> None:
-        if percent == self._shown:
+        if percent == self._sent:
             return
         if self._id is None:
             self._id = cast("UUID", create_progress_artifact(percent, self._key, self._description))
         else:
             update_progress_artifact(self._id, percent)
-        self._shown = percent
+        self._sent = percent

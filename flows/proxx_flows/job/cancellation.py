@@ -1,8 +1,9 @@
-"""The engine at work while Prefect may ask this process to end: it is told, ends ffmpeg, writes down how far it got.
+"""Runs the engine so that a signal makes it stop ffmpeg and record how far it got, before the process ends.
 
-Prefect turns SIGTERM and Ctrl-C into an exception in the main thread, at any line. The engine must not be cut there,
-and Prefect's handler must stay installed: a cancelled run is known by it. So the engine works in a thread of its
-own; the exception is kept until the engine has ended, then it goes its way, and Prefect says Cancelled or Crashed.
+Prefect turns SIGTERM and Ctrl-C into an exception in the main thread, at any line. It must not interrupt the engine,
+and Prefect's signal handler must stay installed, because Prefect recognises a cancelled run by it. So the engine
+works in a thread of its own. The exception is kept until the engine has ended and is raised then, and Prefect sets
+the state to Cancelled or Crashed.
 """
 
 from __future__ import annotations
@@ -16,23 +17,23 @@ T = TypeVar("T")
 
 
 def cancellable_execution(work: Callable[[Callable[[], bool]], T]) -> T:
-    """Run `work(should_stop)` to its end; what it returned or raised, or the exception that interrupted the wait."""
-    asked, ended = threading.Event(), threading.Event()
-    begins = threading.Lock()  # taken once: by the work as it begins, or by who decides that it never will
+    """Runs `work(should_stop)` to its end. Returns or raises what it did, or raises what interrupted the wait."""
+    stop_requested, ended = threading.Event(), threading.Event()
+    begin = threading.Lock()  # taken once: by the work when it begins, or by whoever decides that it never will
     returned: list[T] = []
     raised: list[BaseException] = []
 
     def run() -> None:
-        if not begins.acquire(blocking=False):
+        if not begin.acquire(blocking=False):
             return
         try:
-            returned.append(work(asked.is_set))
-        except BaseException as why:
-            raised.append(why)
+            returned.append(work(stop_requested.is_set))
+        except BaseException as error:
+            raised.append(error)
         finally:
             ended.set()
 
-    # A daemon: should this wait end in a way nobody thought of, no process hangs for the length of an encode.
+    # A daemon: if this wait ends in an unexpected way, the process does not hang for the length of an encode.
     thread = threading.Thread(target=copy_context().run, args=(run,), name="proxx-engine", daemon=True)
     started = False
     interrupted: BaseException | None = None
@@ -42,15 +43,15 @@ def cancellable_execution(work: Callable[[Callable[[], bool]], T]) -> T:
                 if not started:
                     started = True
                     thread.start()
-                ended.wait()  # not thread.join(): interrupted, it takes a living thread for a dead one (Python 3.11)
-            except BaseException as why:
-                interrupted = interrupted or why
-                asked.set()
-                if begins.acquire(blocking=False):
+                ended.wait()  # not thread.join(): if interrupted, it takes a living thread for dead (Python 3.11)
+            except BaseException as error:
+                interrupted = interrupted or error
+                stop_requested.set()
+                if begin.acquire(blocking=False):
                     ended.set()
     finally:  # also after an exception between the lines above
-        asked.set()
-        if begins.locked():
+        stop_requested.set()
+        if begin.locked():
             ended.wait()
     if interrupted is not None:
         raise interrupted

@@ -1,8 +1,7 @@
-"""One flow run that was handed out twice: which of its processes may speak for it."""
+"""Decides which process reports the end of a flow run that several processes were started for."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from uuid import UUID
 
 from proxx.contracts.error_bases import ProxxError
@@ -11,20 +10,24 @@ from proxx_flows.common.connection import client
 from proxx_flows.common.errors import PrefectUnreachable
 
 
-def is_own(why: ProxxError, run_id: str) -> bool:
-    """Whether the attempt was taken by this very run."""
-    return isinstance(why, Locked | AttemptClosed) and why.run_id == run_id
+def is_own(error: ProxxError, run_id: str) -> bool:
+    """Returns whether this same run took the attempt that the error is about."""
+    return isinstance(error, Locked | AttemptClosed) and error.run_id == run_id
 
 
-def ended_since(run_id: str, since: str) -> bool:
-    """Whether Prefect has called the run ended since then (RFC 3339): somebody started it again after it crashed.
+def started_again_after_end(run_id: str) -> bool:
+    """Returns whether this process is the only one that has started the run since the run last ended in Prefect.
 
-    If not, another process is at it right now, and the end is that one's to tell. So too where Prefect cannot be
-    asked.
+    True means that an operator started the run again after it had crashed: no process works on the attempt, and
+    this one reports that it is locked. False means that another process may be working on it and reports the end
+    itself; also if Prefect does not answer. Only the server's own record decides: its states in the order in which
+    it received them. The time in the lock comes from a worker, whose clock may be wrong.
     """
     try:
         with client() as prefect:
             states = prefect.read_flow_run_states(UUID(run_id))
     except PrefectUnreachable:
         return False
-    return any(state.is_final() and state.timestamp > datetime.fromisoformat(since) for state in states)
+    states.sort(key=lambda state: state.timestamp)  # set by the server
+    ends = [index for index, state in enumerate(states) if state.is_final()]
+    return bool(ends) and sum(state.is_running() for state in states[ends[-1] :]) == 1

@@ -1,7 +1,7 @@
-"""What automations can wait for: a job that completed or failed, and each proxy as an asset with its source.
+"""Prefect events that automations can wait for: a job completed or failed, and each proxy as an asset of its source.
 
-Prefect sends events from a thread of its own and may lose some when a process is killed: they are for starting what
-comes next, the record is the store.
+Prefect sends events from a thread of its own and may lose some when the process is killed. They are meant to start
+the next step; the store is the record of what happened.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ FAILED: Final = "proxx.job.failed"
 MAKER: Final = "proxx"
 
 
-def emit_job(result: ExecutionResult, about: JobFacts) -> None:
-    """`proxx.job.completed` or `.failed`, with the job id and its outputs, those of a failed job too."""
+def emit_job(result: ExecutionResult, job: JobFacts) -> None:
+    """Emits `proxx.job.completed` or `.failed` with the job's id and outputs; a failed job may have outputs too."""
     event = COMPLETED if result.status == "COMPLETED" else FAILED
-    payload = job_payload(result, about)
+    payload = job_payload(result, job)
     try:
-        emit_event(event, resource=job_resource(about), payload=payload)
-    except EventTooLarge:  # thousands of clips: who needs them reads the run's result
-        emit_event(event, resource=job_resource(about), payload={**payload, "outputs": [], "left_out": "outputs"})
+        emit_event(event, resource=job_resource(job), payload=payload)
+    except EventTooLarge:  # thousands of clips; their outputs are in the run's result
+        emit_event(event, resource=job_resource(job), payload={**payload, "outputs": [], "left_out": "outputs"})
 
 
-def emit_asset(clip: ClipResult, about: JobFacts) -> None:
-    """The proxy as an asset made of its source. Events of Prefect's own form; NOT_RUN is no event."""
+def emit_asset(clip: ClipResult, job: JobFacts) -> None:
+    """Emits Prefect's asset events: the proxy, made from its source. Emits none for a clip that was not run."""
     if clip.status == "NOT_RUN":
         return
-    proxy, source = proxy_asset(clip.index, about), source_asset(clip.index, about)
+    proxy, source = proxy_asset(clip.index, job), source_asset(clip.index, job)
     metadata: dict[str, Any] = {
-        "job_id": about.job_id,
-        "attempt": about.attempt,
+        "job_id": job.job_id,
+        "attempt": job.attempt,
         "clip": clip.index,
         "source": clip.source,
         "output": clip.output,
@@ -58,24 +58,24 @@ def emit_asset(clip: ClipResult, about: JobFacts) -> None:
     ).emit_events(Completed() if clip.status == "COMPLETED" else Failed())
 
 
-def job_resource(about: JobFacts) -> dict[str, str]:
-    """What the event is about. Automations can match by profile and name."""
+def job_resource(job: JobFacts) -> dict[str, str]:
+    """Returns the resource that the job's event is about. Automations can match its profile and name."""
     return {
-        "prefect.resource.id": f"proxx.job.{about.job_id}",
-        "prefect.resource.name": about.name,
-        "proxx.attempt": str(about.attempt),
-        "proxx.profile": about.profile,
+        "prefect.resource.id": f"proxx.job.{job.job_id}",
+        "prefect.resource.name": job.name,
+        "proxx.attempt": str(job.attempt),
+        "proxx.profile": job.profile,
     }
 
 
-def job_payload(result: ExecutionResult, about: JobFacts) -> dict[str, Any]:
-    """outputs: every published file. failures: one line each, code first."""
+def job_payload(result: ExecutionResult, job: JobFacts) -> dict[str, Any]:
+    """Returns the event's payload. outputs: each published proxy. failures: one line each, starting with the code."""
     return {
         "job_id": result.job_id,
         "attempt": result.attempt,
-        "name": about.name,
-        "profile": about.profile,
-        "store": about.store,
+        "name": job.name,
+        "profile": job.profile,
+        "store": job.store,
         "status": result.status,
         "fingerprint": result.fingerprint,
         "outputs": [
@@ -93,15 +93,18 @@ def job_payload(result: ExecutionResult, about: JobFacts) -> dict[str, Any]:
     }
 
 
-def proxy_asset(index: int, about: JobFacts) -> Asset:
-    """`proxx://<job>/<clip>`: Prefect's keys take no spaces and few marks, so real places are in the metadata."""
-    clip = about.clips[index]
-    return Asset(key=f"proxx://{about.job_id}/{index:04d}", properties=AssetProperties(name=last_part(clip.output)))
+def proxy_asset(index: int, job: JobFacts) -> Asset:
+    """Returns the proxy's asset, `proxx://<job>/<clip>`.
+
+    Prefect's asset keys allow no spaces and few special characters, so the real paths are in the metadata.
+    """
+    clip = job.clips[index]
+    return Asset(key=f"proxx://{job.job_id}/{index:04d}", properties=AssetProperties(name=last_part(clip.output)))
 
 
-def source_asset(index: int, about: JobFacts) -> Asset:
-    """The camera file, by its bytes: one and the same in all jobs that use it."""
-    clip = about.clips[index]
+def source_asset(index: int, job: JobFacts) -> Asset:
+    """Returns the camera file's asset, keyed by its digest: the same in all jobs that use the file."""
+    clip = job.clips[index]
     return Asset(
         key=f"proxx://source/{clip.digest.removeprefix('sha256:')}", properties=AssetProperties(name=clip.name)
     )

@@ -1,4 +1,4 @@
-"""A registered job as its store has it, read once before it runs: is it the one meant, and what there is to tell."""
+"""Loads a registered job from its store before it runs, and the facts about it that the run reports."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from proxx.contracts.measures import timecode_label
 from proxx.store.base import Store
 from proxx.store.keys import spec_key
 from proxx_flows.common.reference import JobReference
-from proxx_flows.common.shared_store import store_of
+from proxx_flows.common.shared_store import open_store_of
 
 
 @dataclass(frozen=True)
 class ClipFacts:
-    """What is told of a clip: the proxy's frames and its first timecode label, "" for none. digest: the source's."""
+    """The reported facts of a clip. frames, timecode: of the proxy, "" without timecode. digest: of the source."""
 
     source: str
     output: str
@@ -33,7 +33,7 @@ class ClipFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class JobFacts:
-    """What is told of a job while it runs and after. store: where its job files are."""
+    """The reported facts of one attempt of a job. store: the URL of its job files."""
 
     job_id: str
     attempt: int
@@ -49,42 +49,41 @@ class JobFacts:
 
 @dataclass(frozen=True)
 class RegisteredJob:
-    """data: the spec's file form, as the engine takes it."""
+    """A job as its store has it. spec: the bytes of the spec file, as the engine takes them."""
 
     store: Store
-    data: bytes
-    about: JobFacts
+    spec: bytes
+    facts: JobFacts
 
 
 def load_registered_job(reference: JobReference) -> RegisteredJob:
-    """The job the reference means. Makes nothing.
+    """Returns the job that the reference names. Writes nothing.
 
     Raises StoreMismatch, StoreNotShared, StoreUnavailable, JobUnknown, SpecInvalid, SpecAltered.
     """
-    store = store_of(reference)
+    store = open_store_of(reference)
     data = store.read(spec_key(reference.job_id))
     if data is None:
         raise JobUnknown(message="the job is not in this store", detail=f"{reference.job_id} in {store.uri}")
     spec = read_spec(data)
-    if spec.job_id != reference.job_id:  # whole, sealed, and another job's
-        problem = Problem("job_id", SpecAltered.code, f"is {spec.job_id}, not that of the job's folder.")
-        raise SpecAltered(message="The spec in the store is another job's.", problems=(problem,))
+    if spec.job_id != reference.job_id:  # an intact spec, but of another job
+        problem = Problem("job_id", SpecAltered.code, f"is {spec.job_id}, but the spec is in another job's folder.")
+        raise SpecAltered(message="The spec in the store belongs to another job.", problems=(problem,))
     return RegisteredJob(store, data, job_facts(spec, reference.attempt, store.uri))
 
 
 def job_facts(spec: JobSpec, attempt: int, store: str) -> JobFacts:
-    clips = tuple(_facts(clip) for clip in spec.clips)
     return JobFacts(
         job_id=spec.job_id,
         attempt=attempt,
         name=spec.name,
         profile=spec.profile.name,
         store=store,
-        clips=clips,
+        clips=tuple(_clip_facts(clip) for clip in spec.clips),
     )
 
 
-def _facts(clip: Clip) -> ClipFacts:
+def _clip_facts(clip: Clip) -> ClipFacts:
     source, first = clip.source.files[0], clip.expect.timecode
     label = "" if first is None else timecode_label(first, clip.expect.rate, bool(clip.recipe.timecode.drop))
     return ClipFacts(

@@ -1,8 +1,7 @@
-"""All that a run tells of its job in Prefect while it works and when it ends. Nothing here can fail a job."""
+"""Reports a job in Prefect while it runs and when it ends. An error in reporting never fails the job."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Self
@@ -17,85 +16,87 @@ from proxx.store.attempts import Closed, read_attempts
 from proxx.store.base import Store
 from proxx_flows.job.artifacts import FrameCount, ProgressArtifact, artifact_key
 from proxx_flows.job.events import emit_asset, emit_job
-from proxx_flows.job.final_state import recorded_state
+from proxx_flows.job.final_state import recorded_result
 from proxx_flows.job.registered_job import JobFacts
-from proxx_flows.job.report import LogLine, clip_table, ended_line, headline, markdown, step_line, taken
+from proxx_flows.job.report import LogLine, clip_table, ended_line, headline, lock_line, markdown_report, step_line
 
 
 class RunReporter:
-    """Watches the engine: log lines like the ledger's, progress, an asset a clip; at the end table and report."""
+    """Receives the engine's steps and reports them as log lines, progress and assets; at the end table and report."""
 
-    def __init__(self, about: JobFacts, worker: Worker) -> None:
-        self._about, self._worker = about, worker
+    def __init__(self, job: JobFacts, worker: Worker) -> None:
+        self._job, self._worker = job, worker
         self._log = get_run_logger()
-        self._frames = FrameCount(about)
-        self._progress = ProgressArtifact(artifact_key(about, "progress"), headline(about), self._cannot)
+        self._frames = FrameCount(job)
+        self._progress = ProgressArtifact(artifact_key(job, "progress"), headline(job), self._warn)
         self._begun = False
 
     @classmethod
     @contextmanager
-    def of(cls, about: JobFacts, worker: Worker) -> Iterator[Self]:
-        """Told until the block ends, however it does."""
-        telling = cls(about, worker)
+    def of(cls, job: JobFacts, worker: Worker) -> Iterator[Self]:
+        """Gives a reporter, and ends its progress artifact when the block ends, in whatever way."""
+        reporter = cls(job, worker)
         try:
-            yield telling
+            yield reporter
         finally:
-            telling._guarded(telling._progress.end)
+            reporter._guarded(reporter._progress.end)
 
     def __call__(self, step: Step) -> None:
-        self._guarded(lambda: self._step(step))
+        self._guarded(lambda: self._report_step(step))
 
-    def ended(self, result: ExecutionResult) -> None:
-        """The job's end: its line, its event, its table and its report."""
-        self._guarded(lambda: self._end(result))
+    def report_end(self, result: ExecutionResult) -> None:
+        """Reports the end of the job: log line, event, table and report."""
+        self._guarded(lambda: self._report_end(result))
 
-    def broken(self, store: Store) -> None:
-        """A bug ended the engine: what it wrote down before it raised is told as any other end."""
-        self._guarded(lambda: self._broken(store))
+    def report_recorded_end(self, store: Store) -> None:
+        """Reports the end that the engine recorded before it raised a bug's exception."""
+        self._guarded(lambda: self._report_recorded_end(store))
 
-    def _broken(self, store: Store) -> None:
-        attempts = read_attempts(store, self._about.job_id)[: self._about.attempt]
-        match attempts[-1].state if len(attempts) == self._about.attempt else None:
-            case Closed(result=dict(kept)) if (
-                result := recorded_state(kept)
+    def _report_recorded_end(self, store: Store) -> None:
+        attempts = read_attempts(store, self._job.job_id)[: self._job.attempt]
+        match attempts[-1].state if len(attempts) == self._job.attempt else None:
+            case Closed(result=dict(record)) if (
+                result := recorded_result(record)
             ) and result.envelope.worker == self._worker:
-                self._end(result)
+                self._report_end(result)
 
-    def _step(self, step: Step) -> None:
+    def _report_step(self, step: Step) -> None:
         if not self._begun:
             self._begin()
-        if (line := step_line(step, self._about, self._worker)) is not None:
-            self._say(line)
+        if (line := step_line(step, self._job, self._worker)) is not None:
+            self._write(line)
         self._frames.note(step)
         self._progress.show(self._frames.percent)
         if isinstance(step, ClipEnded):
-            emit_asset(step.result, self._about)
+            emit_asset(step.result, self._job)
 
     def _begin(self) -> None:
-        """The first that is heard of the engine: it holds the lock now."""
+        """Called at the engine's first step: the engine holds the lock then."""
         self._begun = True
-        self._say(taken(self._about, self._worker))
+        self._write(lock_line(self._job, self._worker))
         self._progress.start()
 
-    def _end(self, result: ExecutionResult) -> None:
-        if not self._begun:  # stopped before its first clip
+    def _report_end(self, result: ExecutionResult) -> None:
+        if not self._begun:  # the job was stopped before its first clip
             self._begin()
-        self._say(ended_line(result))
-        emit_job(result, self._about)
+        self._write(ended_line(result))
+        emit_job(result, self._job)
         self._progress.end()
-        said = headline(self._about)
-        create_markdown_artifact(markdown(result, self._about), artifact_key(self._about, "report"), said)
-        create_table_artifact(clip_table(result, self._about), artifact_key(self._about, "clips"), said)
+        description = headline(self._job)
+        create_markdown_artifact(markdown_report(result, self._job), artifact_key(self._job, "report"), description)
+        create_table_artifact(clip_table(result, self._job), artifact_key(self._job, "clips"), description)
 
-    def _say(self, line: LogLine) -> None:
+    def _write(self, line: LogLine) -> None:
         self._log.log(line.level, "%s", line.text)
 
-    def _guarded(self, tell: Callable[[], None]) -> None:
+    def _guarded(self, report: Callable[[], None]) -> None:
         try:
-            tell()
-        except Exception as why:  # whatever it is: watching never changes what is made
-            self._cannot(why)
+            report()
+        except Exception as error:  # of any kind: reporting must not change the job
+            self._warn(error)
 
-    def _cannot(self, why: Exception) -> None:
-        said = f"Prefect could not be told everything ({type(why).__name__}); the job itself is not touched by this."
-        self._log.log(logging.WARNING, "%s", said)
+    def _warn(self, error: Exception) -> None:
+        self._log.warning(
+            "Part of this run's report could not be sent to Prefect (%s). This does not affect the job itself.",
+            type(error).__name__,
+        )

@@ -1,4 +1,4 @@
-"""By what name and tags an operator finds a job's run: also where it was started by hand."""
+"""The name and the tags of a job's run, set also for a run that was started by hand."""
 
 from __future__ import annotations
 
@@ -14,49 +14,51 @@ from proxx.s3.transport import Transport
 from proxx.store.keys import spec_key
 from proxx_flows.common.connection import client
 from proxx_flows.common.reference import JobReference, run_name, run_tags
-from proxx_flows.common.shared_store import store_of
+from proxx_flows.common.shared_store import open_store_of
 from proxx_flows.job.registered_job import JobFacts
 
 UNNAMED: Final = "proxy-job"
 
 
-def name_of_run() -> str:
-    """For Prefect, which asks before the flow begins."""
+def current_run_name() -> str:
+    """Returns the name of the current run. Prefect calls it before the flow begins."""
     try:
         return _name(runtime.flow_run.parameters)
-    except Exception:  # a name is no reason to fail: the flow itself says what is wrong with its parameters
+    except (
+        Exception
+    ):  # a missing name must not fail the run: the flow itself reports what is wrong with its parameters
         return UNNAMED
 
 
-def tag_run(about: JobFacts) -> None:
-    """The tags that `proxx submit` gives a run, for one that was started without them."""
-    wanted = run_tags(about.name, about.profile, about.job_id)
-    found = runtime.flow_run.tags
-    if wanted[-1] in found:
+def tag_current_run(job: JobFacts) -> None:
+    """Adds the tags that `proxx submit` sets, if the current run was started without them."""
+    job_tags = run_tags(job.name, job.profile, job.job_id)
+    tags = runtime.flow_run.tags
+    if job_tags[-1] in tags:
         return
     try:
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), client() as prefect:
-            prefect.update_flow_run(UUID(str(runtime.flow_run.id)), tags=sorted({*found, *wanted}))
-    except Exception as why:  # a tag is no reason to fail, or to wait
-        get_run_logger().warning("The run's tags could not be set (%s).", type(why).__name__)
+            prefect.update_flow_run(UUID(str(runtime.flow_run.id)), tags=sorted({*tags, *job_tags}))
+    except Exception as error:  # missing tags must neither fail nor delay the job
+        get_run_logger().warning("The run's tags could not be set (%s).", type(error).__name__)
 
 
-def _name(asked: dict[str, Any]) -> str:
-    spec = asked.get("spec")
+def _name(parameters: dict[str, Any]) -> str:
+    spec = parameters.get("spec")
     if spec is not None:
-        reference = JobReference(store=".", job_id=spec["job_id"], attempt=asked.get("attempt", 1))
-        return run_name(_project(spec), reference)
-    reference = JobReference.model_validate(asked.get("reference"))
+        reference = JobReference(store=".", job_id=spec["job_id"], attempt=parameters.get("attempt", 1))
+        return run_name(_job_name(spec), reference)
+    reference = JobReference.model_validate(parameters.get("reference"))
     try:
-        store = store_of(reference, Transport(resends=0))  # a name is no reason to wait either
+        store = open_store_of(reference, Transport(resends=0))  # no resends: the name must not delay the run
         data = store.read(spec_key(reference.job_id))
-        return run_name(_project(read_json(data or b"")), reference)
-    except Exception:  # no such store or job, or a damaged one
+        return run_name(_job_name(read_json(data or b"")), reference)
+    except Exception:  # the store or the job is missing, or the spec is damaged
         return run_name("job", reference)
 
 
-def _project(spec: object) -> str:
-    """The job's name, as far as a run's name should go."""
+def _job_name(spec: object) -> str:
+    """Returns the job's name, 100 characters at most."""
     match spec:
         case {"name": str(name)}:
             return safe(name)[:100]

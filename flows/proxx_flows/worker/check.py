@@ -1,7 +1,7 @@
-"""Whether this machine may take jobs of a pool: looked at before a worker polls, and alone before it is started.
+"""Checks that this machine can run jobs of a pool, before a worker polls; also a command of its own.
 
-One wrong machine in a pool is always free for the next job, so it fails a whole queue in seconds. Nothing here
-looks at how fast or how busy a machine is: it can do what every other worker can, or it does not start.
+A machine that fails every job is always free for the next one, so it would fail a whole queue in seconds. The check
+ignores how fast or how busy a machine is: it can do what every other worker can, or the worker does not start.
 """
 
 from __future__ import annotations
@@ -20,27 +20,26 @@ import click
 from proxx.console.output import err, out
 from proxx.console.wording import safe
 from proxx.contracts.error_bases import ProxxError
-from proxx.doctor import machine as doctor
-from proxx.doctor import storage as doctor_storage
+from proxx.doctor import machine, storage
 from proxx.doctor.finding import Finding
 from proxx.ffmpeg.toolchain import AVX2, NAMES, Name, find_toolchain, require_cpu
 from proxx.s3.transport import RESENDS as RESENDS_OF_A_NEW_STORE
 from proxx.s3.transport import Transport
 from proxx.store.opening import initialize_store, store_identity
-from proxx_flows.common.shared_store import shared_store
+from proxx_flows.common.shared_store import open_shared_store
 from proxx_flows.worker.storage_check import RESENDS, check_storage
 
 C = TypeVar("C", bound=Callable[..., object])
 ENVIRONMENT: Final = 6
-PROGRAMS: Final = ("setsid", "python")  # what the pool's job template starts runs with
+PROGRAMS: Final = ("setsid", "python")  # the pool's job template starts runs with these
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerNeeds:
-    """What the machine must have. store: a URL, or None for PROXX_STORE. reads, writes: places of the pool's media.
+    """What the machine must have. store: a URL, or None for PROXX_STORE. reads, writes: the pool's media folders.
 
-    A folder *inside* a share, not the place it is mounted at: that one is there, and empty, without the share. Or
-    `s3://bucket/prefix`, or a name below a root of this machine.
+    Each is a folder *inside* a share, not its mount point, which exists and is empty if the share is not mounted; or
+    `s3://bucket/prefix`, or a path below a root of this machine.
     """
 
     store: str | None = None
@@ -50,108 +49,113 @@ class WorkerNeeds:
 
 
 def examine_worker(needs: WorkerNeeds) -> tuple[Finding, ...]:
-    """Everything, in a fixed order; the store's trial object is written only where all else is well."""
+    """Returns the findings of all checks, in a fixed order.
+
+    Writes a trial object into the store only if everything else is in order.
+    """
     wire = Transport(resends=RESENDS)
     findings = [*check_runs()]
     for name in needs.toolchains:
-        findings.append(check_toolchains(name))
-    findings += (finding for finding in doctor.check_work_folder() if finding.area != "leftovers")
+        findings.append(check_encoder(name))
+    findings += (finding for finding in machine.check_work_folder() if finding.area != "leftovers")
     findings += check_storage(needs.reads, needs.writes, wire)
-    findings += job_files(needs.store, wire, trial=doctor.healthy(tuple(findings)))
+    findings += check_job_store(needs.store, wire, trial=machine.healthy(tuple(findings)))
     return tuple(findings)
 
 
 def check_runs() -> Iterator[Finding]:
-    """Which interpreter runs will have, and which server they talk to."""
+    """Checks that the programs that start runs exist, and that a Prefect server is named."""
     missing = [program for program in PROGRAMS if shutil.which(program, path=path_of_runs()) is None]
     if missing:
-        remedy = "Install util-linux for setsid; python has to be beside the interpreter that starts the worker."
+        remedy = "Install util-linux for setsid. python must be in the same folder as the worker's interpreter."
         yield Finding("runs", False, f"{' and '.join(missing)} cannot be found, so no run would start.", remedy)
     url = os.environ.get("PREFECT_API_URL")
     if url is None:
-        from prefect.settings import PREFECT_API_URL  # a profile may say it; slow, so only where needed
+        from prefect.settings import PREFECT_API_URL  # it may be in a profile; slow to import, so only if needed
 
         url = PREFECT_API_URL.value()
     if not url:
         yield Finding("runs", False, "No Prefect server is named.", "Set PREFECT_API_URL=http://HOST:4200/api.")
     elif not missing:
-        yield Finding("runs", True, f"Runs are started with {sys.executable}, jobs come from {_shown(url)}.")
+        yield Finding("runs", True, f"Runs start with {sys.executable}; the Prefect server is {_without_login(url)}.")
 
 
 def path_of_runs() -> str:
-    """PATH with this interpreter's folder first: `python` in the job template is then this one, on every machine."""
+    """Returns PATH with this interpreter's folder first, so that `python` in the job template is this interpreter."""
     return os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
 
 
-def check_toolchains(name: Name) -> Finding:
+def check_encoder(name: Name) -> Finding:
+    """Checks that the encoder build is installed and runs on this CPU."""
     area = f"toolchain {name}"
     try:
         installed = find_toolchain(name)
         require_cpu(installed, AVX2)
-    except ProxxError as why:
-        return _failed(area, why)
+    except ProxxError as error:
+        return _failed(area, error)
     return Finding(area, True, f"ffmpeg {installed.identity.ffmpeg_version}, {installed.identity.ffmpeg_sha256}.")
 
 
-def job_files(said: str | None, wire: Transport, *, trial: bool) -> Iterator[Finding]:
-    """It is one that machines share, it is the store and not an empty place, and it creates exclusively."""
+def check_job_store(url: str | None, wire: Transport, *, trial: bool) -> Iterator[Finding]:
+    """Checks that the store is shared, exists, and with trial=True that it creates objects exclusively."""
     try:
-        chosen = shared_store(said, wire)
-        known = store_identity(chosen)
-    except ProxxError as why:
-        yield _failed("store", why)
+        chosen = open_shared_store(url, wire)
+        identity = store_identity(chosen)
+    except ProxxError as error:
+        yield _failed("store", error)
         return
-    if known is None:
-        missing = "Check bucket and prefix" if chosen.uri.startswith("s3://") else "Mount the share it is on"
+    if identity is None:
+        advice = "Check bucket and prefix" if chosen.uri.startswith("s3://") else "Mount the share it is on"
         yield Finding(
             "store",
             False,
-            f"{chosen.uri} holds no store.",
-            f"{missing}; for the first one ever: `python -m proxx_flows.worker.check --make-store`.",
+            f"There is no store at {chosen.uri}.",
+            f"{advice}. If this is to be a new store: `python -m proxx_flows.worker.check --make-store`.",
         )
     elif trial:
-        yield from doctor_storage.check_store(lambda: chosen)
+        yield from storage.check_store(lambda: chosen)
     else:
-        yield Finding("store", True, f"{chosen.uri}: store {known.uuid}.")
+        yield Finding("store", True, f"{chosen.uri}: store {identity.uuid}.")
 
 
-def make_store(said: str | None, resends: int | None = None) -> str:
-    """Make the store where there is none yet, and say which it is. Its parent folder, or its bucket, has to be there.
+def make_store(url: str | None, resends: int | None = None) -> str:
+    """Creates the store unless it exists, and returns a line with its uuid. Its parent folder or bucket must exist.
 
-    resends: how often a request to object storage may be sent again, for a new store's record.
+    resends: how often a request to object storage may be sent again, recorded in a new store.
     """
-    chosen = shared_store(said)
+    chosen = open_shared_store(url)
     made = initialize_store(chosen, resends=RESENDS_OF_A_NEW_STORE if resends is None else resends)
     other = (
-        f" It was there, and allows {made.resends} resends for ever." if resends not in (None, made.resends) else ""
+        f" It existed already: its limit stays at {made.resends} resends."
+        if resends not in (None, made.resends)
+        else ""
     )
     return f"{chosen.uri}: store {made.uuid}.{other}"
 
 
-def refusal_of_worker(findings: tuple[Finding, ...]) -> str:
-    """What is wrong, a line each with what to do."""
-    wrong = [finding for finding in findings if not finding.ok]
-    return "\n".join(f"{f.area}: {f.sentence} {f.remedy}" for f in wrong)
+def problem_lines(findings: tuple[Finding, ...]) -> str:
+    """Returns one line for each problem, with its remedy."""
+    return "\n".join(f"{f.area}: {f.sentence} {f.remedy}" for f in findings if not f.ok)
 
 
 def needs_options(command: C) -> C:
-    """The options that say what a machine must have: `store`, `toolchains`, `reads` and `writes` of a Needs."""
+    """Adds the options for a WorkerNeeds: `store`, `toolchains`, `reads` and `writes`."""
     for option in (
         click.option(
             "--must-write",
             "writes",
             multiple=True,
             metavar="PLACE",
-            help="A folder of proxies inside its share, s3://bucket/prefix, or a name below a root: a trial file is "
-            "published there and removed.",
+            help="A folder for proxies that must be writable: inside its share, s3://bucket/prefix, or a path below "
+            "a root. A trial file is published there and removed.",
         ),
         click.option(
             "--must-exist",
             "reads",
             multiple=True,
             metavar="PLACE",
-            help="A folder of sources inside its share, s3://bucket/prefix, or a name below a root, that has to be "
-            "readable.",
+            help="A folder of sources that must be readable: inside its share, s3://bucket/prefix, or a path below a "
+            "root.",
         ),
         click.option(
             "--toolchain",
@@ -160,35 +164,37 @@ def needs_options(command: C) -> C:
             type=click.Choice(NAMES),
             default=NAMES,
             show_default=True,
-            help="An encoder build that has to be here.",
+            help="An encoder build that must be installed.",
         ),
         click.option(
-            "--store", metavar="URL", help="Where the job files are. Else $PROXX_STORE; there is no default."
+            "--store",
+            metavar="URL",
+            help="The store with the job files. Without it $PROXX_STORE is used; there is no default.",
         ),
     ):
         command = option(command)
     return command
 
 
-def _shown(url: str) -> str:
-    """Without user and password."""
+def _without_login(url: str) -> str:
+    """Returns the URL without user and password."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def _failed(area: str, why: ProxxError) -> Finding:
-    detail = f" ({why.detail})" if why.detail else ""
-    return Finding(area, False, f"{why.code}: {why.message}{detail}", why.remedy)
+def _failed(area: str, error: ProxxError) -> Finding:
+    detail = f" ({error.detail})" if error.detail else ""
+    return Finding(area, False, f"{error.code}: {error.message}{detail}", error.remedy)
 
 
 @click.command()
-@click.option("--make-store", "make", is_flag=True, help="Make the store if there is none yet.")
+@click.option("--make-store", "make", is_flag=True, help="Create the store if it does not exist yet.")
 @click.option(
     "--resends",
     type=click.IntRange(min=0),
     metavar="N",
-    help="With --make-store: how often one request to object storage may be sent again, for good. Else "
-    f"{RESENDS_OF_A_NEW_STORE}.",
+    help="With --make-store: how often one request to object storage may be sent again. A store's limit never "
+    f"changes. Default: {RESENDS_OF_A_NEW_STORE}.",
 )
 @needs_options
 def main(
@@ -199,21 +205,21 @@ def main(
     make: bool,
     resends: int | None,
 ) -> None:
-    """Say whether a worker may start here. Ends with 0 if so, else with 6."""
+    """Check whether a worker can start on this machine. Exits with 0 if it can, otherwise with 6."""
     if resends is not None and not make:
-        raise click.UsageError("--resends belongs to --make-store: the record of a store never changes.")
+        raise click.UsageError("--resends needs --make-store: the limit of an existing store never changes.")
     if make:
         try:
             out(make_store(store, resends))
-        except ProxxError as why:
-            err(f"proxx worker: {safe(why)}")
-            sys.exit(why.status)
+        except ProxxError as error:
+            err(f"proxx worker: {safe(error)}")
+            sys.exit(error.status)
     findings = examine_worker(WorkerNeeds(store=store, toolchains=toolchains, reads=reads, writes=writes))
     for finding in findings:
         line = f"{finding.area}: {finding.sentence} {finding.remedy}".rstrip()
         out(f"{'ok' if finding.ok else 'NO'}  {safe(line)}")
-    if not doctor.healthy(findings):
-        err("proxx worker: this machine takes no jobs until what is marked NO is mended.")
+    if not machine.healthy(findings):
+        err("proxx worker: this machine takes no jobs. Fix the problems marked NO above.")
         sys.exit(ENVIRONMENT)
 
 

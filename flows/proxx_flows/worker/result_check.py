@@ -1,6 +1,6 @@
-"""Where Prefect keeps the results of runs: seen to take one before a worker takes a run.
+"""Checks, before a worker takes a run, that Prefect can store the results of runs.
 
-Prefect only logs where a result cannot be kept: who asks for it later finds nothing.
+If a result cannot be stored, Prefect only logs it, and whoever reads the result later finds nothing.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from proxx_flows.worker.storage_check import RESENDS
 
 SETTING: Final = "PREFECT_DEFAULT_RESULT_STORAGE_BLOCK"
 SECRETS: Final = frozenset({"key", "secret", "token", "client_kwargs"})
-"""Settings of a block that hold credentials, or may."""
+"""Settings of a block that hold or may hold credentials."""
 
 
-def refusal_of_results() -> str | None:
-    """Why results could not be kept, with what to do; None where they can, and where no block is named."""
+def result_storage_problem() -> str | None:
+    """Returns why results cannot be stored, with the remedy; None if they can, or if no block is configured."""
     name = get_current_settings().results.default_storage_block
     if name is None:
         return None
     try:
         block = Block.load(name, _sync=True)  # type: ignore[call-arg]  # Prefect's own switch
     except (ValueError, RuntimeError):
-        return f"results: the server has no block {name}. Make it, or take {SETTING} away."
+        return f"results: the server has no block {name}. Create it, or unset {SETTING}."
     if not isinstance(block, RemoteFileSystem) or not block.basepath.startswith("s3://"):
         return None
-    if held := sorted(SECRETS & block.settings.keys()):
+    if secrets := sorted(SECRETS & block.settings.keys()):
         return (
-            f"results: the block {name} has {', '.join(held)} in its settings, which everybody can read in Prefect. "
-            "Make it without: credentials come from the environment, a profile or a role."
+            f"results: the block {name} has {', '.join(secrets)} in its settings, which everybody can read in "
+            "Prefect. Create it again without: credentials come from the environment, a profile or a role."
         )
     try:
         spot = in_bucket(block.basepath)
-    except OutOfReach as why:
-        return f"results: the block {name}: {why}."
-    for wrong in try_writing(Bucket(Transport(resends=RESENDS), spot.bucket), spot.prefix):
-        return f"results: {wrong.path}: {wrong.code}: {wrong.message} {wrong.remedy}"
+    except OutOfReach as error:
+        return f"results: the block {name}: {error}."
+    for problem in try_writing(Bucket(Transport(resends=RESENDS), spot.bucket), spot.prefix):
+        return f"results: {problem.path}: {problem.code}: {problem.message} {problem.remedy}"
     return None

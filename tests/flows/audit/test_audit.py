@@ -29,8 +29,8 @@ from proxx.store.lock import acquire, release, retire, unlock
 from proxx.store.opening import initialize_store
 from proxx.store.registration import register
 from tests.cli.command import Answer, call
-from tests.flows.ground import KINDS, Ground, ground_of, speak
 from tests.flows.server import Server, free_port
+from tests.flows.storage_area import KINDS, StorageArea, new_area, use_credentials
 
 DIT: Final = Worker(host="cart-2", pid=7, user="dit")
 OPERATOR: Final = Worker(host="desk", pid=1, user="op")
@@ -52,7 +52,7 @@ class World:
     """A store and its runs on the session's server. The API creates the runs, so that they can have any state."""
 
     server: Server
-    ground: Ground
+    ground: StorageArea
     store: Store
     uuid: str
     flow: str
@@ -118,7 +118,7 @@ on_each_kind = pytest.mark.parametrize("world", KINDS, indirect=True)
 @pytest.fixture
 def world(prefect: Server, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """On a folder; with `on_each_kind` on each kind of storage."""
-    ground = speak(ground_of(getattr(request, "param", "file"), request, tmp_path), monkeypatch)
+    ground = use_credentials(new_area(getattr(request, "param", "file"), request, tmp_path), monkeypatch)
     world = World(prefect, ground, ground.store, initialize_store(ground.store).uuid, "")
     return replace(world, flow=str(world.send("flows/", {"name": "proxy-job"})["id"]))
 

@@ -1,4 +1,4 @@
-"""A reference names one attempt of one job; its key makes asking twice one run."""
+"""A reference names one attempt of one job; its key makes two requests a single run."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ REFERENCE = JobReference(store="file:///store", job_id=JOB, attempt=2, store_uui
 def test_the_key_is_store_job_attempt_dispatch() -> None:
     assert idempotency_key(REFERENCE, 3) == f"{UUID}:{JOB}:2:3"
     elsewhere = REFERENCE.model_copy(update={"store": "/mnt/store"})
-    assert idempotency_key(elsewhere, 3) == idempotency_key(REFERENCE, 3)  # one store under two names is one
+    assert idempotency_key(elsewhere, 3) == idempotency_key(REFERENCE, 3)  # one store with two URLs
     with pytest.raises(ValueError, match="uuid"):
         idempotency_key(REFERENCE.model_copy(update={"store_uuid": None}), 3)
 
 
-def test_a_run_is_found_by_name_profile_and_id() -> None:
+def test_a_run_can_be_found_by_name_profile_and_id() -> None:
     assert run_name("A001", REFERENCE) == "A001 · 0123456789ab · attempt 2"
     assert run_tags("A001", "prores_proxy", JOB) == ("prores_proxy", "A001", "job:0123456789ab")
 
@@ -29,10 +29,10 @@ def test_a_run_is_found_by_name_profile_and_id() -> None:
     "edit",
     [{"store": ""}, {"job_id": JOB[:-1]}, {"job_id": JOB.upper()}, {"attempt": 0}, {"attempt": 10_000}, {"speed": 1}],
 )
-def test_what_names_nothing_is_refused(edit: dict[str, object]) -> None:
+def test_a_reference_that_cannot_name_an_attempt_is_refused(edit: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         JobReference.model_validate({"store": "file:///store", "job_id": JOB, **edit})
 
 
-def test_it_goes_through_json() -> None:
+def test_a_reference_can_be_read_back_from_json() -> None:
     assert JobReference.model_validate_json(REFERENCE.model_dump_json()) == REFERENCE

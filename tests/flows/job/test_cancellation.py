@@ -1,4 +1,4 @@
-"""Whatever interrupts the wait, the engine is told, ends, and only then the interruption goes its way."""
+"""Whatever interrupts the wait, the engine is asked to stop and ends before the interruption is raised."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from prefect.exceptions import TerminationSignal
 from prefect.utilities.engine import capture_sigterm
 from proxx_flows.job.cancellation import cancellable_execution
 
-HERE: ContextVar[str] = ContextVar("here")
+CONTEXT: ContextVar[str] = ContextVar("context")
 DEADLINE = 60
 
 
 class Engine:
-    """Works until it is told to stop, and then for a moment longer."""
+    """Sends signals to this process, works until it is asked to stop, and then for a moment longer."""
 
     def __init__(self, *signals: signal.Signals) -> None:
         self.signals, self.ended = signals, False
@@ -27,7 +27,7 @@ class Engine:
         until = time.monotonic() + DEADLINE
         for number in self.signals:
             signal.pthread_kill(threading.main_thread().ident or 0, number)
-            time.sleep(0.05)  # so that the second comes while the first is being waited for; nothing hangs on it
+            time.sleep(0.05)  # so that the second comes while the first is handled; no assertion depends on it
         while not should_stop():
             assert time.monotonic() < until
             time.sleep(0.01)
@@ -36,25 +36,25 @@ class Engine:
         return "interrupted"
 
 
-def test_what_the_work_returns_or_raises() -> None:
+def test_it_returns_or_raises_what_the_work_does() -> None:
     assert cancellable_execution(lambda _: 3) == 3
     with pytest.raises(ZeroDivisionError):
         cancellable_execution(lambda _: 1 // 0)
 
 
-def test_the_work_knows_what_its_caller_knows() -> None:
-    token = HERE.set("in the run")
+def test_the_work_has_its_callers_context() -> None:
+    token = CONTEXT.set("in the run")
     try:
-        assert cancellable_execution(lambda _: HERE.get()) == "in the run"
+        assert cancellable_execution(lambda _: CONTEXT.get()) == "in the run"
     finally:
-        HERE.reset(token)
+        CONTEXT.reset(token)
 
 
-def test_nobody_asks_it_to_stop() -> None:
+def test_without_an_interruption_the_work_is_not_asked_to_stop() -> None:
     assert cancellable_execution(lambda should_stop: should_stop()) is False
 
 
-def test_work_that_was_not_begun_never_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_interrupted_before_it_begins_never_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_: threading.Thread) -> None:
         raise KeyboardInterrupt
 
@@ -68,7 +68,7 @@ def test_work_that_was_not_begun_never_begins(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("signals", [(signal.SIGTERM,), (signal.SIGTERM, signal.SIGTERM)], ids=["once", "twice"])
 def test_sigterm_ends_the_work_first(signals: tuple[signal.Signals, ...]) -> None:
     engine = Engine(*signals)
-    before = signal.signal(signal.SIGTERM, lambda *_: None)  # Prefect passes the signal on to what was there
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # Prefect also calls the handler that was set before
     try:
         with pytest.raises(TerminationSignal), capture_sigterm():
             handler = signal.getsignal(signal.SIGTERM)
@@ -76,14 +76,14 @@ def test_sigterm_ends_the_work_first(signals: tuple[signal.Signals, ...]) -> Non
                 cancellable_execution(engine)
             finally:
                 assert engine.ended
-                assert signal.getsignal(signal.SIGTERM) is handler  # by it a cancelled run is known
+                assert signal.getsignal(signal.SIGTERM) is handler  # Prefect recognises a cancelled run by it
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
 def test_ctrl_c_ends_the_work_first() -> None:
     engine = Engine(signal.SIGINT, signal.SIGINT)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the tests were started from
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # the tests may run with SIGINT ignored
     try:
         with pytest.raises(KeyboardInterrupt):
             cancellable_execution(engine)

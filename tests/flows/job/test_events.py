@@ -1,18 +1,18 @@
-"""What automations are given: names, outputs and failures; too many outputs are left out, the event is sent."""
+"""The job's event has name, outputs and failures; if it would be too large it is sent without the outputs."""
 
 from __future__ import annotations
 
 import pytest
 from proxx_flows.job.events import emit_job, job_payload, job_resource, proxy_asset, source_asset
 
-from tests.flows.job.test_report import about
+from tests.flows.job.test_report import example_facts
 from tests.flows.runs import events
 from tests.support.results import JOB, completed, failed, result
 
 
-def test_a_failed_jobs_event_has_what_was_made_and_what_was_not() -> None:
+def test_a_failed_jobs_event_has_its_outputs_and_its_failures() -> None:
     ended = result(completed(0), failed(1))
-    assert job_payload(ended, about(2)) == {
+    assert job_payload(ended, example_facts(2)) == {
         "job_id": JOB,
         "attempt": 1,
         "name": "A001",
@@ -33,8 +33,8 @@ def test_a_failed_jobs_event_has_what_was_made_and_what_was_not() -> None:
     }
 
 
-def test_what_an_automation_can_match() -> None:
-    assert job_resource(about()) == {
+def test_automations_can_match_name_attempt_and_profile() -> None:
+    assert job_resource(example_facts()) == {
         "prefect.resource.id": f"proxx.job.{JOB}",
         "prefect.resource.name": "A001",
         "proxx.attempt": "1",
@@ -42,14 +42,17 @@ def test_what_an_automation_can_match() -> None:
     }
 
 
-def test_assets_are_keyed_by_what_they_are() -> None:
-    assert proxy_asset(1, about()).key == f"proxx://{JOB}/0001"
-    assert source_asset(1, about()).key == "proxx://source/" + "d" * 64
+def test_a_proxy_is_keyed_by_job_and_clip_and_a_source_by_digest() -> None:
+    assert proxy_asset(1, example_facts()).key == f"proxx://{JOB}/0001"
+    assert source_asset(1, example_facts()).key == "proxx://source/" + "d" * 64
 
 
 @pytest.mark.usefixtures("prefect")
 def test_an_event_that_would_be_too_large_leaves_its_outputs_out() -> None:
     for clips in (100, 10_000):
-        emit_job(result(*(completed(index) for index in range(clips))), about(clips))
+        emit_job(result(*(completed(index) for index in range(clips))), example_facts(clips))
     payloads = [event["payload"] for event in events("proxx.job", f"proxx.job.{JOB}", 2)]
-    assert [(len(one["outputs"]), one.get("left_out")) for one in payloads] == [(100, None), (0, "outputs")]
+    assert [(len(payload["outputs"]), payload.get("left_out")) for payload in payloads] == [
+        (100, None),
+        (0, "outputs"),
+    ]

@@ -1,4 +1,4 @@
-"""A run in words: log lines like the ledger's, a row a clip, a report with the remedy; hostile names only show."""
+"""Log lines follow the ledger, the table has a row per clip, the report has remedies; hostile names do no harm."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from proxx_flows.job.report import (
     LogLine,
     clip_table,
     ended_line,
+    escape_markdown,
     headline,
-    markdown,
-    plain,
+    lock_line,
+    markdown_report,
     refused_line,
     step_line,
-    taken,
 )
 
 from proxx.contracts.errors import Locked
@@ -24,12 +24,12 @@ from proxx.contracts.result import ExecutionResult
 from proxx.engine.steps import ClipEnded, ClipProgress, ClipStage, ClipStarted, Step
 from tests.support.results import JOB, completed, failed, failure, not_run, result
 
-ME = Worker(host="one", pid=17, user="editor", name="station-3")
+WORKER = Worker(host="one", pid=17, user="editor", name="station-3")
 DIGEST = "sha256:" + "d" * 64
-WHO = "[editor@one process 17 (station-3)]"
+WORKER_TEXT = "[editor@one process 17 (station-3)]"
 
 
-def about(clips: int = 3, name: str = "A001") -> JobFacts:
+def example_facts(clips: int = 3, name: str = "A001") -> JobFacts:
     return JobFacts(
         job_id=JOB,
         attempt=1,
@@ -43,7 +43,7 @@ def about(clips: int = 3, name: str = "A001") -> JobFacts:
     )
 
 
-def test_the_log_reads_like_the_ledger() -> None:
+def test_log_lines_start_with_the_events_of_the_ledger() -> None:
     steps: list[Step] = [
         ClipStarted(0, 3, "/media/A000.mov", 25),
         ClipStage(0, "encode"),
@@ -54,47 +54,47 @@ def test_the_log_reads_like_the_ledger() -> None:
         ClipStarted(1, 3, "/media/A001.mov", 1),
         ClipEnded(1, failed(1)),
     ]
-    lines = [line for step in steps if (line := step_line(step, about(), ME)) is not None]
-    assert [taken(about(), ME), *lines] == [
+    lines = [line for step in steps if (line := step_line(step, example_facts(), WORKER)) is not None]
+    assert [lock_line(example_facts(), WORKER), *lines] == [
         LogLine(
             logging.INFO,
-            f"lock.acquired: A001, job 0123456789ab, attempt 1: 3 clips, 75 frames, prores_proxy {WHO}",
+            f"lock.acquired: A001, job 0123456789ab, attempt 1: 3 clips, 75 frames, prores_proxy {WORKER_TEXT}",
         ),
-        LogLine(logging.INFO, f"clip.started: 1 of 3, A000.mov, 25 frames {WHO}"),
-        LogLine(logging.INFO, f"clip.publishing: 1 of 3, A000.mov, /proxies/A000.mov {WHO}"),
+        LogLine(logging.INFO, f"clip.started: 1 of 3, A000.mov, 25 frames {WORKER_TEXT}"),
+        LogLine(logging.INFO, f"clip.publishing: 1 of 3, A000.mov, /proxies/A000.mov {WORKER_TEXT}"),
         LogLine(
             logging.INFO,
-            f"clip.completed: 1 of 3, A000.mov, 25 frames, sha256:{'c' * 64}, /proxies/A000.mov {WHO}",
+            f"clip.completed: 1 of 3, A000.mov, 25 frames, sha256:{'c' * 64}, /proxies/A000.mov {WORKER_TEXT}",
         ),
-        LogLine(logging.INFO, f"clip.started: 2 of 3, A001.mov, 1 frame {WHO}"),
-        LogLine(logging.ERROR, f"clip.failed: 2 of 3, A001.mov: FRAMES_MISMATCH: What happened. {WHO}"),
+        LogLine(logging.INFO, f"clip.started: 2 of 3, A001.mov, 1 frame {WORKER_TEXT}"),
+        LogLine(logging.ERROR, f"clip.failed: 2 of 3, A001.mov: FRAMES_MISMATCH: What happened. {WORKER_TEXT}"),
     ]
 
 
-def test_the_end_says_what_was_made_and_what_stopped_it() -> None:
-    done, ended = result(completed(0)), result(completed(0), not_run(1), stopped=failure("INTERRUPTED"))
-    who = "[editor@one process 17]"
-    assert ended_line(done) == LogLine(
+def test_the_last_line_counts_what_was_made_and_names_what_stopped_the_job() -> None:
+    good, stopped = result(completed(0)), result(completed(0), not_run(1), stopped=failure("INTERRUPTED"))
+    worker = "[editor@one process 17]"
+    assert ended_line(good) == LogLine(
         logging.INFO,
-        f"lock.released: COMPLETED, 1 of 1 clip, 25 frames, 4.1 kB in 1:00, result {done.fingerprint[:12]} {who}",
+        f"lock.released: COMPLETED, 1 of 1 clip, 25 frames, 4.1 kB in 1:00, result {good.fingerprint[:12]} {worker}",
     )
-    assert ended_line(ended) == LogLine(
+    assert ended_line(stopped) == LogLine(
         logging.ERROR,
-        f"lock.released: FAILED, 1 of 2 clips, 25 frames, 4.1 kB in 1:00, result {ended.fingerprint[:12]}; "
-        f"stopped by INTERRUPTED: What happened. {who}",
+        f"lock.released: FAILED, 1 of 2 clips, 25 frames, 4.1 kB in 1:00, result {stopped.fingerprint[:12]}; "
+        f"stopped by INTERRUPTED: What happened. {worker}",
     )
 
 
-def test_a_refusal_says_that_nothing_was_begun() -> None:
-    why = Locked(message="attempt 1 is open", detail="by\nsomebody")
-    said = f"refused: LOCKED: attempt 1 is open (by\\nsomebody); nothing was begun {WHO}"
-    assert refused_line(why, ME) == LogLine(logging.ERROR, said)
+def test_the_line_of_a_refusal_ends_with_nothing_was_begun() -> None:
+    error = Locked(message="attempt 1 is open", detail="by\nsomebody")
+    text = f"refused: LOCKED: attempt 1 is open (by\\nsomebody); nothing was begun {WORKER_TEXT}"
+    assert refused_line(error, WORKER) == LogLine(logging.ERROR, text)
 
 
-def test_a_row_a_clip() -> None:
+def test_the_table_has_a_row_for_each_clip() -> None:
     ended = result(completed(0), failed(1), not_run(2), stopped=failure("FRAMES_MISMATCH"))
     row = {"timecode": "01:00:00:00"}
-    assert clip_table(ended, about()) == [
+    assert clip_table(ended, example_facts()) == [
         {
             **row,
             "clip": "1",
@@ -125,43 +125,43 @@ def test_a_row_a_clip() -> None:
     ]
 
 
-def test_the_report_of_a_failure() -> None:
+def test_the_report_of_a_failed_job() -> None:
     ended = result(completed(0), failed(1), not_run(2), stopped=failure("FRAMES_MISMATCH"))
-    assert markdown(ended, about()) == (
+    assert markdown_report(ended, example_facts()) == (
         "# FAILED: A001\n\n"
         "1 of 3 clips, 25 frames, 4.1 kB in 1:00.\n\n"
         "## The job was stopped\n\n"
         "**FRAMES\\_MISMATCH**: What happened\\.\n\n"
         "What to do: What to do\\.\n\n"
         "## Clip 2 of 3: A001\\.mov\n\n"
-        "It was in work then.\n\n"
+        "The job was stopped while it made this clip.\n\n"
         "- source: \\/media\\/A001\\.mov\n"
         "- output, not published: \\/proxies\\/A001\\.mov\n"
         "- frames: 25 expected, 24 found\n"
-        f"- the encoder's words: `jobs/{JOB}/attempts/0001/clips/001.log`\n\n"
-        "1 clip not begun.\n\n"
+        f"- encoder log, in the store: `jobs/{JOB}/attempts/0001/clips/001.log`\n\n"
+        "Not started: 1 clip.\n\n"
         "## What to do next\n\n"
-        "When that is mended, ask for the next attempt, `proxx submit 0123456789ab --attempt 2`: "
-        "what is finished is kept.\n\n"
-        f"{where(ended)}"
+        "Fix the problems above, then run the next attempt: `proxx submit 0123456789ab --attempt 2`. "
+        "It keeps the proxies that are finished.\n\n"
+        f"{details(ended)}"
     )
 
 
-def test_the_report_of_a_success() -> None:
-    done = result(completed(0))
-    said = f"# COMPLETED: A001\n\n1 of 1 clip, 25 frames, 4.1 kB in 1:00.\n\n{where(done)}"
-    assert markdown(done, about(1)) == said
+def test_the_report_of_a_completed_job() -> None:
+    ended = result(completed(0))
+    report = f"# COMPLETED: A001\n\n1 of 1 clip, 25 frames, 4.1 kB in 1:00.\n\n{details(ended)}"
+    assert markdown_report(ended, example_facts(1)) == report
 
 
-def where(ended: ExecutionResult) -> str:
+def details(ended: ExecutionResult) -> str:
     return (
-        "## Where to find it\n\n"
+        "## Details\n\n"
         f"- job `{JOB}`, attempt 1\n"
         f"- result `{ended.fingerprint}`\n"
-        "- job files: file\\:\\/\\/\\/store\n"
+        "- store: file\\:\\/\\/\\/store\n"
         "- worker: editor\\@one process 17, run `run-1`\n"
         "- began 2026\\-01\\-31T10\\:00\\:00Z, ended 2026\\-01\\-31T10\\:01\\:00Z\n"
-        "- the whole story: `proxx history 0123456789ab`\n"
+        "- all events: `proxx history 0123456789ab`\n"
     )
 
 
@@ -177,10 +177,9 @@ def where(ended: ExecutionResult) -> str:
         ("\u202emov.exe", r"\\u202emov\.exe"),
     ],
 )
-def test_a_hostile_name_is_shown_and_does_not_act(name: str, shown: str) -> None:
-    assert plain(name) == shown
-    said = headline(about(1, name))
-    assert said == f"{shown}: job `0123456789ab`, attempt 1, profile prores\\_proxy"
+def test_a_hostile_name_is_shown_and_has_no_effect(name: str, shown: str) -> None:
+    assert escape_markdown(name) == shown
+    assert headline(example_facts(1, name)) == f"{shown}: job `0123456789ab`, attempt 1, profile prores\\_proxy"
 
 
 def test_a_hostile_path_stays_in_its_cell_and_on_its_line() -> None:
@@ -190,6 +189,6 @@ def test_a_hostile_path_stays_in_its_cell_and_on_its_line() -> None:
     ended = result(failed(0).model_copy(update={"source": hostile, "output": hostile}))
     (row,) = clip_table(ended, job)
     assert row["source"] == row["output"] == "/media/a\\n|`\\x1b[2J.mov"
-    line = step_line(ClipStarted(0, 1, hostile, 25), job, ME)
-    assert line == LogLine(logging.INFO, f"clip.started: 1 of 1, a\\n|`\\x1b[2J.mov, 25 frames {WHO}")
-    assert "## Clip 1 of 1: a\\\\n\\|\\`\\\\x1b\\[2J\\.mov\n" in markdown(ended, job)
+    line = step_line(ClipStarted(0, 1, hostile, 25), job, WORKER)
+    assert line == LogLine(logging.INFO, f"clip.started: 1 of 1, a\\n|`\\x1b[2J.mov, 25 frames {WORKER_TEXT}")
+    assert "## Clip 1 of 1: a\\\\n\\|\\`\\\\x1b\\[2J\\.mov\n" in markdown_report(ended, job)

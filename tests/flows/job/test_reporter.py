@@ -1,4 +1,4 @@
-"""What an operator sees of a job in Prefect, asked of a real server: log, progress, table, report, events, assets."""
+"""What Prefect has of a job, read from a real server: log, progress, table, report, events, assets."""
 
 from __future__ import annotations
 
@@ -29,49 +29,50 @@ def store(tmp_path: Path) -> FileStore:
 
 
 @pytest.mark.clause("A7")
-def test_a_job_that_failed_is_told_as_its_ledger_has_it(store: FileStore, tmp_path: Path) -> None:
+def test_a_failed_job_is_reported_as_in_its_ledger(store: FileStore, tmp_path: Path) -> None:
     job = make_job(tmp_path / "proxies", "prores_proxy", 2, name="A001")
     (tmp_path / "proxies").mkdir()
-    (tmp_path / "proxies" / "clip1.mov").write_bytes(b"somebody else's")
+    (tmp_path / "proxies" / "clip1.mov").write_bytes(b"another file")
     state = run_here(reference=registered(job, store))
-    which, me = run_id(state), this_worker()
+    run, worker = run_id(state), this_worker()
     result = ExecutionResult.model_validate_json(json.dumps(data_of(state)))
 
-    lines = log_of(which, "Finished in state Failed")
+    lines = log_of(run, "Finished in state Failed")
     assert codes(lines) == [
         "lock.acquired",
         *("clip.started", "clip.publishing", "clip.completed"),
         *("clip.started", "clip.failed"),
         "lock.released",
     ]
-    words = [(level, text) for level, text in lines if codes([(level, text)])]
-    assert all(text.endswith(f" [{me}]") for _, text in words)
-    assert [level for level, _ in words] == [logging.INFO] * 5 + [logging.ERROR] * 2
+    events_logged = [(level, text) for level, text in lines if codes([(level, text)])]
+    assert all(text.endswith(f" [{worker}]") for _, text in events_logged)
+    assert [level for level, _ in events_logged] == [logging.INFO] * 5 + [logging.ERROR] * 2
     sha256 = result.clips[0].output_sha256
     assert (
-        words[3][1] == f"clip.completed: 1 of 2, clip0.mov, 12 frames, {sha256}, {job.clips[0].outputs[0].uri} [{me}]"
+        events_logged[3][1]
+        == f"clip.completed: 1 of 2, clip0.mov, 12 frames, {sha256}, {job.clips[0].outputs[0].uri} [{worker}]"
     )
-    assert not [text for _, text in lines if "could not be told" in text]
+    assert not [text for _, text in lines if "could not be sent to Prefect" in text]
     assert max(len(text) for _, text in lines) < 1000  # Prefect prints a failed state into the log, data and all
 
-    found = artifacts(which, 3)
+    by_kind = artifacts(run, 3)
     short = job.job_id[:12]
-    assert {kind: one["key"] for kind, one in found.items()} == {
+    assert {kind: artifact["key"] for kind, artifact in by_kind.items()} == {
         "progress": f"proxx-{short}-progress",
         "table": f"proxx-{short}-clips",
         "markdown": f"proxx-{short}-report",
     }
-    assert {one["description"] for one in found.values()} == {
+    assert {artifact["description"] for artifact in by_kind.values()} == {
         f"A001: job `{short}`, attempt 1, profile prores\\_proxy"
     }
-    assert found["progress"]["data"] == 100
-    rows = json.loads(found["table"]["data"])
+    assert by_kind["progress"]["data"] == 100
+    rows = json.loads(by_kind["table"]["data"])
     assert [(row["clip"], row["frames"], row["timecode"], row["verdict"]) for row in rows] == [
         ("1", "12", "01:00:00:00", "COMPLETED"),
         ("2", "", "01:00:01:00", "OUTPUT_EXISTS"),
     ]
     assert rows[0]["sha256"] == str(sha256).removeprefix("sha256:")
-    report = found["markdown"]["data"]
+    report = by_kind["markdown"]["data"]
     assert report.startswith("# FAILED: A001\n\n1 of 2 clips, 12 frames, ")
     assert "## Clip 2 of 2: clip1\\.mov\n\n**OUTPUT\\_EXISTS**: " in report
     assert "What to do: A file that is not this job\\'s is in the way\\: move it" in report
@@ -79,17 +80,20 @@ def test_a_job_that_failed_is_told_as_its_ledger_has_it(store: FileStore, tmp_pa
     (event,) = events("proxx.job", f"proxx.job.{job.job_id}", 1)
     facts = job_facts(job, 1, store.uri)
     assert (event["event"], event["payload"]) == ("proxx.job.failed", job_payload(result, facts))
-    assert [one["output"] for one in event["payload"]["outputs"]] == [job.clips[0].outputs[0].uri]
+    assert [output["output"] for output in event["payload"]["outputs"]] == [job.clips[0].outputs[0].uri]
     assert event["resource"]["prefect.resource.name"] == "A001"
-    assert f"prefect.flow-run.{which}" in {one["prefect.resource.id"] for one in event["related"]}
+    assert f"prefect.flow-run.{run}" in {resource["prefect.resource.id"] for resource in event["related"]}
 
     assets = events("prefect.asset.materialization", f"proxx://{job.job_id}", 2)
-    assert [(one["event"].rpartition(".")[2], one["resource"]["prefect.resource.id"][-4:]) for one in assets] == [
+    assert [
+        (asset["event"].rpartition(".")[2], asset["resource"]["prefect.resource.id"][-4:]) for asset in assets
+    ] == [
         ("succeeded", "0000"),
         ("failed", "0001"),
     ]
     digest = job.clips[0].source.files[0].digest.removeprefix("sha256:")
-    upstream = [one["prefect.resource.id"] for one in assets[0]["related"] if one["prefect.resource.role"] == "asset"]
+    related = assets[0]["related"]
+    upstream = [each["prefect.resource.id"] for each in related if each["prefect.resource.role"] == "asset"]
     assert upstream == [f"proxx://source/{digest}"]
     assert assets[0]["payload"] == {
         "job_id": job.job_id,
@@ -102,32 +106,34 @@ def test_a_job_that_failed_is_told_as_its_ledger_has_it(store: FileStore, tmp_pa
     }
 
 
-def test_a_completed_job_ends_at_a_hundred_and_starts_what_comes_next(store: FileStore, tmp_path: Path) -> None:
+def test_a_completed_job_ends_at_100_percent_and_emits_its_event(store: FileStore, tmp_path: Path) -> None:
     job = make_job(tmp_path / "proxies", "prores_proxy")
     state = run_here(reference=registered(job, store))
     assert artifacts(run_id(state), 3)["progress"]["data"] == 100
     (event,) = events("proxx.job", f"proxx.job.{job.job_id}", 1)
     assert (event["event"], event["payload"]["status"]) == ("proxx.job.completed", "COMPLETED")
-    assert [one["sha256"] for one in event["payload"]["outputs"]] == [data_of(state)["clips"][0]["output_sha256"]]
+    assert [output["sha256"] for output in event["payload"]["outputs"]] == [
+        data_of(state)["clips"][0]["output_sha256"]
+    ]
 
 
-def test_hostile_names_are_shown_and_break_nothing(store: FileStore, tmp_path: Path) -> None:
+def test_hostile_names_are_shown_and_have_no_effect(store: FileStore, tmp_path: Path) -> None:
     camera = tmp_path / "camera"
     camera.mkdir()
     source = Path(shutil.copy(half_second("clip0.mov"), camera / HOSTILE))
     job = create((source,), tmp_path / "proxies", "prores_proxy", name="A|`\n<b>")
     state = run_here(reference=registered(job, store))
     assert state.is_completed(), state.message
-    found = artifacts(run_id(state), 3)
-    (row,) = json.loads(found["table"]["data"])
+    by_kind = artifacts(run_id(state), 3)
+    (row,) = json.loads(by_kind["table"]["data"])
     assert row["source"].endswith("/A`1`|<b>\\n\\x1b[31m.mov")
-    assert found["markdown"]["data"].startswith("# COMPLETED: A\\|\\`\\\\n\\<b\\>\n\n")
+    assert by_kind["markdown"]["data"].startswith("# COMPLETED: A\\|\\`\\\\n\\<b\\>\n\n")
     lines = log_of(run_id(state), "Finished in state Completed")
     assert all("\x1b" not in text and "\n" not in text for _, text in lines if codes([(0, text)]))
     assert len(events("prefect.asset.materialization", f"proxx://{job.job_id}", 1)) == 1
 
 
-def test_a_refusal_is_one_line(store: FileStore, tmp_path: Path) -> None:
+def test_a_refusal_is_one_log_line_and_no_artifact(store: FileStore, tmp_path: Path) -> None:
     job = make_job(tmp_path / "proxies", "prores_proxy")
     reference = registered(job, store)
     run_here(reference=reference)
@@ -137,6 +143,6 @@ def test_a_refusal_is_one_line(store: FileStore, tmp_path: Path) -> None:
     assert artifacts(run_id(again), 0) == {}
 
 
-def test_a_job_can_be_found_again() -> None:
-    said = proxy_job.description or ""
-    assert all(word in said for word in ("tag `job:", "first 12 digits", "`proxx status`", "`proxx history`"))
+def test_the_flows_description_explains_how_to_find_a_job() -> None:
+    description = proxy_job.description or ""
+    assert all(text in description for text in ("tag `job:", "first 12 digits", "`proxx status`", "`proxx history`"))

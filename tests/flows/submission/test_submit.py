@@ -31,9 +31,9 @@ from proxx.store.opening import initialize_store, store_identity
 from proxx.store.registration import is_registered, record_refusal
 from tests.cli.command import Answer, call, start
 from tests.flows.deploy import deploy
-from tests.flows.ground import KINDS, ground_of, speak
 from tests.flows.server import Server, free_port
 from tests.flows.specs import spec_like, write_specs
+from tests.flows.storage_area import KINDS, new_area, use_credentials
 from tests.support.results import completed, envelope, failed
 
 ME: Final = Worker(host="cart-2", pid=7, user="dit")
@@ -107,7 +107,7 @@ def world(
     capsys: pytest.CaptureFixture[str],
 ) -> World:
     """On a folder; with `on_each_kind` on each kind of storage."""
-    ground = speak(ground_of(getattr(request, "param", "file"), request, tmp_path), monkeypatch)
+    ground = use_credentials(new_area(getattr(request, "param", "file"), request, tmp_path), monkeypatch)
     jobs = write_specs(tmp_path / "specs", 3, tmp_path / "proxies")
     return World(prefect, ground.store, tmp_path / "specs", jobs, capsys)
 

@@ -1,4 +1,4 @@
-"""The check before a worker polls: what a machine lacks keeps it out, and is said with what to do."""
+"""The check before a worker polls: on a machine that lacks something it does not start, and prints a remedy."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from proxx_flows.worker.check import WorkerNeeds, examine_worker
 from proxx.ffmpeg.toolchain import NAMES
 from proxx.store.file import FileStore
 from proxx.store.opening import initialize_store
-from tests.flows.door import door
 from tests.flows.pool import DEADLINE, Pool
+from tests.flows.revocable_proxy import revocable_proxy
 
 API = "http://127.0.0.1:4200/api"
 
@@ -41,13 +41,13 @@ def check(*arguments: str) -> Result:
     return CliRunner().invoke(worker_check.main, arguments)
 
 
-def test_a_whole_machine(store: FileStore, tmp_path: Path) -> None:
-    found = examine_worker(WorkerNeeds(store=store.uri, reads=(str(tmp_path),), writes=(str(tmp_path),)))
+def test_a_machine_with_everything_passes(store: FileStore, tmp_path: Path) -> None:
+    findings = examine_worker(WorkerNeeds(store=store.uri, reads=(str(tmp_path),), writes=(str(tmp_path),)))
     areas = ["runs", *(f"toolchain {name}" for name in NAMES), "work", "folder", "output", "store"]
-    assert [finding.area for finding in found] == areas
-    assert all(finding.ok for finding in found)
-    said = check("--store", store.uri, "--must-exist", str(tmp_path), "--toolchain", "static")
-    assert (said.exit_code, said.output.count("\n")) == (0, 5)
+    assert [finding.area for finding in findings] == areas
+    assert all(finding.ok for finding in findings)
+    ended = check("--store", store.uri, "--must-exist", str(tmp_path), "--toolchain", "static")
+    assert (ended.exit_code, ended.output.count("\n")) == (0, 5)
 
 
 @pytest.mark.clause("T6", lead=True)
@@ -58,24 +58,24 @@ def test_a_whole_machine(store: FileStore, tmp_path: Path) -> None:
         (["--must-write", "/nowhere/proxies"], "NO  output: /nowhere/proxies does not exist or is not a folder."),
     ],
 )
-def test_a_missing_share(store: FileStore, arguments: list[str], sentence: str) -> None:
+def test_a_worker_with_a_missing_share_does_not_start(store: FileStore, arguments: list[str], sentence: str) -> None:
     """A worker whose folders are not there does not start, and says which."""
     before = store.children("")
-    said = check("--store", store.uri, "--toolchain", "static", *arguments)
-    assert said.exit_code == 6
-    assert sentence in said.output
-    assert store.children("") == before, "nothing is written to the store of a machine that is refused"
+    ended = check("--store", store.uri, "--toolchain", "static", *arguments)
+    assert ended.exit_code == 6
+    assert sentence in ended.output
+    assert store.children("") == before, "a refused machine writes nothing to the store"
 
 
-def test_a_store_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """None named, the home's, an empty place, one that cannot be made: and one that is made when asked."""
+def test_a_store_that_cannot_be_used_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None named, one in the home folder, an empty place, one that cannot be created; and one created on request."""
     assert "NO  store: STORE_NOT_SHARED" in check("--toolchain", "static").output
     monkeypatch.setenv("HOME", str(tmp_path))
     home = check("--toolchain", "static", "--store", str(tmp_path / ".proxx" / "store"))
     assert (home.exit_code, "STORE_NOT_SHARED" in home.output) == (6, True)
     empty = FileStore(tmp_path / "share")
-    said = check("--toolchain", "static", "--store", empty.uri)
-    assert (said.exit_code, f"{empty.uri} holds no store." in said.output) == (6, True)
+    ended = check("--toolchain", "static", "--store", empty.uri)
+    assert (ended.exit_code, f"There is no store at {empty.uri}." in ended.output) == (6, True)
     assert not empty.root.exists()
     nowhere = check("--toolchain", "static", "--store", str(tmp_path / "not" / "mounted"), "--make-store")
     assert (nowhere.exit_code, "STORE_UNAVAILABLE" in nowhere.output) == (6, True)
@@ -83,36 +83,36 @@ def test_a_store_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (made.exit_code, made.output.splitlines()[0]) == (0, f"{empty.uri}: store {initialize_store(empty).uuid}.")
 
 
-def test_no_server_is_named(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_prefect_server_it_is_refused(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT_API_URL")
-    said = check("--toolchain", "static", "--store", store.uri)
-    assert (said.exit_code, "NO  runs: No Prefect server is named." in said.output) == (6, True)
+    ended = check("--toolchain", "static", "--store", store.uri)
+    assert (ended.exit_code, "NO  runs: No Prefect server is named." in ended.output) == (6, True)
 
 
-def test_nothing_to_start_runs_with(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_programs_for_runs_it_is_refused(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/bin/python3")
     monkeypatch.setenv("PATH", "/nowhere")
-    said = check("--toolchain", "static", "--store", store.uri)
-    assert "NO  runs: setsid and python cannot be found, so no run would start." in said.output
+    ended = check("--toolchain", "static", "--store", store.uri)
+    assert "NO  runs: setsid and python cannot be found, so no run would start." in ended.output
 
 
 @pytest.mark.clause("N1")
-def test_a_broken_toolchain(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every machine has the same or does not start: jobs are not chosen for machines."""
+def test_a_broken_toolchain_is_refused(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every machine has the same builds or does not start: jobs are not matched to machines."""
     from proxx.ffmpeg import toolchain
 
     monkeypatch.setattr(toolchain, "_STATIC_PACKAGE", ("no_such_package", "no-such-package"))
-    said = check("--store", store.uri)
-    assert said.exit_code == 6
-    assert "NO  toolchain static: TOOLCHAIN_MISSING" in said.output
-    assert said.output.count("NO  toolchain") == 2, "the full one takes its ffprobe from there"
+    ended = check("--store", store.uri)
+    assert ended.exit_code == 6
+    assert "NO  toolchain static: TOOLCHAIN_MISSING" in ended.output
+    assert ended.output.count("NO  toolchain") == 2, "the full build uses its ffprobe"
 
 
-class Asked(BaseHTTPRequestHandler):
-    """A server that wants a login nobody has; it counts who asks."""
+class LoginRefused(BaseHTTPRequestHandler):
+    """A server that refuses every login and counts the requests."""
 
     def _refuse(self) -> None:
-        self.server.asked += 1  # type: ignore[attr-defined]
+        self.server.requests += 1  # type: ignore[attr-defined]
         self.send_response(401)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -124,8 +124,8 @@ class Asked(BaseHTTPRequestHandler):
 
 @contextmanager
 def refusing() -> Iterator[HTTPServer]:
-    server = HTTPServer(("127.0.0.1", 0), Asked)
-    server.asked = 0  # type: ignore[attr-defined]
+    server = HTTPServer(("127.0.0.1", 0), LoginRefused)
+    server.requests = 0  # type: ignore[attr-defined]
     thread = Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -137,7 +137,7 @@ def refusing() -> Iterator[HTTPServer]:
 
 
 def start(folder: Path, server: HTTPServer, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The worker itself, to its end."""
+    """Runs the worker until it ends."""
     from tests.flows.server import Server
 
     env = Server(folder / "prefect").env(PREFECT_API_URL=f"http://127.0.0.1:{server.server_port}/api")
@@ -146,37 +146,37 @@ def start(folder: Path, server: HTTPServer, *arguments: str) -> subprocess.Compl
 
 
 @pytest.mark.clause("T6")
-def test_a_wrong_machine_never_polls(tmp_path: Path, store: FileStore) -> None:
+def test_a_refused_machine_never_polls(tmp_path: Path, store: FileStore) -> None:
     with refusing() as server:
-        said = start(tmp_path, server, "--store", store.uri, "--must-exist", "/nowhere")
-        assert said.returncode == 6
-        assert said.stderr == (
+        ended = start(tmp_path, server, "--store", store.uri, "--must-exist", "/nowhere")
+        assert ended.returncode == 6
+        assert ended.stderr == (
             "proxx worker: this machine takes no jobs.\n"
             "folder: /nowhere: No such file or directory. Mount the share, and let this user read it.\n"
         )
-        assert server.asked == 0  # type: ignore[attr-defined]
+        assert server.requests == 0  # type: ignore[attr-defined]
 
 
-def test_a_login_that_is_refused_ends_it(tmp_path: Path, store: FileStore) -> None:
+def test_a_refused_login_ends_the_worker(tmp_path: Path, store: FileStore) -> None:
     with refusing() as server:
-        said = start(tmp_path, server, "--store", store.uri)
-        assert (said.returncode, "PREFECT_API_AUTH_STRING" in said.stderr) == (6, True), said.stderr
-        assert "Traceback" not in said.stderr
+        ended = start(tmp_path, server, "--store", store.uri)
+        assert (ended.returncode, "PREFECT_API_AUTH_STRING" in ended.stderr) == (6, True), ended.stderr
+        assert "Traceback" not in ended.stderr
 
 
-def test_a_login_that_is_taken_away_ends_it(pool: Pool) -> None:
-    """A worker that polls is refused from one moment on: it ends with 6 and a sentence, and systemd shows it."""
-    with door(pool.server.port) as between:
-        url = f"http://127.0.0.1:{between.port}/api"
-        worker = pool.start("shut-out", "--queue", "pipelines", PREFECT_API_URL=url)
-        worker.polls()
-        between.shut()
-        assert worker.process.wait(DEADLINE) == 6, worker.words
-    assert "proxx worker: the Prefect API refuses this worker now (HTTP 401)." in worker.words
+def test_a_revoked_login_ends_the_worker(pool: Pool) -> None:
+    """While it polls, the server starts to refuse it: it exits with 6 and a message, which systemd shows."""
+    with revocable_proxy(pool.server.port) as proxy:
+        url = f"http://127.0.0.1:{proxy.port}/api"
+        worker = pool.start("revoked", "--queue", "pipelines", PREFECT_API_URL=url)
+        worker.wait_until_polling()
+        proxy.revoke()
+        assert worker.process.wait(DEADLINE) == 6, worker.log_text
+    assert "proxx worker: the Prefect API refuses this worker now (HTTP 401)." in worker.log_text
 
 
-def test_a_name_prefect_does_not_take(store: FileStore) -> None:
+def test_a_name_that_prefect_does_not_allow_is_refused(store: FileStore) -> None:
     from proxx_flows.worker.serve import main
 
-    said = CliRunner().invoke(main, ["--store", store.uri, "--toolchain", "static", "--name", "a/b"])
-    assert (said.exit_code, "no / and no %" in said.output) == (2, True)
+    ended = CliRunner().invoke(main, ["--store", store.uri, "--toolchain", "static", "--name", "a/b"])
+    assert (ended.exit_code, "no / and no %" in ended.output) == (2, True)

@@ -1,4 +1,4 @@
-"""A line to a server that can be cut and mended: every byte goes through, until it is cut."""
+"""A TCP proxy to a server that can be cut and restored, to test network outages."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 
-class Relay:
-    """Listens on a loopback port and passes all connections on to another. Cut, it takes none and drops all."""
+class CuttableProxy:
+    """Listens on a loopback port and forwards all connections. While cut, it accepts none and has dropped all."""
 
-    def __init__(self, to: int) -> None:
-        self._to = to
+    def __init__(self, server_port: int) -> None:
+        self._server_port = server_port
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._listener: socket.socket | None = None
         self.port = 0
-        self.mend()
+        self.restore()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
+        """Accepts connections again, on the same port."""
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.port))
@@ -34,39 +35,39 @@ class Relay:
                 listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
             listener.close()
         with self._lock:
-            for one in self._open:
+            for connection in self._open:
                 with suppress(OSError):
-                    one.shutdown(socket.SHUT_RDWR)
+                    connection.shutdown(socket.SHUT_RDWR)
             self._open.clear()
 
     def _listen(self, listener: socket.socket) -> None:
         with suppress(OSError):
             while True:
-                here, _ = listener.accept()
+                client, _ = listener.accept()
                 with self._lock:
                     if self._listener is not listener:
-                        here.close()
+                        client.close()
                         return
-                    there = socket.create_connection(("127.0.0.1", self._to))
-                    self._open |= {here, there}
-                for one, other in ((here, there), (there, here)):
-                    threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
+                    server = socket.create_connection(("127.0.0.1", self._server_port))
+                    self._open |= {client, server}
+                for source, target in ((client, server), (server, client)):
+                    threading.Thread(target=self._forward, args=(source, target), daemon=True).start()
 
-    def _pass_on(self, one: socket.socket, other: socket.socket) -> None:
+    def _forward(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
-            while data := one.recv(65536):
-                other.sendall(data)
+            while data := source.recv(65536):
+                target.sendall(data)
         with suppress(OSError):
-            other.shutdown(socket.SHUT_RDWR)
+            target.shutdown(socket.SHUT_RDWR)
         with self._lock:
-            self._open -= {one}
-        one.close()
+            self._open -= {source}
+        source.close()
 
 
 @contextmanager
-def relaying(to: int) -> Iterator[Relay]:
-    relay = Relay(to)
+def cuttable_proxy(server_port: int) -> Iterator[CuttableProxy]:
+    proxy = CuttableProxy(server_port)
     try:
-        yield relay
+        yield proxy
     finally:
-        relay.cut()
+        proxy.cut()

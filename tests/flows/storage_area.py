@@ -1,4 +1,4 @@
-"""Where a test's job files, sources and proxies are: a folder, or a bucket of a real object store."""
+"""The storage of one test's job files, sources and proxies: a folder, or a bucket of a real object store."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ KINDS: Final = ("file", "moto", "rgw")
 
 
 @dataclass(frozen=True)
-class Ground:
-    """base: a folder's path or a bucket's URL. environment: what a process needs to reach it."""
+class StorageArea:
+    """base: a folder's path or a bucket's URL. environment: the variables that a process needs to reach it."""
 
     kind: str
     base: str
@@ -35,17 +35,17 @@ class Ground:
 
     @property
     def store(self) -> Store:
-        """Another one each time, as another process has it."""
+        """A new Store object each time, as another process would have."""
         return open_store(self.at("store"))
 
-    def put(self, made: Path, name: str) -> str:
-        """A copy of the file there; its place."""
+    def put(self, source: Path, name: str) -> str:
+        """Copies the file into the area and returns its place."""
         if self.bucket is not None:
-            with made.open("rb") as file:
+            with source.open("rb") as file:
                 self.bucket.put(name, file)
         else:
             Path(self.at(name)).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(made, self.at(name))
+            shutil.copy(source, self.at(name))
         return self.at(name)
 
     def replace(self, name: str, data: bytes) -> None:
@@ -56,10 +56,10 @@ class Ground:
             Path(self.at(name)).write_bytes(data)
 
     def files(self, below: str) -> dict[str, bytes]:
-        """All that a user would see below it, by its place there."""
+        """Returns all files that a user sees below this name, by their path from there."""
         if self.bucket is not None:
-            found = self.bucket.contents(f"{below}/")
-            return {key.removeprefix(f"{below}/"): data for key, data in found.items()}
+            contents = self.bucket.contents(f"{below}/")
+            return {key.removeprefix(f"{below}/"): data for key, data in contents.items()}
         root = Path(self.at(below))
         files = sorted(path for path in root.rglob("*") if path.is_file() and not path.name.startswith("."))
         return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
@@ -74,11 +74,11 @@ class Ground:
             shutil.rmtree(self.at(below), ignore_errors=True)
 
 
-def ground_of(kind: str, request: pytest.FixtureRequest, folder: Path) -> Ground:
-    """One of that kind, new and empty. The object server is the session's."""
+def new_area(kind: str, request: pytest.FixtureRequest, folder: Path) -> StorageArea:
+    """Returns a new, empty area of this kind. The object server is shared by the session."""
     if kind == "file":
-        return Ground(kind, str(folder))
-    name = f"ground-{secrets.token_hex(6)}"
+        return StorageArea(kind, str(folder))
+    name = f"area-{secrets.token_hex(6)}"
     if kind == "moto":
         moto: Moto = request.getfixturevalue("moto")
         user = moto.as_user()
@@ -86,11 +86,11 @@ def ground_of(kind: str, request: pytest.FixtureRequest, folder: Path) -> Ground
         rgw: Rgw = request.getfixturevalue("rgw")
         user = rgw.as_user(rgw.user(name))
     bucket = user.bucket(name).make()
-    return Ground(kind, bucket.url, bucket, user.environment)
+    return StorageArea(kind, bucket.url, bucket, user.environment)
 
 
-def speak(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Ground:
-    """This process reaches it too."""
-    for name, value in ground.environment.items():
+def use_credentials(area: StorageArea, monkeypatch: pytest.MonkeyPatch) -> StorageArea:
+    """Sets the area's variables in this process, so that it reaches the area, and returns the area."""
+    for name, value in area.environment.items():
         monkeypatch.setenv(name, value)
-    return ground
+    return area
