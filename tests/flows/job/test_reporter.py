@@ -74,7 +74,7 @@ def test_a_job_that_failed_is_told_as_its_ledger_has_it(store: FileStore, tmp_pa
     report = found["markdown"]["data"]
     assert report.startswith("# FAILED: A001\n\n1 of 2 clips, 12 frames, ")
     assert "## Clip 2 of 2: clip1\\.mov\n\n**OUTPUT\\_EXISTS**: " in report
-    assert "What to do: A file that is not this job\\'s is in the way\\: move it" in report
+    assert "What to do: Move that file\\, which was not touched\\, out of the way" in report
 
     (event,) = events("proxx.job", f"proxx.job.{job.job_id}", 1)
     facts = job_facts(job, 1, store.uri)
