@@ -22,8 +22,9 @@ from proxx.contracts.uri import without_secrets
 from proxx.create.jobs import Created, ExamineProgress, create_jobs
 from proxx.create.request import CreateRequest
 from proxx.engine.execute import register_job
+from proxx.ffmpeg.installed import InstalledToolchain
 from proxx.ffmpeg.probe import decoders
-from proxx.ffmpeg.toolchain import InstalledToolchain, find_toolchain
+from proxx.ffmpeg.toolchain import find_toolchain
 from proxx.store.base import Store
 from proxx.store.opening import initialize_store
 from proxx_flows.common import api, connection

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from proxx.contracts.canonical import Json
     from proxx.create.jobs import Created
     from proxx.create.request import CreateRequest
-    from proxx.ffmpeg.toolchain import InstalledToolchain
+    from proxx.ffmpeg.installed import InstalledToolchain
 
 SHOWN = 20
 """Lines of one kind that are printed; further ones are only counted. --json lists all."""
@@ -107,12 +107,13 @@ def create(
     from proxx.cli.spec_files import SpecDestination
     from proxx.contracts.profile import find_profile
     from proxx.create.request import CreateRequest
-    from proxx.ffmpeg.toolchain import NAMES, find_toolchain
+    from proxx.ffmpeg.installed import TOOLCHAIN_NAMES
+    from proxx.ffmpeg.toolchain import find_toolchain
 
     # First, so that a bad --spec is refused before the sources are read, which can take hours.
     destination = SpecDestination.of(spec, several=clips_per_job is not None)
     rules = find_profile(profile)
-    installed = find_toolchain(next(build for build in NAMES if build == toolchain))
+    installed = find_toolchain(next(build for build in TOOLCHAIN_NAMES if build == toolchain))
     request = CreateRequest(
         sources=sources,
         profile=rules,

@@ -74,13 +74,16 @@ def upgrade_report(
     """
     from proxx.contracts.error_bases import ProxxError
     from proxx.contracts.profile import find_profile
-    from proxx.ffmpeg.toolchain import NAMES, find_toolchain
+    from proxx.ffmpeg.installed import TOOLCHAIN_NAMES
+    from proxx.ffmpeg.toolchain import find_toolchain
     from proxx.proof.sample import SampleScope, SampleTally
     from proxx.proof.upgrade import PredictedOutcome, UpgradeChange, predict_clip
 
     change = UpgradeChange(
         profile=find_profile(profile) if profile else None,
-        toolchain=find_toolchain(next(build for build in NAMES if build == toolchain)) if toolchain else None,
+        toolchain=find_toolchain(next(build for build in TOOLCHAIN_NAMES if build == toolchain))
+        if toolchain
+        else None,
     )
     tally, totals, failure = SampleTally(), UpgradeTotals(), None
     with reencode_session(work) as session:

@@ -10,19 +10,20 @@ from proxx.console.wording import safe
 
 if TYPE_CHECKING:
     from proxx.contracts.canonical import Json
-    from proxx.ffmpeg.toolchain import Name
+    from proxx.ffmpeg.installed import ToolchainName
 
 
 def print_version(*, as_json: bool) -> None:
     """Prints the versions. A toolchain that is missing or does not run is shown as such; nothing is raised."""
-    from proxx.ffmpeg.toolchain import NAMES, this_platform
+    from proxx.ffmpeg.installed import TOOLCHAIN_NAMES
+    from proxx.ffmpeg.toolchain import this_platform
 
     try:
         own = version("proxx")
     except PackageNotFoundError:  # run from a folder with the source
         own = "not installed"
     platform = this_platform()
-    toolchains = [_toolchain(name) for name in NAMES]
+    toolchains = [_toolchain(name) for name in TOOLCHAIN_NAMES]
     if as_json:
         out_json({"proxx": own, "platform": platform, "toolchains": [dict(each) for each in toolchains]})
         return
@@ -32,7 +33,7 @@ def print_version(*, as_json: bool) -> None:
         out(safe(f"toolchain {each['name']}: {each['problem'] or programs}"))
 
 
-def _toolchain(name: Name) -> dict[str, Json]:
+def _toolchain(name: ToolchainName) -> dict[str, Json]:
     from proxx.contracts.error_bases import ProxxError
     from proxx.ffmpeg.toolchain import toolchain_versions
 

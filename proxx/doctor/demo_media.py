@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from proxx.contracts.errors import EncodeFailed
+from proxx.ffmpeg.installed import InstalledToolchain
 from proxx.ffmpeg.process import capture
-from proxx.ffmpeg.toolchain import InstalledToolchain
 
 _SECONDS: Final = 120  # for three seconds of picture on a slow, busy machine
 

@@ -42,8 +42,10 @@ from proxx.contracts.recipe import (
 )
 from proxx.decide.picture import decide_size
 from proxx.ffmpeg.command import bind_paths, plan_command
+from proxx.ffmpeg.cpu import AVX2, require_cpu
+from proxx.ffmpeg.installed import TOOLCHAIN_NAMES, InstalledToolchain
 from proxx.ffmpeg.process import capture, decode_signal
-from proxx.ffmpeg.toolchain import AVX2, NAMES, InstalledToolchain, find_toolchain, require_cpu
+from proxx.ffmpeg.toolchain import find_toolchain
 
 GOLDEN_SCHEMA: Final = "proxx.golden/1"
 _FILE: Final = "golden.json"
@@ -200,7 +202,7 @@ def remake(path: Path) -> None:
     """Writes this platform's entries of the golden file for both toolchains; entries of other platforms stay."""
     text = path.read_text("utf-8") if path.exists() else "{}"
     builds: dict[str, Any] = json.loads(text).get("builds", {})
-    for name in NAMES:
+    for name in TOOLCHAIN_NAMES:
         installed = find_toolchain(name)
         require_cpu(installed, AVX2)
         with tempfile.TemporaryDirectory(prefix="proxx-golden-") as folder:

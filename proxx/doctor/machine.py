@@ -19,7 +19,9 @@ from proxx.contracts.error_bases import ProxxError
 from proxx.doctor import golden
 from proxx.doctor.finding import Finding, failed_finding, size_words
 from proxx.doctor.storage import check_output, check_roots, check_store
-from proxx.ffmpeg.toolchain import AVX2, NAMES, InstalledToolchain, Name, find_toolchain, require_cpu, this_platform
+from proxx.ffmpeg.cpu import AVX2, require_cpu
+from proxx.ffmpeg.installed import TOOLCHAIN_NAMES, InstalledToolchain, ToolchainName
+from proxx.ffmpeg.toolchain import find_toolchain, this_platform
 from proxx.files import workdir
 from proxx.files.places import Places
 
@@ -44,7 +46,7 @@ def examine_machine(
     work: the folder for unfinished files. outputs: where proxies are to be published. launcher: for tests.
     """
     findings = [*check_python(), *check_packages()]
-    for name in NAMES:
+    for name in TOOLCHAIN_NAMES:
         findings += check_toolchain(name, launcher)
     findings += check_work_folder(work)
     places = places or Places()
@@ -85,7 +87,7 @@ def check_packages() -> Iterator[Finding]:
     yield Finding("packages", True, f"{', '.join(versions)}.")
 
 
-def check_toolchain(name: Name, launcher: tuple[str, ...] = ()) -> Iterator[Finding]:
+def check_toolchain(name: ToolchainName, launcher: tuple[str, ...] = ()) -> Iterator[Finding]:
     """Checks the encoder build, the CPU and the golden clips of one toolchain."""
     area = f"toolchain {name}"
     try:

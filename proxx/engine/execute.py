@@ -21,7 +21,8 @@ from proxx.contracts.result import ClipCompleted, ClipFailed, ClipNotRun, Execut
 from proxx.engine.clip import ClipContext, make_clip
 from proxx.engine.records import as_stop, clip_not_run, envelope, failed_clip, note_refusal, outputs_of
 from proxx.engine.steps import ClipEnded, ClipStarted, Stopwatch, Watcher, silent
-from proxx.ffmpeg.toolchain import InstalledToolchain, require_toolchain
+from proxx.ffmpeg.installed import InstalledToolchain
+from proxx.ffmpeg.toolchain import require_toolchain
 from proxx.files.places import Places
 from proxx.files.preflight import require_storage
 from proxx.files.roots import require_places_here

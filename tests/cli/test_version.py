@@ -6,7 +6,8 @@ from importlib.metadata import version
 
 import pytest
 
-from proxx.ffmpeg.toolchain import NAMES, find_toolchain, this_platform
+from proxx.ffmpeg.installed import TOOLCHAIN_NAMES
+from proxx.ffmpeg.toolchain import find_toolchain, this_platform
 from tests.cli.command import call
 
 Capture = pytest.CaptureFixture[str]
@@ -16,7 +17,7 @@ def test_proxx_and_both_toolchains_are_printed(capsys: Capture) -> None:
     answer = call(capsys, "--version")
     assert (answer.status, answer.err) == (0, "")
     lines = [f"proxx {version('proxx')}"]
-    for name in NAMES:
+    for name in TOOLCHAIN_NAMES:
         identity = find_toolchain(name).identity
         programs = f"ffmpeg {identity.ffmpeg_version}, ffprobe {identity.ffprobe_version}"
         lines.append(f"toolchain {name}: {programs}, {identity.platform}")
@@ -27,7 +28,7 @@ def test_proxx_and_both_toolchains_are_printed(capsys: Capture) -> None:
 def test_json(args: tuple[str, ...], capsys: Capture) -> None:
     data = call(capsys, *args).json
     assert (data["proxx"], data["platform"]) == (version("proxx"), this_platform())
-    assert [each["name"] for each in data["toolchains"]] == list(NAMES)
+    assert [each["name"] for each in data["toolchains"]] == list(TOOLCHAIN_NAMES)
     for each in data["toolchains"]:
         identity = find_toolchain(each["name"]).identity
         assert each["ffmpeg_version"] == identity.ffmpeg_version

@@ -59,7 +59,7 @@ def test_a_damaged_mxf_is_refused_by_name(damaged_card: Path, capsys: Capture) -
     answer = run_create(capsys, damaged_card)
     assert answer.status == 3
     for name in ("a_bad.mxf", "c_bad.mxf"):
-        assert f"{damaged_card / name}: SOURCE_UNREADABLE: " in answer.err
+        assert f"{damaged_card / name}: SOURCE_TRUNCATED: " in answer.err
     assert "b_good.mov" not in answer.err
     assert "Traceback" not in answer.err
     assert not (damaged_card.parent / "day1.json").exists()
@@ -71,9 +71,9 @@ def test_a_damaged_mxf_is_left_out_and_the_good_clip_is_made(damaged_card: Path,
     job = read_spec((damaged_card.parent / "day1.json").read_bytes())
     assert [clip.source.files[0].uri for clip in job.clips] == [str(damaged_card / "b_good.mov")]
     assert [(entry.source, entry.code) for entry in job.left_out] == [
-        (str(damaged_card / name), "SOURCE_UNREADABLE") for name in ("a_bad.mxf", "c_bad.mxf")
+        (str(damaged_card / name), "SOURCE_TRUNCATED") for name in ("a_bad.mxf", "c_bad.mxf")
     ]
-    assert "a_bad.mxf: SOURCE_UNREADABLE" in answer.out
+    assert "a_bad.mxf: SOURCE_TRUNCATED" in answer.out
 
 
 # --- an injected error -----------------------------------------------------------------------------------

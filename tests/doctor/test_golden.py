@@ -13,7 +13,8 @@ import pytest
 from proxx.contracts.errors import ToolchainMissing
 from proxx.contracts.profile import catalogue, find_profile
 from proxx.doctor.golden import GoldenResult, check_golden_clips, golden_clip, make_golden, make_source, remake
-from proxx.ffmpeg.toolchain import NAMES, Name, find_toolchain, this_platform
+from proxx.ffmpeg.installed import TOOLCHAIN_NAMES, ToolchainName
+from proxx.ffmpeg.toolchain import find_toolchain, this_platform
 from tests.ffmpeg.test_toolchain import emulated
 
 pytestmark = pytest.mark.skipif(this_platform() != "linux-x86_64", reason="no golden clips for this platform")
@@ -36,9 +37,9 @@ def test_the_golden_file_is_what_this_version_writes(tmp_path: Path) -> None:
 
 
 @pytest.mark.clause("I5")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TOOLCHAIN_NAMES)
 def test_one_cpu_and_another_environment_give_the_same_bytes(
-    name: Name, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: ToolchainName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TZ", "Pacific/Apia")
@@ -55,7 +56,7 @@ def test_one_cpu_and_another_environment_give_the_same_bytes(
 
 @pytest.mark.clause("I5")
 @pytest.mark.parametrize(("name", "cpu"), [("static", "Haswell"), ("full", "EPYC")])
-def test_the_same_bytes_on_other_cpus(name: Name, cpu: str, tmp_path: Path) -> None:
+def test_the_same_bytes_on_other_cpus(name: ToolchainName, cpu: str, tmp_path: Path) -> None:
     assert unequal(list(check_golden_clips(find_toolchain(name, emulated(cpu)), tmp_path))) == []
 
 

@@ -15,7 +15,8 @@ from proxx.doctor import golden, machine, storage
 from proxx.doctor.finding import Finding, size_words
 from proxx.doctor.golden import GoldenResult
 from proxx.doctor.machine import examine_machine, healthy
-from proxx.ffmpeg.toolchain import NAMES, InstalledToolchain, find_toolchain, this_platform
+from proxx.ffmpeg.installed import TOOLCHAIN_NAMES, InstalledToolchain
+from proxx.ffmpeg.toolchain import find_toolchain, this_platform
 from proxx.files import publish, workdir
 from proxx.store.base import MemoryStore
 from proxx.store.file import FileStore
@@ -54,7 +55,7 @@ def test_a_correct_installation_is_healthy(tmp_path: Path, monkeypatch: pytest.M
     assert healthy(tuple(finding for finding in findings if finding.area != "packages"))
     assert not healthy((*findings, Finding("x", False, "Bad.", "Fix it.")))
     sentences = "\n".join(finding.sentence for finding in findings)
-    for name in NAMES:
+    for name in TOOLCHAIN_NAMES:
         identity = find_toolchain(name).identity
         assert identity.ffmpeg_sha256 in sentences
         assert identity.ffmpeg_version in sentences

@@ -16,7 +16,8 @@ from proxx.contracts.recipe import SourceFile
 from proxx.contracts.result import ExecutionResult
 from proxx.engine.execute import RunEnvironment, execute
 from proxx.engine.steps import ClipStage, Step, Watcher, silent
-from proxx.ffmpeg.toolchain import InstalledToolchain, find_toolchain, require_toolchain
+from proxx.ffmpeg.installed import InstalledToolchain
+from proxx.ffmpeg.toolchain import find_toolchain, require_toolchain
 from proxx.files.places import Places
 from proxx.files.roots import OnDisk
 from proxx.files.source import require_source_file

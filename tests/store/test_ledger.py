@@ -335,11 +335,6 @@ def test_the_canonical_log_does_not_depend_on_who_and_when(new_store: NewStore) 
     assert logs[0][0] == {"schema": "proxx.event/1", "number": 1, "type": "lock.acquired", "data": {"attempt": 1}}
 
 
-def test_a_canonical_log_with_a_gap_is_damage() -> None:
-    with pytest.raises(StoreDamaged, match="event 2 is missing from the log: 3 is in its place"):
-        canonical_log((event(1, "lock.acquired"), event(3, "unlocked")))
-
-
 def test_announcements_of_every_attempt_of_the_job_count(store: Store) -> None:
     for attempt, sha in ((1, "1"), (2, "2")):
         mine = new_ledger(store, attempt)

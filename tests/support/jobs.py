@@ -8,8 +8,9 @@ from proxx.contracts.job import JobSpec, spec_bytes
 from proxx.contracts.profile import find_profile
 from proxx.create.jobs import create_jobs
 from proxx.create.request import CreateRequest
+from proxx.ffmpeg.installed import ToolchainName
 from proxx.ffmpeg.probe import decoders
-from proxx.ffmpeg.toolchain import Name, find_toolchain
+from proxx.ffmpeg.toolchain import find_toolchain
 from proxx.files.places import Places
 from tests.support.makemedia import make, picture, sound
 
@@ -37,7 +38,7 @@ def create(
     profile: str,
     *,
     name: str = "test",
-    build: Name = "static",
+    build: ToolchainName = "static",
     places: Places | None = None,
     template: str = "{source_name}",
 ) -> JobSpec:

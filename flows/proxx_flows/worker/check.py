@@ -22,7 +22,9 @@ from proxx.console.wording import safe
 from proxx.contracts.error_bases import ProxxError
 from proxx.doctor import machine, storage
 from proxx.doctor.finding import Finding
-from proxx.ffmpeg.toolchain import AVX2, NAMES, Name, find_toolchain, require_cpu
+from proxx.ffmpeg.cpu import AVX2, require_cpu
+from proxx.ffmpeg.installed import TOOLCHAIN_NAMES, ToolchainName
+from proxx.ffmpeg.toolchain import find_toolchain
 from proxx.s3.transport import RESENDS as RESENDS_OF_A_NEW_STORE
 from proxx.s3.transport import Transport
 from proxx.store.opening import initialize_store, store_identity
@@ -43,7 +45,7 @@ class WorkerNeeds:
     """
 
     store: str | None = None
-    toolchains: tuple[Name, ...] = NAMES
+    toolchains: tuple[ToolchainName, ...] = TOOLCHAIN_NAMES
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
 
@@ -85,7 +87,7 @@ def path_of_runs() -> str:
     return os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
 
 
-def check_encoder(name: Name) -> Finding:
+def check_encoder(name: ToolchainName) -> Finding:
     """Checks that the encoder build is installed and runs on this CPU."""
     area = f"toolchain {name}"
     try:
@@ -161,8 +163,8 @@ def needs_options(command: C) -> C:
             "--toolchain",
             "toolchains",
             multiple=True,
-            type=click.Choice(NAMES),
-            default=NAMES,
+            type=click.Choice(TOOLCHAIN_NAMES),
+            default=TOOLCHAIN_NAMES,
             show_default=True,
             help="An encoder build that must be installed.",
         ),
@@ -199,7 +201,7 @@ def _failed(area: str, error: ProxxError) -> Finding:
 @needs_options
 def main(
     store: str | None,
-    toolchains: tuple[Name, ...],
+    toolchains: tuple[ToolchainName, ...],
     reads: tuple[str, ...],
     writes: tuple[str, ...],
     make: bool,

@@ -24,7 +24,7 @@ from proxx.console.output import err
 from proxx.console.wording import safe
 from proxx.contracts.error_bases import Refusal
 from proxx.doctor.machine import healthy
-from proxx.ffmpeg.toolchain import Name
+from proxx.ffmpeg.installed import ToolchainName
 from proxx_flows.common.shared_store import open_shared_store
 from proxx_flows.worker.check import (
     ENVIRONMENT,
@@ -141,7 +141,7 @@ def _check_name(_: click.Context, __: click.Parameter, name: str) -> str:
 @needs_options
 def main(
     store: str | None,
-    toolchains: tuple[Name, ...],
+    toolchains: tuple[ToolchainName, ...],
     reads: tuple[str, ...],
     writes: tuple[str, ...],
     pool: str,

@@ -75,7 +75,7 @@ def test_a_failed_job_is_reported_as_in_its_ledger(store: FileStore, tmp_path: P
     report = by_kind["markdown"]["data"]
     assert report.startswith("# FAILED: A001\n\n1 of 2 clips, 12 frames, ")
     assert "## Clip 2 of 2: clip1\\.mov\n\n**OUTPUT\\_EXISTS**: " in report
-    assert "What to do: A file that is not this job\\'s is in the way\\: move it" in report
+    assert "What to do: Move that file\\, which was not touched\\, out of the way" in report
 
     (event,) = events("proxx.job", f"proxx.job.{job.job_id}", 1)
     facts = job_facts(job, 1, store.uri)

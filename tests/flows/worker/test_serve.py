@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from proxx_flows.worker import check as worker_check
 from proxx_flows.worker.check import WorkerNeeds, examine_worker
 
-from proxx.ffmpeg.toolchain import NAMES
+from proxx.ffmpeg.installed import TOOLCHAIN_NAMES
 from proxx.store.file import FileStore
 from proxx.store.opening import initialize_store
 from tests.flows.pool import DEADLINE, Pool
@@ -43,7 +43,7 @@ def check(*arguments: str) -> Result:
 
 def test_a_machine_with_everything_passes(store: FileStore, tmp_path: Path) -> None:
     findings = examine_worker(WorkerNeeds(store=store.uri, reads=(str(tmp_path),), writes=(str(tmp_path),)))
-    areas = ["runs", *(f"toolchain {name}" for name in NAMES), "work", "folder", "output", "store"]
+    areas = ["runs", *(f"toolchain {name}" for name in TOOLCHAIN_NAMES), "work", "folder", "output", "store"]
     assert [finding.area for finding in findings] == areas
     assert all(finding.ok for finding in findings)
     ended = check("--store", store.uri, "--must-exist", str(tmp_path), "--toolchain", "static")
