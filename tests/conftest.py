@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from tests.clauses.record import Shown, how_of, write
 from tests.clauses.walk import Verdict, judge, load
+from tests.support.session import close_session, open_session
 
 pytest_plugins = ["tests.objects.fixtures", "tests.tiers"]
 
@@ -106,8 +107,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+SESSION: Final = pytest.StashKey[Path | None]()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(ClauseCount(config), "clause-count")
+    config.stash[SESSION] = open_session()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if (folder := config.stash.get(SESSION, None)) is not None:
+        close_session(folder)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
 """Puts each test into one tier: quick (the default), servers, long, hosts or bench. CONTRIBUTING.md has the table.
 
-A test that needs a server gets the mark `servers` by the fixtures and parameters it uses, so that no test has to
-remember it. `long`, `hosts` and `bench` are written at the test or at the top of its module. `quick`, where it is
-written, keeps a test in the quick tier although it uses a server: the flow run that every change is tried with.
+The tier follows from what a test uses and where it stands, so that no test has to remember it: a server it starts makes
+it `servers`, a folder of long tests makes it `long`. `hosts` and `bench` are written at the modules. `quick`, written at
+a test, keeps it in the quick tier all the same: the flow run that every change is tried with.
 """
 
 from __future__ import annotations
@@ -17,24 +17,36 @@ SERVERS: Final = frozenset(
 )
 """Fixtures that start a server, or stand on one that does."""
 
+SERVER_FILES: Final = ("tests/flows/test_demo.py", "tests/flows/test_embedding.py", "tests/flows/test_operator.py")
+"""Tests that start servers by commands, as people do."""
+
+LONG: Final = (
+    "tests/faults/", "tests/media/", "tests/scale/", "tests/property/test_protocol", "tests/flows/test_removal.py",
+    "tests/clauses/test_table.py", "tests/clauses/test_clauses.py",
+)  # fmt: skip
+"""Tests that together take many minutes: every stop, every combination, every CPU level."""
+
 _ON_A_SERVER: Final = re.compile(r"[\[-](moto|rgw)[-\]]")
 """The part of a test's id that says it runs on object storage."""
 
-OTHERS: Final = ("servers", "long", "hosts", "bench")
+_WRITTEN: Final = ("quick", "hosts", "bench")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Marks one collected test with its tier."""
-    if item.get_closest_marker("quick"):
+    if any(item.get_closest_marker(tier) for tier in _WRITTEN):
         return
     if uses_a_server(item):
         item.add_marker(pytest.mark.servers)
-    if not any(item.get_closest_marker(tier) for tier in OTHERS):
+    elif item.nodeid.startswith(LONG):
+        item.add_marker(pytest.mark.long)
+    else:
         item.add_marker(pytest.mark.quick)
 
 
 def uses_a_server(item: pytest.Item) -> bool:
     """Whether the test starts or uses a Prefect server, PostgreSQL or object storage."""
     fixtures = frozenset(getattr(item, "fixturenames", ()))
-    return bool(fixtures & SERVERS) or _ON_A_SERVER.search(item.name) is not None
+    named = item.nodeid.startswith(SERVER_FILES) or _ON_A_SERVER.search(item.name) is not None
+    return named or bool(fixtures & SERVERS)

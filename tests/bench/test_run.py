@@ -22,7 +22,7 @@ import pytest
 
 from tests.support.makemedia import FFMPEG, make
 
-pytestmark = [pytest.mark.bench, pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 
 ROUNDS = 3
 

@@ -57,6 +57,7 @@ def card(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.quick
 def test_a_users_flow_runs_proxies_as_a_subflow(project: Path, tmp_path: Path) -> None:
     """Without any server set, Prefect starts one of its own for the flow."""
     places = [card(tmp_path / "card"), tmp_path / "edit", tmp_path / "store"]

@@ -55,7 +55,6 @@ def test_every_run_gives_the_same_sha256_in_any_surroundings(profile: ProfileSpe
         assert _sha256(profile, tmp_path / str(number), surroundings) == first.sha256
 
 
-@pytest.mark.slow
 @pytest.mark.clause("I5")
 @pytest.mark.parametrize("cpu", EMULATED)
 @each
@@ -68,7 +67,6 @@ def test_the_same_sha256_on_other_cpus(profile: ProfileSpec, cpu: str, tmp_path:
     assert _sha256(profile, tmp_path / "there", Surroundings(launcher=(qemu, "-cpu", cpu))) == here
 
 
-@pytest.mark.slow
 @each
 def test_the_full_toolchain_gives_one_sha256_too(profile: ProfileSpec, tmp_path: Path) -> None:
     surroundings = Surroundings(ffmpeg=find_toolchain("full").ffmpeg)

@@ -1,4 +1,4 @@
-"""Media for tests, made by the pinned static ffmpeg: small, half a second or so, made once a session."""
+"""Media for tests, made by the pinned static ffmpeg: half a second or so, made once for all processes of a session."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import importlib.resources
 import os
 import subprocess
 import sys
-import tempfile
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 from typing import Final
 
 import pytest
+
+from tests.support.session import made_once, shared_folder
 
 
 def _binary(tool: str) -> Path:
@@ -27,18 +27,13 @@ FFPROBE: Final = _binary("ffprobe")
 MEDIA: Final = Path(__file__).parents[3] / "shared" / "media"
 
 
-@cache
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="proxx-tests-")  # removed when the session ends
-
-
 def make(name: str, *arguments: str) -> Path:
-    """A file of this name made by ffmpeg with these arguments before the output; the same call, the same file."""
+    """Returns a file of this name that ffmpeg made with these arguments before the output, once per session."""
     key = hashlib.sha256("\0".join(arguments).encode()).hexdigest()[:16]
-    target = Path(_folder().name) / key / name
-    if not target.exists():
-        target.parent.mkdir(exist_ok=True)
-        ffmpeg(*arguments, f"file:{target}")
+    target = shared_folder() / "media" / key / name
+    with made_once(target) as private:
+        if private is not None:
+            ffmpeg(*arguments, f"file:{private}")
     return target
 
 
@@ -61,7 +56,7 @@ def camera_file(name: str) -> Path:
 
 def decoded(path: Path, stream: int, *, sound: bool) -> tuple[int, Fraction | None]:
     """Really decode a track: how many frames, or samples a channel, and the time of the first in seconds."""
-    notes = Path(_folder().name) / "notes"
+    notes = shared_folder() / f"notes-{os.getpid()}"
     before = ["-copyts", "-apply_cropping", "codec", "-guess_layout_max", "0"]
     what = ["-c:a", "pcm_s16le", "-f", "s16le", "-"] if sound else ["-fps_mode", "passthrough", "-f", "null", "-"]
     stats = ["-stats_enc_pre", str(notes), "-stats_enc_pre_fmt", "{ptsi} {tbi} {sn}"]
