@@ -1,8 +1,8 @@
 """Puts each test into one tier: quick (the default), servers, long, hosts or bench. CONTRIBUTING.md has the table.
 
-The tier follows from what a test uses and where it stands, so that no test has to remember it: a server it starts makes
-it `servers`, a folder of long tests makes it `long`. `hosts` and `bench` are written at the modules. `quick`, written at
-a test, keeps it in the quick tier all the same: the flow run that every change is tried with.
+The tier follows from what a test uses and where it stands, so that no test has to remember it: a server it starts
+makes it `servers`, a folder of long tests makes it `long`. `bench` is written at the modules. `quick`, written at a
+test, keeps it in the quick tier all the same: the flow run that every change is tried with.
 """
 
 from __future__ import annotations
@@ -17,11 +17,17 @@ SERVERS: Final = frozenset(
 )
 """Fixtures that start a server, or stand on one that does."""
 
-SERVER_FILES: Final = ("tests/flows/test_demo.py", "tests/flows/test_embedding.py", "tests/flows/test_operator.py")
+SERVER_FILES: Final = (
+    "tests/flows/test_demo.py",
+    "tests/flows/test_embedding.py",
+    "tests/flows/test_operator.py",
+    "tests/objects/",
+)
 """Tests that start servers by commands, as people do."""
 
 LONG: Final = (
     "tests/faults/", "tests/media/", "tests/scale/", "tests/property/test_protocol", "tests/flows/test_removal.py",
+    "tests/storage/", "tests/doctor/test_golden.py::test_the_same_bytes_on_other_cpus",
     "tests/clauses/test_table.py", "tests/clauses/test_clauses.py",
 )  # fmt: skip
 """Tests that together take many minutes: every stop, every combination, every CPU level."""
@@ -30,6 +36,7 @@ _ON_A_SERVER: Final = re.compile(r"[\[-](moto|rgw)[-\]]")
 """The part of a test's id that says it runs on object storage."""
 
 _WRITTEN: Final = ("quick", "hosts", "bench")
+_HOSTS: Final = "tests/cluster/"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -37,7 +44,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Marks one collected test with its tier."""
     if any(item.get_closest_marker(tier) for tier in _WRITTEN):
         return
-    if uses_a_server(item):
+    if item.nodeid.startswith(_HOSTS):
+        item.add_marker(pytest.mark.hosts)
+    elif uses_a_server(item):
         item.add_marker(pytest.mark.servers)
     elif item.nodeid.startswith(LONG):
         item.add_marker(pytest.mark.long)

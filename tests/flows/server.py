@@ -118,13 +118,8 @@ def _migrated_database() -> Path:
             home = private.parent
             env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
             argv = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"]
-            subprocess.run(
-                argv,
-                env={**env, "PREFECT_HOME": str(home)},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                check=True,
-            )
+            env["PREFECT_HOME"] = str(home)
+            subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=True)
             with sqlite3.connect(private) as database:
                 database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 database.execute("PRAGMA journal_mode=DELETE")

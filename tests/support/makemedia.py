@@ -1,4 +1,4 @@
-"""Media for tests, made by the pinned static ffmpeg: half a second or so, made once for all processes of a session."""
+"""Media for tests, made by the pinned static ffmpeg: half a second or so, once for all processes of a session."""
 
 from __future__ import annotations
 

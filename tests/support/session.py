@@ -38,7 +38,7 @@ def shared_folder() -> Path:
 
 @contextmanager
 def made_once(target: Path) -> Iterator[Path | None]:
-    """Yields a private path to make `target` at, or None if it exists. The file appears whole; the first one stays."""
+    """Yields a private path to make `target` at, or None if it exists. It appears whole; the first one stays."""
     if target.exists():
         yield None
         return
