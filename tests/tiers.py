@@ -26,27 +26,35 @@ SERVER_FILES: Final = (
 """Tests that start servers by commands, as people do."""
 
 LONG: Final = (
-    "tests/faults/", "tests/media/", "tests/scale/", "tests/property/test_protocol", "tests/flows/test_removal.py",
-    "tests/storage/", "tests/doctor/test_golden.py::test_the_same_bytes_on_other_cpus",
-    "tests/clauses/test_table.py", "tests/clauses/test_clauses.py",
-)  # fmt: skip
+    *("tests/faults/", "tests/media/", "tests/scale/", "tests/storage/"),
+    *("tests/property/test_protocol", "tests/property/test_job.py"),
+    *("tests/cli/test_run.py", "tests/cli/test_reproduce.py", "tests/proof/test_upgrade.py"),
+    *("tests/clauses/test_table.py", "tests/clauses/test_clauses.py", "tests/flows/test_removal.py"),
+    "tests/create/test_jobs.py::test_every_real_file",
+    "tests/doctor/test_golden.py::test_the_same_bytes_on_other_cpus",
+    "tests/ffmpeg/test_probe.py::test_counts_of_camera_files",
+)
 """Tests that together take many minutes: every stop, every combination, every CPU level."""
 
 _ON_A_SERVER: Final = re.compile(r"[\[-](moto|rgw)[-\]]")
 """The part of a test's id that says it runs on object storage."""
 
-_WRITTEN: Final = ("quick", "hosts", "bench")
 _HOSTS: Final = "tests/cluster/"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Marks one collected test with its tier."""
-    if any(item.get_closest_marker(tier) for tier in _WRITTEN):
+    if item.get_closest_marker("bench") or item.get_closest_marker("hosts"):
         return
-    if item.nodeid.startswith(_HOSTS):
+    on_a_server = _ON_A_SERVER.search(item.name) is not None
+    if item.get_closest_marker("quick"):
+        if on_a_server:  # the same test on object storage
+            item.own_markers = [mark for mark in item.own_markers if mark.name != "quick"]
+            item.add_marker(pytest.mark.servers)
+    elif item.nodeid.startswith(_HOSTS):
         item.add_marker(pytest.mark.hosts)
-    elif uses_a_server(item):
+    elif on_a_server or uses_a_server(item):
         item.add_marker(pytest.mark.servers)
     elif item.nodeid.startswith(LONG):
         item.add_marker(pytest.mark.long)
@@ -56,6 +64,4 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 def uses_a_server(item: pytest.Item) -> bool:
     """Whether the test starts or uses a Prefect server, PostgreSQL or object storage."""
-    fixtures = frozenset(getattr(item, "fixturenames", ()))
-    named = item.nodeid.startswith(SERVER_FILES) or _ON_A_SERVER.search(item.name) is not None
-    return named or bool(fixtures & SERVERS)
+    return item.nodeid.startswith(SERVER_FILES) or bool(frozenset(getattr(item, "fixturenames", ())) & SERVERS)

@@ -53,6 +53,7 @@ def digests(folder: Path) -> dict[str, str]:
 # --- what is printed -------------------------------------------------------------------------------------
 
 
+@pytest.mark.quick
 def test_plain_lines_and_a_summary_are_printed(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
     spec = write_spec(ground.job("prores_proxy", 2), tmp_path / "job.json")
     answer = call(capsys, "run", spec)
@@ -123,6 +124,7 @@ def test_an_edited_spec_is_exit_status_3(tmp_path: Path, capsys: Capture) -> Non
     assert [problem["path"] for problem in answer.json["error"]["problems"]] == ["name"]
 
 
+@pytest.mark.quick
 def test_another_toolchain_is_exit_status_6(ground: Ground, tmp_path: Path, capsys: Capture) -> None:
     job = ground.job("prores_proxy")
     other = job.toolchain.model_copy(update={"ffmpeg_sha256": "sha256:" + "0" * 64})
@@ -205,6 +207,7 @@ def test_a_closed_pipe_does_not_stop_the_job(tmp_path: Path) -> None:
 # --- several at once -------------------------------------------------------------------------------------
 
 
+@pytest.mark.quick
 @pytest.mark.clause("P3", "T2", "P5", lead=True)
 @pytest.mark.parametrize(("ground", "many"), [("file", 8), ("rgw", 3)], indirect=["ground"])
 def test_of_eight_runs_of_one_job_one_makes_it(ground: Ground, many: int, tmp_path: Path) -> None:
@@ -309,6 +312,7 @@ def test_nohup_is_respected(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.quick
 @pytest.mark.clause("V2")
 @pytest.mark.clause("N2", lead=True)
 @pytest.mark.parametrize("ground", ["file"], indirect=True)  # tests/faults/test_kill.py shows the same for a bucket
