@@ -1,5 +1,5 @@
 """The job store: jobs, their events, the lock of each attempt, and the claims on outputs.
 
-May import `contracts` and `s3` only. Start with `base` (what a store can do), then `keys` (what is in it) and `lock`
+May import `contracts`, `s3` and `files`. Start with `base` (what a store can do), then `keys` (what is in it) and `lock`
 (how a worker takes an attempt).
 """
