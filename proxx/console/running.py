@@ -56,6 +56,10 @@ def _report_usage(error: click.ClickException) -> int:
     from proxx.console.output import err
     from proxx.console.wording import safe
 
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # of click 8.2 and later
+        for line in error.format_message().splitlines():
+            err(safe(line))
+        return error.exit_code
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is not None:
         err(context.get_usage())

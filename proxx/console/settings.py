@@ -106,13 +106,16 @@ def json_option(verb: F) -> F:
     )(verb)
 
 
-def _as_day(_: click.Context, __: click.Parameter, value: datetime | None) -> date | None:
-    return value.date() if value is not None else None
+def _as_day(_: click.Context, __: click.Parameter, value: str | None) -> date | None:
+    try:
+        return datetime.strptime(value, "%Y-%m-%d").date() if value is not None else None
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not a day such as 2026-11-28.") from error
 
 
 def day_option(text: str) -> Callable[[F], F]:
     """Adds `--since DAY` with this help text; the verb gets a date or None."""
-    return click.option("--since", type=click.DateTime(("%Y-%m-%d",)), callback=_as_day, metavar="DAY", help=text)
+    return click.option("--since", callback=_as_day, metavar="DAY", help=text)
 
 
 def since_option(verb: F) -> F:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import click
 
 from proxx.cli.lazy import VERBS
 from tests.cli.command import ROOT, Answer, call, environment, proxx
@@ -60,6 +61,20 @@ def test_a_wrong_command_line_is_exit_status_2(args: list[str], capsys: pytest.C
 
 
 def test_an_escape_sequence_in_an_argument_is_printed_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.skipif(not hasattr(click.exceptions, "NoArgsIsHelpError"), reason="this click prints the help itself")
+def test_without_arguments_the_help_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = call(capsys)
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err.rstrip("\n") == call(capsys, "--help").out.rstrip("\n")
+
+
+@pytest.mark.parametrize("day", ["yesterday", "2026-13-01", ""])
+def test_a_wrong_day_is_answered_with_an_example(day: str, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = call(capsys, "status", "--since", day)
+    assert answer.status == 2
+    assert f"{day!r} is not a day such as 2026-11-28." in answer.err
+
+
     answer = call(capsys, "status", "one", "\x1b[31mtwo")
     assert answer.status == 2
     assert "\x1b" not in answer.err
