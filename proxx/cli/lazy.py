@@ -28,6 +28,12 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
 }
 """For each verb its command and its line in `proxx --help`, in the order they are usually needed."""
 
+ADDED: Final[dict[str, str]] = {
+    "proxx_flows.cli.submit:submit": "Submit jobs to the workers of a Prefect server.",
+    "proxx_flows.cli.audit:audit": "Compare the store with Prefect; show jobs that need a decision.",
+}
+"""The lines of verbs that are added by known entry points: to import one for its help takes seconds."""
+
 GROUP: Final = "proxx.commands"
 REPLACEABLE: Final = frozenset({"demo"})
 """Built-in verbs that a package may replace with its own verb of the same name."""
@@ -66,7 +72,7 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         lines = [(name, line) for name, (_, line) in VERBS.items()]
-        lines += [(name, f"(from {_origin(point)})") for name, point in _extra()]
+        lines += [(name, ADDED.get(point.value, f"(from {_origin(point)})")) for name, point in _extra()]
         with formatter.section("Verbs"):
             formatter.write_dl(lines)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
-import pytest
 import click
+import pytest
 
-from proxx.cli.lazy import VERBS
+from proxx.cli.lazy import ADDED, VERBS
 from tests.cli.command import ROOT, Answer, call, environment, proxx
 
 HEAVY = (
@@ -60,7 +61,6 @@ def test_a_wrong_command_line_is_exit_status_2(args: list[str], capsys: pytest.C
     assert answer.out == ""
 
 
-def test_an_escape_sequence_in_an_argument_is_printed_as_text(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.skipif(not hasattr(click.exceptions, "NoArgsIsHelpError"), reason="this click prints the help itself")
 def test_without_arguments_the_help_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     answer = call(capsys)
@@ -75,6 +75,7 @@ def test_a_wrong_day_is_answered_with_an_example(day: str, capsys: pytest.Captur
     assert f"{day!r} is not a day such as 2026-11-28." in answer.err
 
 
+def test_an_escape_sequence_in_an_argument_is_printed_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     answer = call(capsys, "status", "one", "\x1b[31mtwo")
     assert answer.status == 2
     assert "\x1b" not in answer.err
@@ -222,6 +223,19 @@ def test_verbs_of_another_package_are_listed_and_run(tmp_path: Path) -> None:
     assert "cannot be loaded" in broken.err
     assert "deleted" not in listed.out
     assert "No such command" in _run_with_package(tmp_path, "deleted").err
+
+
+def test_the_verbs_of_the_prefect_layer_have_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    listed = call(capsys, "--help").out
+    assert "Submit jobs to the workers of a Prefect server." in listed
+    assert "(from " not in listed
+    _package(tmp_path, EXTRA_VERBS)
+    assert "(from halfthere)" in _run_with_package(tmp_path, "--help").out
+
+
+def test_the_sentences_are_those_of_entry_points_that_exist() -> None:
+    offered = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]["proxx.commands"]
+    assert set(ADDED) <= set(offered.values())
 
 
 def test_an_unknown_verb_is_exit_status_2() -> None:
