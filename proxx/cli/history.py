@@ -14,6 +14,7 @@ from proxx.console.settings import (
     current_settings,
     day_option,
     json_option,
+    no_store_yet,
     resolve_job_id,
     store_from_options,
     store_option,
@@ -97,7 +98,7 @@ def _show_all(store: Store, since: str) -> None:
         rows.sort(key=lambda row: row[0])
         table(("TIME", "JOB, ATTEMPT", "EVENT", "BY", "DETAILS"), [row for _, row in rows])
     else:
-        out(f"No events in {safe(store.uri)}" + (f" since {since}" if since else ""))
+        out(no_store_yet(store) or f"No events in {safe(store.uri)}" + (f" since {since}" if since else ""))
     for note in notes:
         out(f"\n{note}")
 

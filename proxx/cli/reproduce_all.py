@@ -18,7 +18,7 @@ from proxx.cli.reencoding import (
     with_bar,
 )
 from proxx.console.output import out
-from proxx.console.settings import current_settings, store_from_options
+from proxx.console.settings import current_settings, no_store_yet, store_from_options
 from proxx.console.wording import plural, safe
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ def reproduce_all(share: Fraction, since: date | None, elsewhere: bool, work: Pa
     from proxx.proof.sample import SampleScope, SampleTally, sample
 
     store = store_from_options()
+    if not current_settings().json and (missing := no_store_yet(store)):
+        out(missing)
+        return 0
     tally, counts = SampleTally(), Counter[Comparison]()
     failure: ProxxError | None = None
     with reencode_session(work) as session:

@@ -20,7 +20,13 @@ from proxx.cli.reencoding import (
     with_bar,
 )
 from proxx.console.output import out, table
-from proxx.console.settings import current_settings, places_from_options, read_spec_file, store_from_options
+from proxx.console.settings import (
+    current_settings,
+    no_store_yet,
+    places_from_options,
+    read_spec_file,
+    store_from_options,
+)
 from proxx.console.wording import plural, safe
 
 if TYPE_CHECKING:
@@ -85,6 +91,9 @@ def upgrade_report(
         if toolchain
         else None,
     )
+    if spec is None and not current_settings().json and (missing := no_store_yet(store_from_options())):
+        out(missing)
+        return 0
     tally, totals, failure = SampleTally(), UpgradeTotals(), None
     with reencode_session(work) as session:
         scope = SampleScope(

@@ -11,6 +11,7 @@ from proxx.console.output import facts, out, out_json, table
 from proxx.console.settings import (
     current_settings,
     json_option,
+    no_store_yet,
     resolve_job_id,
     since_option,
     store_from_options,
@@ -48,7 +49,7 @@ def status(job: str | None, since: date | None) -> int:
     if current_settings().json:
         out_json({"store": store.uri, "jobs": [each.to_json() for each in jobs]})
     elif not jobs:
-        out(f"No jobs in {safe(store.uri)}" + (f" since {since}" if since else ""))
+        out(no_store_yet(store) or f"No jobs in {safe(store.uri)}" + (f" since {since}" if since else ""))
     else:
         table(("JOB", "STATE", "ATTEMPT", "SINCE", "DETAILS"), [_row(each) for each in jobs])
     return 0

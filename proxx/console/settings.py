@@ -173,6 +173,14 @@ def store_from_options(*, make: bool = False) -> Store:
     return open_store(str(default))
 
 
+def no_store_yet(store: Store) -> str:
+    """Returns `There is no store at X yet.`, or "" if the store exists. A store begins with its first writer."""
+    from proxx.console.wording import safe
+    from proxx.store.opening import store_identity
+
+    return "" if store_identity(store) is not None else f"There is no store at {safe(store.uri)} yet."
+
+
 def read_spec_file(path: Path) -> bytes:
     """Returns the bytes of a spec file. Raises SpecInvalid if it cannot be read."""
     from proxx.contracts.error_bases import Problem

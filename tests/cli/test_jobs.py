@@ -61,6 +61,22 @@ def test_an_empty_store_has_no_jobs(store: Store, capsys: Capture) -> None:
     assert call(capsys, "status", "--json").json == {"store": store.uri, "jobs": []}
 
 
+def test_a_store_that_does_not_exist_is_named(tmp_path: Path, capsys: Capture) -> None:
+    place = tmp_path / "nostore"
+    for words in (
+        ("status",),
+        ("status", "--since", "2026-01-31"),
+        ("history", "--all"),
+        ("reproduce", "--all"),
+        ("reproduce", "--all", "--with-toolchain", "static"),
+    ):
+        answer = call(capsys, "--store", place, *words)
+        assert (answer.status, answer.out) == (0, f"There is no store at {place.as_uri()} yet.\n")
+    assert call(capsys, "--store", place, "status", "--json").json == {"store": place.as_uri(), "jobs": []}
+    assert call(capsys, "--store", place, "reproduce", "--all", "--json").json["jobs"] == 0
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.clause("I6")
 def test_every_state_is_shown(store: Store, capsys: Capture) -> None:
     job_id = put(store, job())

@@ -153,7 +153,8 @@ def test_clips_that_cannot_be_compared_are_counted_and_are_exit_status_6(tmp_pat
 
 
 def test_a_store_without_finished_jobs_is_no_failure(tmp_path: Path, capsys: Capture) -> None:
-    store = ("--store", folder(tmp_path / "store"))
+    initialize_store(FileStore(folder(tmp_path / "store")))
+    store = ("--store", tmp_path / "store")
     answer = call(capsys, *store, "reproduce", "--all")
     assert (answer.status, answer.out.splitlines()[-1][:40]) == (0, "Encoded again: 0 of 0 clips of 0 finishe")
     report = call(capsys, *store, "reproduce", "--all", "--json")
