@@ -56,7 +56,8 @@ def run(spec: Path, attempt: int, work: Path | None) -> int:
     """Make the proxies of SPEC, one clip after another.
 
     If a clip fails, the failure is reported and the other clips are still made. Ctrl-C stops the job cleanly: the
-    unfinished proxy is discarded, finished ones stay, and the next attempt makes the rest.
+    unfinished proxy is discarded and finished ones stay. The next attempt encodes all clips again; a proxy that is
+    already there with the same bytes is kept.
     """
     from proxx.contracts.errors import AttemptClosed
     from proxx.contracts.event import this_worker
