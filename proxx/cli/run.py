@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from proxx.cli.stop_requests import stop_requests
-from proxx.console.output import err, out, out_json
+from proxx.console.output import out, out_json
 from proxx.console.settings import (
     current_settings,
     json_option,
@@ -81,7 +81,7 @@ def run(spec: Path, attempt: int, work: Path | None) -> int:
             )
             result = execute(data, environment)
     except AttemptClosed as closed:
-        print_closed(closed, store, outline.job_id, spec)
+        closed.remedy = after_closed(closed, store, outline.job_id, spec)
         raise
     except OSError as bug:  # the engine turns expected system errors into its own, so this one needs a traceback
         raise RuntimeError("the engine did not expect this error of the operating system") from bug
@@ -138,7 +138,9 @@ def status_of(result: ExecutionResult) -> int:
 
 
 def print_summary(result: ExecutionResult, spec: Path) -> None:
-    """Prints the counts, then each failure with its code, message and remedy."""
+    """Prints the counts, then each failure with its code, message and remedy, then the next step."""
+    from proxx.contracts.errors import Interrupted
+
     completed = [clip for clip in result.clips if clip.status == "COMPLETED"]
     frames = sum(clip.frames or 0 for clip in completed)
     space = size(sum(clip.output_size or 0 for clip in completed))
@@ -154,13 +156,27 @@ def print_summary(result: ExecutionResult, spec: Path) -> None:
     for clip in result.clips:
         if clip.status == "FAILED":
             print_failure(clip, len(result.clips), result)
+    interrupted = result.stopped is not None and result.stopped.code == Interrupted.code
     if result.stopped is not None:
         out(f"  The job stopped: {result.stopped.code}: {safe(result.stopped.message)}")
-        out(f"    {safe(result.stopped.remedy)}")
+        if not interrupted:
+            out(f"    {safe(result.stopped.remedy)}")
     rest = sum(clip.status == "NOT_RUN" for clip in result.clips)
     if rest:
         out(f"  {plural(rest, 'clip')} not started.")
-    out(f"  Next attempt: proxx run {safe(spec)} --attempt {result.attempt + 1}")
+    if needs_new_job(result):
+        return
+    begin = Interrupted.remedy.rstrip(".") if interrupted else "Next attempt"
+    out(f"  {begin}: proxx run {safe(spec)} --attempt {result.attempt + 1}")
+
+
+def needs_new_job(result: ExecutionResult) -> bool:
+    """Returns whether every failed clip would fail again in another attempt, and nothing else is left to do."""
+    from proxx.contracts.errors import DecodeFailed, SourceChanged, SourceTruncated
+
+    of_source = {kind.code for kind in (DecodeFailed, SourceChanged, SourceTruncated)}
+    failures = [clip.failure for clip in result.clips if clip.failure is not None]
+    return result.stopped is None and all(failure.code in of_source for failure in failures)
 
 
 def print_failure(clip: ClipResult, clips: int, result: ExecutionResult) -> None:
@@ -168,7 +184,11 @@ def print_failure(clip: ClipResult, clips: int, result: ExecutionResult) -> None
     failure = clip.failure
     if failure is None:
         return
-    out(f"  [{clip.index + 1}/{clips}] {last_part(clip.source)}: {failure.code}: {safe(failure.message)}")
+    from proxx.contracts.errors import OutputConflict, OutputExists
+
+    in_the_way = f" ({safe(clip.output)})" if failure.code in (OutputConflict.code, OutputExists.code) else ""
+    name = last_part(clip.source)
+    out(f"  [{clip.index + 1}/{clips}] {name}: {failure.code}: {safe(failure.message)}{in_the_way}")
     if failure != result.stopped:
         out(f"    {safe(failure.remedy)}")
     for check in clip.checks:
@@ -178,19 +198,22 @@ def print_failure(clip: ClipResult, clips: int, result: ExecutionResult) -> None
         out(f"    ffmpeg log, in the store: jobs/{result.job_id}/attempts/{result.attempt:04d}/{clip.log}")
 
 
-def print_closed(closed: AttemptClosed, store: Store, job_id: str, spec: Path) -> None:
-    """Prints how a closed attempt ended and which attempt is next. The caller reports the refusal itself."""
-    if current_settings().json:
-        return
+def after_closed(closed: AttemptClosed, store: Store, job_id: str, spec: Path) -> str:
+    """Returns how a closed attempt ended and which attempt is next, as the remedy of the refusal."""
     from proxx.contracts.error_bases import ProxxError
-    from proxx.store.status import job_status
+    from proxx.contracts.errors import JobRetired
+    from proxx.store.status import State, job_status
 
     recorded: dict[str, Json] = dict(closed.result) if closed.result else {}  # type: ignore[arg-type]  # it is JSON
-    ended = str(recorded["status"]) if "status" in recorded else "closed by an operator"
+    ended = f"It ended as {recorded['status']}." if "status" in recorded else "An operator closed it."
     try:
         attempts = job_status(store, job_id).attempts
     except ProxxError:
-        return  # the refusal is reported anyway
-    err(
-        f"This attempt has ended: {ended}. To run the job again: proxx run {safe(spec)} --attempt {len(attempts) + 1}"
-    )
+        return closed.remedy  # the refusal is reported anyway
+    match attempts[-1].state if attempts else None:
+        case State.RETIRED:
+            return JobRetired.remedy
+        case State.HELD:
+            return f"{ended} Attempt {len(attempts)} is open: see `proxx status`."
+        case _:
+            return f"{ended} To run the job again: proxx run {spec} --attempt {len(attempts) + 1}"

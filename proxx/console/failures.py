@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from typing import Final
 
@@ -10,9 +11,10 @@ from proxx.console.output import err, out_json
 from proxx.console.wording import safe
 from proxx.contracts.canonical import Json, canonical_bytes, read_json
 from proxx.contracts.error_bases import Problem, ProxxError, WithProblems
-from proxx.contracts.errors import AttemptClosed, Locked, OutputClaimed
+from proxx.contracts.errors import AttemptClosed, Interrupted, Locked, OutputClaimed
 
 ATTACHMENTS: Final = "with this text and the output of `proxx doctor`"
+_CLIP: Final = re.compile(r"^clips\[(\d+)\] ")
 
 
 def report_failure(error: ProxxError, *, as_json: bool) -> int:
@@ -20,30 +22,40 @@ def report_failure(error: ProxxError, *, as_json: bool) -> int:
     if as_json:
         out_json({"error": failure_data(error)})
         return error.status
-    clip = f"clips[{error.clip}]: " if error.clip is not None else ""
+    clip = f"clip {error.clip + 1}: " if error.clip is not None else ""
     err(f"proxx: {error.code}: {clip}{safe(error.message)}")
     if error.detail:
         err(f"  ({safe(error.detail)})")
     if isinstance(error, WithProblems):
         for problem in error.problems:
-            err(f"  {problem_line(problem)}")
+            err(f"  {problem_line(problem, error.code)}")
     if error.log:
         err(f"  Log: {safe(error.log)}")
-    err(f"  {safe(error.remedy)}")
+    err(f"  {safe(_remedy(error))}")
     for note in getattr(error, "__notes__", ()):
         err(f"  {safe(note)}")
     return error.status
 
 
-def problem_line(problem: Problem) -> str:
-    """Returns `path: CODE: message remedy`."""
-    line = f"{safe(problem.path)}: {problem.code}: {safe(problem.message)}"
+def problem_line(problem: Problem, of_error: str) -> str:
+    """Returns `path: CODE: message remedy`, without the code if it is that of the error, which is printed before.
+
+    A path that begins with a clip and its file is printed as `clip 1 file`; the path of a field of a spec stays.
+    """
+    path = _CLIP.sub(lambda clip: f"clip {int(clip[1]) + 1} ", safe(problem.path))
+    code = f"{problem.code}: " if problem.code != of_error else ""
+    line = f"{path}: {code}{safe(problem.message)}"
     return f"{line} {safe(problem.remedy)}" if problem.remedy else line
+
+
+def _remedy(error: ProxxError) -> str:
+    """Returns what a person can do. `run` records an interruption in its result; other verbs raise it."""
+    return "Repeat the command when ready." if isinstance(error, Interrupted) else error.remedy
 
 
 def failure_data(error: ProxxError) -> dict[str, Json]:
     """Returns the failure as JSON: code, message and remedy, and every other field that is set."""
-    data: dict[str, Json] = {"code": error.code, "message": error.message, "remedy": error.remedy}
+    data: dict[str, Json] = {"code": error.code, "message": error.message, "remedy": _remedy(error)}
     optional: dict[str, Json] = {
         "detail": error.detail,
         "clip": error.clip,

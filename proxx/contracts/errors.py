@@ -121,7 +121,7 @@ class LedgerFailed(JobStopped):
 
 class Interrupted(JobStopped):
     code = "INTERRUPTED"
-    remedy = "It was stopped on request. Run the next attempt or repeat the command when ready."
+    remedy = "Run the next attempt when ready."
 
 
 class WorkUnusable(JobStopped):
@@ -228,7 +228,7 @@ class AttemptOutOfOrder(Refusal):
 class JobRetired(Refusal):
     code = "JOB_RETIRED"
     status = 4
-    remedy = "The job was retired; create a new job for this work."
+    remedy = "The job is retired: it never runs again. Create a new job for this work."
 
 
 class JobUnknown(Refusal):

@@ -102,9 +102,14 @@ class ClipJob:
         transfer.abort_unfinished(places, self.output, ledger.earlier_uploads(self.output))
         match transfer.existing_output(places, self.output, self.context.should_stop):
             case publish.Present(sha256=existing) if not self._is_own(existing):
-                raise OutputExists(message="A file that is not this job's has the output's name.", stage="publish")
+                raise self._output_exists()
             case _:
                 return
+
+    def _output_exists(self) -> OutputExists:
+        """Returns the failure. The path is its detail: the message is part of the result's fingerprint."""
+        message = "A file that is not this job's has the output's name."
+        return OutputExists(message=message, stage="publish", detail=self.output)
 
     def _is_own(self, sha256: str | None) -> bool:
         return sha256 is not None and self.context.ledger.has_announced(self.output, sha256)
@@ -173,9 +178,11 @@ class ClipJob:
             case publish.Present(sha256=existing) if existing != content.sha256:
                 if self._is_own(existing):
                     raise OutputConflict(
-                        message="An earlier attempt of this job published other bytes here.", stage="publish"
+                        message="An earlier attempt of this job published other bytes here.",
+                        stage="publish",
+                        detail=self.output,
                     )
-                raise OutputExists(message="A file that is not this job's has the output's name.", stage="publish")
+                raise self._output_exists()
             case _:
                 return
 

@@ -156,7 +156,9 @@ def refusal_for_attempt(store: Store, job_id: str, attempt: int) -> Refusal | No
             return JobRetired(message="the job is retired", detail=_who(last))
         case Open(acquired=acquired):
             return AttemptOutOfOrder(
-                message=f"attempt {attempt}: attempt {len(states)} is open", detail=_who(acquired)
+                message=f"attempt {attempt}: attempt {len(states)} is open",
+                detail=_who(acquired),
+                remedy="Wait for its end (see `proxx status`). If its machine is dead: `proxx unlock`.",
             )
     if attempt > len(states) + 1:
         following = f"{len(states) + 1} is next" if states else "the job has no attempts yet, so 1 is next"

@@ -13,12 +13,17 @@ from pathlib import Path
 import psutil
 import pytest
 
+from proxx.cli.run import print_summary
+from proxx.contracts.event import this_worker
 from proxx.contracts.job import JobContent, JobSpec, seal
+from proxx.contracts.result import ClipFailed, Failure
 from proxx.store.file import FileStore
+from proxx.store.lock import acquire
 from tests.cli.command import ROOT, Answer, call, environment, proxx, start
 from tests.objects.ground import Ground
 from tests.support.jobs import create, half_second, make_job, write_spec
 from tests.support.makemedia import make, picture
+from tests.support.results import AnyClip, completed, failed, failure, not_run, result
 
 Capture = pytest.CaptureFixture[str]
 STRANGE_KEYS = ("\x1b[31mred.mov", "a\nb.mov", "\u202etxt.mov")
@@ -44,6 +49,11 @@ def with_outputs_in(job: JobSpec, folder: str) -> JobSpec:
         clips.append(clip.model_copy(update={"outputs": (there,)}))
     content = job.model_copy(update={"clips": tuple(clips)})
     return seal(JobContent.model_validate(content.model_dump(exclude={"job_id", "seals"})))
+
+
+def failed_with(index: int, code: str) -> ClipFailed:
+    """A failed clip without checks or a log."""
+    return failed(index).model_copy(update={"failure": failure(code), "checks": (), "log": None})
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -84,11 +94,54 @@ def test_an_ended_attempt_is_refused_and_the_next_one_named(ground: Ground, tmp_
     assert call(capsys, "run", spec).status == 0
     again = call(capsys, "run", spec)
     assert again.status == 4
-    assert "COMPLETED" in again.err
-    assert f"proxx run {spec} --attempt 2" in again.err
+    head, _, next_step = again.err.splitlines()
+    assert head == "proxx: ATTEMPT_CLOSED: attempt 1 has ended"
+    assert next_step == f"  It ended as COMPLETED. To run the job again: proxx run {spec} --attempt 2"
     data = call(capsys, "run", "--json", spec).json["error"]
     assert (data["code"], data["result"]["status"]) == ("ATTEMPT_CLOSED", "COMPLETED")
     assert call(capsys, "run", spec, "--attempt", "7", "--json").code == "ATTEMPT_OUT_OF_ORDER"
+
+
+def test_a_retired_job_is_never_offered_another_attempt(tmp_path: Path, capsys: Capture) -> None:
+    spec = write_spec(make_job(tmp_path / "out", "prores_proxy"), tmp_path / "job.json")
+    store = ("--store", tmp_path / "store")
+    assert call(capsys, *store, "run", spec).status == 0
+    assert call(capsys, *store, "retire", spec, "--reason", "wrong card").status == 0
+    for attempt in ("1", "2", "3", "9"):
+        answer = call(capsys, *store, "run", spec, "--attempt", attempt)
+        assert answer.status == 4
+        assert "The job is retired: it never runs again." in answer.err
+        assert "--attempt" not in answer.err
+
+
+def test_an_open_attempt_is_named_instead_of_the_next_one(tmp_path: Path, capsys: Capture) -> None:
+    job = make_job(tmp_path / "out", "prores_proxy")
+    spec, store = write_spec(job, tmp_path / "job.json"), FileStore(tmp_path / "store")
+    place = ("--store", tmp_path / "store")
+    assert call(capsys, *place, "run", spec).status == 0
+    acquire(store, job.job_id, 2, this_worker(), "run-2")
+    assert "Attempt 2 is open: see `proxx status`." in call(capsys, *place, "run", spec).err
+    later = call(capsys, *place, "run", spec, "--attempt", "3").err
+    assert "ATTEMPT_OUT_OF_ORDER" in later
+    assert "`proxx unlock`" in later
+
+
+@pytest.mark.parametrize(
+    ("clips", "stopped", "shown"),
+    [
+        ((completed(0), failed_with(1, "DECODE_FAILED")), None, None),
+        ((failed_with(0, "SOURCE_CHANGED"), failed_with(1, "SOURCE_TRUNCATED")), None, None),
+        ((failed_with(0, "SOURCE_CHANGED"), failed_with(1, "OUTPUT_EXISTS")), None, "Next attempt"),
+        ((failed_with(0, "DECODE_FAILED"), not_run(1)), failure("INTERRUPTED"), "Run the next attempt when ready"),
+        ((failed_with(0, "DECODE_FAILED"), not_run(1)), failure("DISK_FULL"), "Next attempt"),
+    ],
+)
+def test_the_next_attempt_is_printed_once_and_only_if_it_can_help(
+    clips: tuple[AnyClip, ...], stopped: Failure | None, shown: str | None, capsys: Capture
+) -> None:
+    print_summary(result(*clips, stopped=stopped), Path("a.json"))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "attempt" in line.split(". Job ")[0].lower()]
+    assert lines == ([f"  {shown}: proxx run a.json --attempt 2"] if shown else [])
 
 
 def test_a_failed_clip_is_reported_with_code_message_and_remedy(
@@ -101,7 +154,11 @@ def test_a_failed_clip_is_reported_with_code_message_and_remedy(
     answer = call(capsys, "run", spec)
     assert answer.status == 1
     assert "FAILED: 1 of 2 clips" in answer.out
-    assert "[1/2] clip0.mov: OUTPUT_EXISTS: " in answer.out
+    (line,) = (line for line in answer.out.splitlines() if line.startswith("  [1/2] clip0.mov: OUTPUT_EXISTS: "))
+    assert line.endswith(f" ({in_the_way})")
+    (event,) = (e for e in call(capsys, "history", spec, "--json").json["entries"] if e["type"] == "clip.failed")
+    assert event["notes"]["detail"] == in_the_way
+    assert in_the_way not in event["data"]["failure"]["message"]
     assert "out of the way; then run the next attempt" in answer.out
     assert f"proxx run {spec} --attempt 2" in answer.out
     assert ground.get(in_the_way) == b"somebody's"
