@@ -280,7 +280,7 @@ class PreflightRefused(InvalidInput):
 
 class VerifyMismatch(ComparisonFailed):
     code = "VERIFY_MISMATCH"
-    remedy = "The proxies listed are not what the job recorded: move them away and run the next attempt."
+    remedy = "The proxies listed are not what the job recorded: each line names what to do about its file."
 
 
 class ReproduceMismatch(ComparisonFailed):

@@ -34,6 +34,16 @@ PROXY_UNDECODABLE: Final = "PROXY_UNDECODABLE"
 NOT_MADE: Final = "NOT_MADE"
 RECORDS_DIFFER: Final = "RECORDS_DIFFER"
 
+_MOVE_AWAY: Final = "Move the file away and run the next attempt."
+_REMEDIES: Final = {
+    PROXY_MISSING: "Run the next attempt.",
+    PROXY_CHANGED: _MOVE_AWAY,
+    PROXY_UNREADABLE: "Make the file readable, or move it away and run the next attempt.",
+    PROXY_UNDECODABLE: _MOVE_AWAY,
+    NOT_MADE: "See `proxx status`.",
+    RECORDS_DIFFER: "Keep the file and report this with the output of `proxx history`.",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedProxy:
@@ -53,9 +63,9 @@ def records_differ(attempt: int | None, differing: tuple[int, ...]) -> str:
     return f"Attempt {attempt} recorded other bytes than attempt {', '.join(map(str, differing))}."
 
 
-def clip_problem(index: int, uri: str, code: str, message: str) -> Problem:
+def clip_problem(index: int, uri: str, code: str, message: str, remedy: str = "") -> Problem:
     """Returns a problem of one clip. uri: the source or the proxy that the problem is about."""
-    return Problem(f"clips[{index}] {uri}", code, message)
+    return Problem(f"clips[{index}] {uri}", code, message, remedy)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,9 +141,15 @@ def verification_failure(verified: tuple[VerifiedProxy, ...]) -> VerifyMismatch 
     problems = tuple(proxy.problem for proxy in verified if proxy.problem is not None)
     if not problems:
         return None
-    return VerifyMismatch(
-        message=f"{len(problems)} of {len(verified)} proxies failed the verification.", problems=problems
-    )
+    message = f"{len(problems)} of {len(verified)} proxies failed the verification."
+    codes = {problem.code for problem in problems}
+    if codes == {NOT_MADE}:
+        remedy = "The job has not made these proxies yet: see `proxx status`."
+    elif codes <= {NOT_MADE, PROXY_MISSING}:
+        remedy = "The proxies listed do not exist: run the next attempt."
+    else:
+        remedy = VerifyMismatch.remedy
+    return VerifyMismatch(message=message, problems=problems, remedy=remedy)
 
 
 @dataclass(frozen=True)
@@ -158,7 +174,7 @@ class _ProxyCheck:
 
     def _find_problem(self) -> Problem | None:
         if self.record is None:
-            return self._problem(NOT_MADE, "The job has not made this proxy.")
+            return self._problem(NOT_MADE, "The job has not made this proxy yet.")
         if self.record.differing:
             return self._problem(RECORDS_DIFFER, records_differ(self.record.attempt, self.record.differing))
         try:
@@ -176,7 +192,7 @@ class _ProxyCheck:
             return self._problem(PROXY_UNREADABLE, f"The proxy cannot be read: {error.strerror or error}.")
 
     def _problem(self, code: str, message: str) -> Problem:
-        return clip_problem(self.index, self.output, code, message)
+        return clip_problem(self.index, self.output, code, message, _REMEDIES[code])
 
     @contextmanager
     def _local_file(self) -> Iterator[tuple[Path, str]]:

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from proxx.contracts.event import this_worker
 from proxx.contracts.job import JobSpec
 from proxx.contracts.profile import catalogue
 from proxx.doctor.finding import Finding
+from proxx.engine.execute import register_job
+from proxx.store.file import FileStore
 from tests.cli.command import ALONE, Answer, call, proxx
 from tests.objects.ground import Ground
-from tests.support.jobs import write_spec
+from tests.support.jobs import make_job, write_spec
 
 Capture = pytest.CaptureFixture[str]
 
@@ -38,10 +41,10 @@ def test_an_unknown_profile_is_exit_status_3_and_the_known_ones_are_named(capsys
     answer = call(capsys, "profiles", "prores")
     assert answer.status == 3
     assert "prores_proxy" in answer.err
+    assert answer.err.count("PROFILE_INVALID") == 1  # the problem does not repeat the code of the error
 
 
 @pytest.mark.parametrize("healthy", [True, False])
-    assert answer.err.count("PROFILE_INVALID") == 1  # the problem does not repeat the code of the error
 def test_doctor_prints_its_findings(healthy: bool, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     findings = (
         Finding("python", True, "Python."),
@@ -93,6 +96,22 @@ def test_verify_finds_missing_and_changed_proxies(ground: Ground, tmp_path: Path
     assert (data.status, data.json["verified"], data.code) == (5, False, "VERIFY_MISMATCH")
     problems = [clip["problem"]["code"] if clip["problem"] else None for clip in data.json["clips"]]
     assert problems == ["PROXY_MISSING", None, "PROXY_CHANGED"]
+
+
+def test_verify_of_proxies_that_were_never_made_names_no_file_to_move(tmp_path: Path, capsys: Capture) -> None:
+    job = make_job(tmp_path / "out", "prores_proxy", 2)
+    spec, store = write_spec(job, tmp_path / "job.json"), FileStore(tmp_path / "store")
+    register_job(job, spec.read_bytes(), store, this_worker(), "run-1")
+    answer = call(capsys, "--store", tmp_path / "store", "verify", spec)
+    assert answer.status == 5
+    assert answer.err.splitlines()[1:] == [
+        *(
+            f"  clip {number} {tmp_path}/out/clip{number - 1}.mov: NOT_MADE: "
+            "The job has not made this proxy yet. See `proxx status`."
+            for number in (1, 2)
+        ),
+        "  The job has not made these proxies yet: see `proxx status`.",
+    ]
 
 
 def test_verify_of_an_unknown_job_is_exit_status_3(ground: Ground, tmp_path: Path, capsys: Capture) -> None:

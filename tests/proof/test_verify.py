@@ -17,9 +17,13 @@ from proxx.contracts.job import JobSpec, spec_bytes
 from proxx.engine.execute import RunEnvironment, execute
 from proxx.ffmpeg.toolchain import find_toolchain
 from proxx.proof.verify import (
+    NOT_MADE,
+    PROXY_CHANGED,
+    PROXY_MISSING,
     RecordedProxy,
     VerifiedProxy,
     VerifyProgress,
+    clip_problem,
     records,
     verification_failure,
     verify_proxies,
@@ -226,3 +230,32 @@ def test_the_records_of_a_damaged_ledger_are_not_used(tmp_path: Path) -> None:
     with pytest.raises(StoreDamaged):
         records(store, job.job_id)
     assert records(MemoryStore(), job.job_id) == {}
+
+
+@pytest.mark.parametrize(
+    ("found", "remedy"),
+    [
+        ((NOT_MADE, NOT_MADE), "The job has not made these proxies yet: see `proxx status`."),
+        ((PROXY_MISSING, NOT_MADE), "The proxies listed do not exist: run the next attempt."),
+        ((PROXY_MISSING, PROXY_CHANGED), VerifyMismatch.remedy),
+    ],
+)
+def test_the_remedy_fits_what_was_found(found: tuple[str, ...], remedy: str) -> None:
+    verified = tuple(
+        VerifiedProxy(index=index, output="/p", record=None, problem=clip_problem(index, "/p", code, "."))
+        for index, code in enumerate(found)
+    )
+    failure = verification_failure(verified)
+    assert failure is not None
+    assert failure.remedy == remedy
+
+
+def test_only_a_file_that_exists_is_to_be_moved_away(tmp_path: Path) -> None:
+    job, store = finished_job(tmp_path)
+    proxy_path(job, 0).unlink()
+    proxy_path(job, 1).write_bytes(b"changed")
+    missing, changed = (proxy.problem for proxy in verify(job, records(store, job.job_id), tmp_path))
+    assert missing is not None
+    assert missing.remedy == "Run the next attempt."
+    assert changed is not None
+    assert changed.remedy == "Move the file away and run the next attempt."
