@@ -153,7 +153,7 @@ class _Walk:
         try:
             spot = locate_argument(given, self.places)
         except OutOfReach as error:
-            self._problem(given, PlaceUnreachable.code, f"{error}.", "Give a file or folder of this machine.")
+            self._missing(given, PlaceUnreachable.code, f"{error}.", "Give a file or folder of this machine.")
             return
         if isinstance(spot, InBucket):
             self._add_objects(spot, given)
@@ -164,7 +164,7 @@ class _Walk:
         try:
             mode = path.stat().st_mode  # follows a link, which the user gave on purpose
         except FileNotFoundError:
-            self._problem(given, SourceMissing.code, "There is no such file or folder.", "Check the path.")
+            self._missing(given, SourceMissing.code, "There is no such file or folder.", "Check the path.")
         except OSError as error:
             self._unreadable(given, f"It cannot be accessed: {error.strerror}.", "Check its permissions.")
         else:
@@ -192,10 +192,9 @@ class _Walk:
             message = "There is no object of this name, and none below it."
             self._problem(given, SourceMissing.code, message, "Check the bucket and the key.")
         names = [name for name in (key[len(prefix) :] for key in keys) if self._accept_key(spot, name, given)]
-        base = given.rstrip("/")
         self._add_files(
             sorted(names, key=natural_key),
-            lambda name: f"{base}/{name}",
+            lambda name: f"{given.rstrip('/')}/{name}",
             lambda name: (Path("/", spot.bucket, prefix + name), InBucket(spot.bucket, prefix + name)),
         )
 
@@ -208,9 +207,8 @@ class _Walk:
 
     def _accept_key(self, source: InBucket, name: str, given: str) -> bool:
         """Whether an object below a source can be a candidate by its folders; records the reason if not."""
-        spot, reason = InBucket(source.bucket, f"{source.prefix}{name}"), None
-        if self._is_output(spot, source):
-            reason = _OUTPUT
+        spot = InBucket(source.bucket, f"{source.prefix}{name}")
+        reason = _OUTPUT if self._is_output(spot, source) else None
         parts = name.split("/")
         if any(part.startswith(".") for part in parts):
             reason = _HIDDEN
@@ -229,8 +227,7 @@ class _Walk:
         stems = {stem_key(name) for name in names}
         for name in names:
             folder, _, last = name.rpartition("/")
-            reason = skip_reason(last) or existing_proxy_reason(name, stems)
-            if reason:
+            if reason := skip_reason(last) or existing_proxy_reason(name, stems):
                 self.passed_over.append(PassedOver(path=given_of(name), reason=reason))
             else:
                 path, spot = place_of(name)
@@ -248,8 +245,7 @@ class _Walk:
         for entry in listing:
             name = f"{below}/{entry.name}" if below else entry.name
             shown = str(Path(given) / name)
-            reason = self._entry_reason(entry, below)
-            if reason:
+            if reason := self._entry_reason(entry, below):
                 self.passed_over.append(PassedOver(path=_printable(shown), reason=reason))
             elif self._refuse_undecodable(shown):
                 continue
@@ -290,6 +286,10 @@ class _Walk:
 
     def _unreadable(self, path: str, message: str, remedy: str) -> None:
         self._problem(path, SourceUnreadable.code, message, remedy)
+
+    def _missing(self, given: str, code: str, message: str, remedy: str) -> None:
+        lacking = self.places.roots.lacking(given)
+        self._problem(given, code, lacking or message, "" if lacking else remedy)
 
     def _problem(self, path: str, code: str, message: str, remedy: str) -> None:
         self.problems.append(Problem(without_secrets(path), code, message, remedy))

@@ -17,7 +17,7 @@ from proxx.contracts.uri import without_secrets
 from proxx.create.discover import Candidate, Discovery, PassedOver, discover
 from proxx.create.examine import examine_source, refuse_on_unexpected_error
 from proxx.create.local_copy import local_file
-from proxx.create.refusals import refusal_message, refusal_problem
+from proxx.create.refusals import CORRECT_THE_COMMAND, refusal_message, refusal_problem
 from proxx.create.request import (
     CreateRequest,
     base_name,
@@ -123,6 +123,7 @@ def create_jobs(
         raise PreflightRefused(
             message="No job was made." if accepted else "No job was made: none of the files can be used.",
             problems=tuple(problems) or refusals,
+            remedy=_remedy(request, accepted, refused),
         )
     return Created(
         jobs=_seal_jobs(request, accepted, refused),
@@ -136,6 +137,13 @@ def create_jobs(
         ),
         space=sum((estimate_space(request.profile, source.decided.clip) for source in accepted), NOTHING),
     )
+
+
+def _remedy(request: CreateRequest, accepted: Sequence[_Accepted], refused: Sequence[_Refused]) -> str:
+    """Returns what to do. Files are to be left out only if that helps: some remain, and it was not tried."""
+    if not accepted:
+        return "Fix the problems listed. Nothing was written."
+    return PreflightRefused.remedy if refused and not request.leave_out_refused else CORRECT_THE_COMMAND
 
 
 # --- before any file is examined -------------------------------------------------------------------------
@@ -152,7 +160,11 @@ def _require_candidates(request: CreateRequest, discovery: Discovery) -> None:
         listed = f"; {len(discovery.passed_over)} files were passed over" if discovery.passed_over else ""
         problems.append(Problem("SOURCE", PreflightRefused.code, f"No media file was found{listed}."))
     if problems:
-        raise PreflightRefused(message="No job was made.", problems=(*discovery.problems, *problems))
+        raise PreflightRefused(
+            message="No job was made.",
+            problems=(*discovery.problems, *problems),
+            remedy=CORRECT_THE_COMMAND,
+        )
 
 
 # --- each file -------------------------------------------------------------------------------------------

@@ -16,6 +16,9 @@ from proxx.contracts.errors import (
 )
 from proxx.create.examine import UnexpectedFileError
 
+CORRECT_THE_COMMAND: Final = "Correct the command. Nothing was written."
+"""The remedy of a creation that is refused for its options or its list of sources, and not for what is in a file."""
+
 _REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
     {
         SourceMissing.code: "Check that the file is still there and its volume is mounted, then create again.",

@@ -11,6 +11,7 @@ from proxx.contracts.job import Toolchain
 from proxx.contracts.naming import BadTemplate, check_template, expand_template, uri_problem
 from proxx.contracts.profile import ProfileSpec
 from proxx.create.discover import Candidate, locate_argument
+from proxx.create.refusals import CORRECT_THE_COMMAND
 from proxx.files.places import Places, leads_out
 from proxx.files.roots import InBucket, OnDisk, OutOfReach
 
@@ -62,7 +63,9 @@ def require_valid_request(request: CreateRequest) -> str:
     if fault is not None:
         problems.append(Problem("--output", OutputUnwritable.code, f"{fault}.", "Give another folder."))
     if problems:
-        raise PreflightRefused(message="The options cannot be used.", problems=tuple(problems))
+        raise PreflightRefused(
+            message="The options cannot be used.", problems=tuple(problems), remedy=CORRECT_THE_COMMAND
+        )
     return folder
 
 

@@ -41,7 +41,7 @@ def probe(path: Path, ffprobe: Path, *, need_video: bool = True) -> ProbeResult:
     head = _read_head(path)
     raw = sniff.camera_raw(path.name, head)
     if raw is not None:
-        raise SourceUnsupported(message=f"this is {raw}", detail=str(path), stage="probe")
+        raise _camera_raw(raw, path)
     ended = _ffprobe(ffprobe, path, ("-show_format", "-show_streams", "-of", "json"))
     if not ended.succeeded:
         _refuse(path, head, ended)
@@ -162,8 +162,17 @@ def _check_pictures(probed: ProbeResult, head: bytes, path: Path, need_video: bo
     if probed.videos and all(s.codec is None for s in probed.videos):
         tag = probed.videos[0].tag
         raw = sniff.camera_raw_codec(tag, head)
-        message = f"this is {raw}" if raw else f"the codec of the picture track is unknown (tag: {tag or 'none'})"
+        if raw:
+            raise _camera_raw(raw, path)
+        message = f"the codec of the picture track is unknown (tag: {tag or 'none'})"
         raise SourceUnsupported(message=message, detail=str(path), stage="probe")
+
+
+def _camera_raw(raw: str, path: Path) -> SourceUnsupported:
+    """Returns the refusal of camera raw. Its message names the maker's program, so the remedy names no other way."""
+    return SourceUnsupported(
+        message=f"this is {raw}", detail=str(path), stage="probe", remedy="Or leave it out with --leave-out-refused."
+    )
 
 
 # --- calling ffprobe -------------------------------------------------------------------------------------

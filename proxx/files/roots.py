@@ -109,6 +109,13 @@ class Roots:
         """Tells whether `text` is written as a name below one of these roots."""
         return any(text.startswith(f"{root.name}:/") for root in self.roots)
 
+    def lacking(self, text: str) -> str | None:
+        """Returns what to set if `text` is written as a name below a root that this machine does not have."""
+        name, mark, rest = text.partition(":/")
+        if not mark or rest.startswith("/") or not _NAME.fullmatch(name) or self.is_below_a_root(text):
+            return None
+        return f"No root is called `{name}`: set --root {name}=… or PROXX_ROOTS."
+
 
 def in_bucket(place: str) -> InBucket:
     """Returns the object of an `s3://` URL. Raises OutOfReach if its bucket's name is not valid."""

@@ -145,6 +145,52 @@ def test_wrong_options_are_refused(args: list[str], code: str, card: Path, tmp_p
     assert answer.json["error"]["problems"]
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--template", "{nonsense}"],
+        ["--output", "ftp://host/x"],
+        ["--accept-damage", "Z9.mov"],
+        ["--template", "{profile}/same"],
+        ["--template", "{profile}/same", "--leave-out-refused"],
+    ],
+)
+def test_a_wrong_command_is_not_answered_with_leaving_files_out(
+    args: list[str], card: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    answer = create(capsys, card, tmp_path / "day1.json", *args)
+    assert answer.err.splitlines()[-1] == "  Correct the command. Nothing was written."
+    assert "PREFLIGHT_REFUSED: " not in "".join(answer.err.splitlines()[1:])
+
+
+def test_leaving_files_out_is_offered_only_if_some_remain(card: Path, tmp_path: Path, capsys: Capture) -> None:
+    (card / "C1.r3d").write_bytes(b"RED2" * 100)
+    some = create(capsys, card, tmp_path / "day1.json").err
+    assert some.splitlines()[-1].startswith("  Fix the problems listed, or leave those files out")
+    assert "REDCINE-X PRO or DaVinci Resolve. Or leave it out with --leave-out-refused." in some
+    for clip in card.glob("*.mov"):
+        clip.unlink()
+    alone = create(capsys, card, tmp_path / "day1.json")
+    assert alone.err.splitlines()[-1] == "  Fix the problems listed. Nothing was written."
+    (card / "C1.r3d").unlink()
+    empty = create(capsys, card, tmp_path / "day1.json")
+    assert empty.err.splitlines()[-1] == "  Correct the command. Nothing was written."
+
+
+@pytest.mark.parametrize("roots", [(), ("--root", "other={}")])
+def test_a_name_below_an_unknown_root_says_what_to_set(
+    roots: tuple[str, ...], tmp_path: Path, capsys: Capture
+) -> None:
+    options = ("--profile", "prores_proxy", "--output", "other:/out" if roots else tmp_path / "out")
+    given = tuple(word.format(tmp_path) for word in roots)
+    answer = call(capsys, "create", "media:/A001", *options, "--spec", tmp_path / "day1.json", *given)
+    assert answer.status == 3
+    assert "No root is called `media`: set --root media=… or PROXX_ROOTS.\n" in answer.err
+    assert "no such file" not in answer.err
+    missing = call(capsys, "create", tmp_path / "none", *options, "--spec", tmp_path / "day1.json", *given)
+    assert "There is no such file or folder. Check the path." in missing.err
+
+
 def test_a_custom_profile_is_used(card: Path, tmp_path: Path, capsys: Capture) -> None:
     custom = tmp_path / "mine.toml"
     custom.write_text(call(capsys, "profiles", "h264_quarter").out.replace('"h264_quarter"', '"mine"'))
