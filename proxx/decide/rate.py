@@ -50,8 +50,8 @@ def decide_rate(profile: ProfileSpec, stream: VideoStream, table: VideoPackets) 
         notes=(
             Note(
                 NoteKind.CONFORMED,
-                f"conformed: variable frame rate; its {table.frames} frames become {frames} at {rate} frames a "
-                "second, repeated or dropped to the nearest time",
+                f"variable frame rate made constant: {table.frames} frames become {frames} at {rate} frames a "
+                "second; frames are repeated or dropped",
             ),
         ),
     )

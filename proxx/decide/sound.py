@@ -105,7 +105,7 @@ def _notes(index: int, offset: Fraction, table: AudioPackets, span: PictureSpan)
     for missing, where in ((at_start, "begins {} after"), (at_end, "ends {} before")):
         if missing > frame:
             length = f"{nearest_integer(missing)} samples ({nearest_integer(missing / frame)} frames)"
-            text = f"sound of stream {index} {where.format(length)} the picture: silence is put there"
+            text = f"sound of stream {index} {where.format(length)} the picture: silence is added"
             yield Note(NoteKind.SILENCE_ADDED, text)
 
 

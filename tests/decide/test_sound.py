@@ -119,7 +119,7 @@ def test_silence_under_the_picture_is_noted() -> None:
     assert decide(audio(1), samples=48000 - 1920).notes == ()  # one frame
     (note,) = decide(audio(1), samples=24000).notes
     assert note.kind is NoteKind.SILENCE_ADDED
-    assert note.text == "sound of stream 1 ends 24000 samples (13 frames) before the picture: silence is put there"
+    assert note.text == "sound of stream 1 ends 24000 samples (13 frames) before the picture: silence is added"
 
 
 def test_gaps_are_noted() -> None:
