@@ -16,7 +16,7 @@ from proxx.contracts.error_bases import Problem, ProxxError
 from proxx.contracts.errors import PreflightRefused
 from proxx.contracts.event import this_worker
 from proxx.contracts.job import JobSpec, spec_bytes
-from proxx.contracts.naming import DEFAULT_TEMPLATE
+from proxx.contracts.output_names import DEFAULT_TEMPLATE
 from proxx.contracts.profile import find_profile
 from proxx.contracts.uri import without_secrets
 from proxx.create.jobs import Created, ExamineProgress, create_jobs

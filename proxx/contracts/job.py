@@ -16,7 +16,7 @@ from proxx.contracts.error_bases import Problem
 from proxx.contracts.errors import SpecAltered, SpecInvalid
 from proxx.contracts.fingerprint import fingerprint
 from proxx.contracts.model import Contract, Digest, Hex64, Name, load_contract
-from proxx.contracts.naming import colliding_uris, normalized_name
+from proxx.contracts.output_names import colliding_uris, normalized_name
 from proxx.contracts.profile import ProfileSpec
 from proxx.contracts.recipe import Expect, Output, Recipe, Source
 

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from proxx.contracts.measures import DROP_FRAME_RATES, Rate, Ratio, Size
 from proxx.contracts.model import Contract, Digest
-from proxx.contracts.naming import uri_problem
+from proxx.contracts.output_names import uri_problem
 from proxx.contracts.profile import Threads
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_.+-]+$", max_length=80)]

@@ -23,7 +23,7 @@ from natsort import natsort_keygen, ns
 
 from proxx.contracts.error_bases import Problem
 from proxx.contracts.errors import PlaceUnreachable, SourceMissing, SourceUnreadable, SourceUnsupported
-from proxx.contracts.naming import uri_problem
+from proxx.contracts.output_names import uri_problem
 from proxx.contracts.uri import InvalidFileUri, file_path, is_file_uri, without_secrets
 from proxx.create.filenames import existing_proxy_reason, proxy_folder_reason, skip_reason, stem_key
 from proxx.files.places import Places

@@ -12,7 +12,7 @@ from pathlib import Path
 from proxx.contracts.error_bases import ClipFailure, Problem
 from proxx.contracts.errors import OutputClaimed, PreflightRefused, StorageRefused
 from proxx.contracts.job import JobContent, JobSpec, LeftOut, seal
-from proxx.contracts.naming import normalized_name
+from proxx.contracts.output_names import normalized_name
 from proxx.contracts.uri import without_secrets
 from proxx.create.discover import Candidate, Discovery, PassedOver, discover
 from proxx.create.examine import examine_source, refuse_on_unexpected_error

@@ -8,7 +8,7 @@ from pathlib import Path
 from proxx.contracts.error_bases import Problem
 from proxx.contracts.errors import OutputUnwritable, PreflightRefused, SourceUnreadable
 from proxx.contracts.job import Toolchain
-from proxx.contracts.naming import BadTemplate, check_template, expand_template, uri_problem
+from proxx.contracts.output_names import BadTemplate, check_template, expand_template, uri_problem
 from proxx.contracts.profile import ProfileSpec
 from proxx.create.discover import Candidate, locate_argument
 from proxx.files.places import Places, leads_out

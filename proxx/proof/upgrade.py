@@ -24,7 +24,7 @@ from proxx.contracts.errors import (
 )
 from proxx.contracts.fingerprint import digest_stream
 from proxx.contracts.job import Clip, JobContent, JobSpec, seal
-from proxx.contracts.naming import normalized_name
+from proxx.contracts.output_names import normalized_name
 from proxx.contracts.profile import ProfileSpec
 from proxx.create.discover import Candidate
 from proxx.create.examine import examine_source, refuse_on_unexpected_error

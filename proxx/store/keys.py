@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from proxx.contracts.fingerprint import digest_bytes
-from proxx.contracts.naming import normalized_name
+from proxx.contracts.output_names import normalized_name
 
 Kind: TypeAlias = Literal[
     "store",

@@ -10,7 +10,7 @@ from typing import Final
 
 from proxx.contracts.canonical import Json, canonical_bytes
 from proxx.contracts.errors import StoreDamaged, StoreMismatch, StoreRefused
-from proxx.contracts.naming import bucket_name_problem
+from proxx.contracts.output_names import bucket_name_problem
 from proxx.contracts.uri import InvalidFileUri, file_path, without_secrets
 from proxx.s3.transport import RESENDS, Transport
 from proxx.store.base import MemoryStore, Store

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from proxx.contracts.error_codes import ERROR_CLASSES
+from proxx.contracts.errors_by_code import ERROR_CLASSES
 from proxx.store.registration import RefusalRecord
 from proxx.store.status import AttemptStatus, JobStatus, State
 from proxx_flows.audit.finding import AuditFinding, JobVerdict

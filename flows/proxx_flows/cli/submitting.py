@@ -12,7 +12,7 @@ from proxx.console.output import err, out, out_json
 from proxx.console.wording import plural, safe, short_id
 from proxx.contracts.canonical import Json
 from proxx.contracts.error_bases import ProxxError
-from proxx.contracts.error_codes import ERROR_CLASSES
+from proxx.contracts.errors_by_code import ERROR_CLASSES
 from proxx_flows.cli.job_progress import ProgressView, showing
 from proxx_flows.common import connection
 from proxx_flows.submission.selection import SelectedJob

@@ -14,11 +14,19 @@ from proxx.contracts.result import ExecutionResult
 from proxx.engine.steps import ClipEnded, Step
 from proxx.store.attempts import Closed, read_attempts
 from proxx.store.base import Store
-from proxx_flows.job.artifacts import FrameCount, ProgressArtifact, artifact_key
 from proxx_flows.job.events import emit_asset, emit_job
 from proxx_flows.job.final_state import recorded_result
+from proxx_flows.job.page_texts import (
+    LogLine,
+    clip_table,
+    ended_line,
+    headline,
+    lock_line,
+    markdown_report,
+    step_line,
+)
+from proxx_flows.job.progress_artifact import FrameCount, ProgressArtifact, artifact_key
 from proxx_flows.job.registered_job import JobFacts
-from proxx_flows.job.report import LogLine, clip_table, ended_line, headline, lock_line, markdown_report, step_line
 
 
 class RunReporter:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, Self
 
 from proxx.contracts.error_bases import ProxxError, Refusal
-from proxx.contracts.error_codes import ERROR_CLASSES
 from proxx.contracts.errors import AttemptClosed, JobRetired, StoreDamaged
+from proxx.contracts.errors_by_code import ERROR_CLASSES
 from proxx.contracts.job import JobSpec
 from proxx.contracts.result import ExecutionResult
 from proxx.store.attempts import Closed, read_attempts
