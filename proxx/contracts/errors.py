@@ -193,7 +193,7 @@ class OutputClaimed(Refusal):
 
 @dataclass(kw_only=True, eq=False)
 class Locked(Refusal):
-    """Another run holds the lock. run_id: that run, so that a run sent twice recognises itself. since: its time."""
+    """Another run holds the lock, taken at `since`. run_id: that run, so that a run sent twice recognises itself."""
 
     code = "LOCKED"
     status: ClassVar[int] = 4

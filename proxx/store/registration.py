@@ -129,10 +129,10 @@ def _first_problems(error: ProxxError) -> str | None:
 def _in_claim_order(outputs: Sequence[str]) -> tuple[str, ...]:
     """Returns the outputs in the order of their claims' keys. Raises SpecInvalid if two would be the same file."""
     by_digest: dict[str, str] = {}
-    for place, output in enumerate(outputs):
+    for index, output in enumerate(outputs):
         twin = by_digest.setdefault(claim_digest(output), output)
         if twin is not output:
-            problem = Problem(f"outputs[{place}]", "SPEC_INVALID", f"{output} and {twin} would be the same file.")
+            problem = Problem(f"outputs[{index}]", "SPEC_INVALID", f"{output} and {twin} would be the same file.")
             raise SpecInvalid(message="two outputs of the job would be the same file", problems=(problem,))
     return tuple(by_digest[digest] for digest in sorted(by_digest))
 
@@ -182,11 +182,11 @@ def first_difference(one: Json, other: Json, path: str = "") -> str | None:
                 return difference
         return None
     if isinstance(one, list) and isinstance(other, list):
-        for place in range(max(len(one), len(other))):
-            below = f"{path}[{place}]"
-            if place >= min(len(one), len(other)):
+        for index in range(max(len(one), len(other))):
+            below = f"{path}[{index}]"
+            if index >= min(len(one), len(other)):
                 return below
-            if difference := first_difference(one[place], other[place], below):
+            if difference := first_difference(one[index], other[index], below):
                 return difference
         return None
     same = type(one) is type(other) and one == other  # True == 1 in Python, but not in a spec
