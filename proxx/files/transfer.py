@@ -101,7 +101,7 @@ def sending_output(
 
 
 def goes_up_in_parts(places: Places, uri: str, content: Content) -> bool:
-    """Tells whether the proxy is sent in parts. Not every server checks the condition when it completes them."""
+    """Returns whether the proxy is sent in parts. Not every server checks the condition when it completes them."""
     return isinstance(places.spot(uri), InBucket) and upload.needs_parts(places, content)
 
 
