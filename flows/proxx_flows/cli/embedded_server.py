@@ -173,9 +173,9 @@ def _answers(process: subprocess.Popen[bytes], port: int, home: Path) -> bool:
     raise ServerNotStarted(message=f"Prefect's server did not answer within {_BOOT_SECONDS} seconds.")
 
 
-def _free_port(wanted: int | None) -> int:
-    if wanted is not None and _free(wanted):
-        return wanted
+def _free_port(preferred: int | None) -> int:
+    if preferred is not None and _free(preferred):
+        return preferred
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
