@@ -115,7 +115,7 @@ def test_a_skipped_test_shows_nothing(body: str, tmp_path: Path) -> None:
 def test_a_part_of_the_suite_is_not_judged(arguments: tuple[str, ...], tmp_path: Path) -> None:
     status, output = session(tmp_path, "pass", *arguments)
     assert status == 0, output
-    assert re.search(r"Clauses not judged: only a part of the suite was asked for \(.+\)", output), output
+    assert re.search(r"Clauses not judged: only a part of the suite was selected \(.+\)", output), output
 
 
 def test_a_mark_with_an_unknown_clause_is_an_error(tmp_path: Path) -> None:
