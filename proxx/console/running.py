@@ -1,4 +1,4 @@
-"""Running one command line: every exception becomes a message and an exit status."""
+"""Runs one command line: every exception becomes a message and an exit status."""
 
 from __future__ import annotations
 

@@ -110,13 +110,13 @@ class LockLost(JobStopped):
     code = "LOCK_LOST"
     remedy = (
         "An operator unlocked this attempt while it ran. At most one output, announced before, can have appeared "
-        "since, complete and verified. See `proxx history`, then run the next attempt."
+        "since; it is complete and verified. See `proxx history`, then run the next attempt."
     )
 
 
 class LedgerFailed(JobStopped):
     code = "LEDGER_FAILED"
-    remedy = "The step whose record the store did not take was not done. Fix the store, then see `proxx status`."
+    remedy = "The store did not record a step, so that step was not done. Fix the store, then see `proxx status`."
 
 
 class Interrupted(JobStopped):

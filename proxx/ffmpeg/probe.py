@@ -1,4 +1,4 @@
-"""Reads with ffprobe what a source file contains; a file that cannot be used raises one sentence that says why."""
+"""Reads with ffprobe what a source file contains; a file that cannot be used raises an error that says why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two ends of a clip: provides its source to the encoder, and publishes its proxy.
+"""Provides the source of a clip to the encoder, and publishes its proxy.
 
 Both work the same on a file system and in object storage, with the same failures.
 """

@@ -1,4 +1,4 @@
-"""The flow runs by job, kept on disk during an audit, so that its memory does not grow with runs or jobs."""
+"""The flow runs by job, kept on disk during an audit, so that memory does not grow with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verdict on one job by its records in the store and its flow runs in Prefect, with the steps for it. Pure.
+"""The verdict on one job from its records in the store and its flow runs in Prefect, with the steps for it. Pure.
 
 The ledger decides what was made; Prefect shows which attempts are still requested. Where the two contradict each
 other, the finding reports it and follows the ledger.

@@ -1,4 +1,4 @@
-"""`proxx demo`: makes clips, creates jobs from them, and runs each job on a Prefect server of the demo's own."""
+"""`proxx demo`: makes clips, creates jobs from them, and runs each job on the demo's own Prefect server."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def run_all(home: Path, store: str, specs: list[Path]) -> int:
 
     out(
         "\nThen the jobs are executed. `proxx run` would do that in this terminal. Here each job becomes one flow\n"
-        "run on a Prefect server of the demo's own, which takes some seconds to start:\n"
+        "run on the demo's own Prefect server, which takes some seconds to start:\n"
     )
     with serving_prefect(home) as server:
         out(f"  its pages, while the demo runs: {server.runs_page}")

@@ -1,4 +1,4 @@
-"""A Prefect server of the demo's own: home, database and pages are in one folder, and it ends with its parent.
+"""The demo's own Prefect server: home, database and pages are in one folder, and it ends with its parent.
 
 Nothing of the user's own Prefect is used or changed: no PREFECT_ variable, no profile, no settings file of the
 current folder. It is a plain `prefect server start` on a loopback port.
