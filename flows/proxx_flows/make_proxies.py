@@ -1,4 +1,4 @@
-"""The flow `make-proxies`, for pipelines: creates jobs from sources, runs each as `proxy-job`, and sums up."""
+"""The flow `make-proxies`, for pipelines: creates jobs from sources, runs each as `proxy-job`, returns a summary."""
 
 from __future__ import annotations
 
@@ -147,8 +147,8 @@ def _create_jobs(request: CreateRequest, installed: InstalledToolchain) -> Creat
     created = create_jobs(
         request, ffprobe=installed.ffprobe, decoders=decoders(installed.ffmpeg), on_progress=log_progress
     )
-    for one in created.notices:
-        logger.info("%s: %s", safe(one.path), safe(one.text))
+    for notice in created.notices:
+        logger.info("%s: %s", safe(notice.path), safe(notice.text))
     for problem in created.left_out:
         logger.warning("left out: %s", safe(problem))
     return created

@@ -156,9 +156,9 @@ def print_summary(result: ExecutionResult, spec: Path) -> None:
     if result.stopped is not None:
         out(f"  The job stopped: {result.stopped.code}: {safe(result.stopped.message)}")
         out(f"    {safe(result.stopped.remedy)}")
-    rest = sum(clip.status == "NOT_RUN" for clip in result.clips)
-    if rest:
-        out(f"  {plural(rest, 'clip')} not started.")
+    not_run = sum(clip.status == "NOT_RUN" for clip in result.clips)
+    if not_run:
+        out(f"  {plural(not_run, 'clip')} not started.")
     out(f"  Next attempt: proxx run {safe(spec)} --attempt {result.attempt + 1}")
 
 

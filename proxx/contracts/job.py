@@ -63,7 +63,7 @@ class Clip(Contract):
             if any(track not in range(tracks) for track in output.tracks):
                 raise ValueError("outputs name a track that recipe.audio does not have")
         if len(self.outputs) != 1:
-            raise ValueError("outputs: this version makes one file a clip")
+            raise ValueError("outputs: this version makes one file per clip")
         if self.recipe.video.file >= len(self.source.files):
             raise ValueError("recipe.video.file is not one of source.files")
         return self

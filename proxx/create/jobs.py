@@ -1,4 +1,4 @@
-"""Creates jobs: finds the clips, examines each, decides, refuses everything that is wrong at once, seals the specs.
+"""Creates jobs: finds the clips, examines and decides each, reports all problems at once, seals the specs.
 
 A source is examined once: probed, hashed to its end, its packets counted. Nothing is written.
 """
@@ -220,7 +220,7 @@ def _examine(
 
 
 def _output_clashes(request: CreateRequest, accepted: Sequence[_Accepted]) -> list[Problem]:
-    """Returns a problem for each output that is another's, across all jobs, or would replace a source."""
+    """Returns a problem for each output that equals another, in any of the jobs, or would replace a source."""
     problems = []
     sources = {normalized_name(source.uri): source.candidate.given for source in accepted}
     owners: dict[str, _Accepted] = {}

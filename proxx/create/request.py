@@ -1,4 +1,4 @@
-"""The options of `create`: checked before any file is examined; they give the sources and the proxies their names."""
+"""The options of `create`: checks them before any file is examined, and derives the names of sources and proxies."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def base_name(request: CreateRequest) -> str:
 
 
 def matches_name(candidate: Candidate, name: str) -> bool:
-    """Whether an option means this candidate: by its path as given, its absolute path or its file name."""
+    """Returns whether an option means this candidate: by its path as given, its absolute path or its file name."""
     return name in (candidate.given, str(candidate.path), candidate.path.name)
 
 

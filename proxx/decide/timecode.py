@@ -29,10 +29,10 @@ def decide_timecode(
 
     Raises TimecodeMismatch if the source's label cannot exist.
     """
-    found = read_label(probed, stream)
-    if found is None:
+    reading = read_label(probed, stream)
+    if reading is None:
         return _without(profile, rate)
-    label, origin, counted = found
+    label, origin, counted = reading
     count = _count_rate(counted, rate)
     try:
         number, drop = parse_timecode(label, count)
@@ -81,7 +81,7 @@ def _count_rate(counted: Fraction | None, rate: Rate) -> Rate:
 def _recounted(
     label: str, number: int, drop: bool, count: Rate, rate: Rate, origin: str
 ) -> tuple[TimecodeDecision, int, tuple[Note, ...]]:
-    """Keeps hours, minutes and seconds at a rate that is no multiple, and scales the frames, rounded down."""
+    """Returns the timecode at a rate that is no multiple: hours to seconds stay, frames are scaled, rounded down."""
     if drop and (rate not in DROP_FRAME_RATES or count.nominal % rate.nominal):
         raise TimecodeMismatch(
             message=f"Its timecode {label} is drop-frame at {count}, which cannot be counted at {rate}.",

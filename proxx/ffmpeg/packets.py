@@ -214,7 +214,8 @@ def missing_seconds(probed: ProbeResult, stream: StreamBase, table: PacketTable)
         match = re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d+)", stream.tagged("DURATION") or "")  # a tag of Matroska
         if match is None or table.start is None:
             return Fraction(0)
-        declared = int(match[1]) * 3600 + int(match[2]) * 60 + Fraction(match[3]) - table.start  # the tag is from 0
+        end = int(match[1]) * 3600 + int(match[2]) * 60 + Fraction(match[3])  # the tag counts from time 0
+        declared = end - table.start
     return min((declared - seconds for seconds in measured if declared is not None), key=abs, default=Fraction(0))
 
 

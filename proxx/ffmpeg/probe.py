@@ -1,4 +1,4 @@
-"""Reads with ffprobe what a source file contains; a file that cannot be used raises one sentence that says why."""
+"""Reads with ffprobe what a source file contains; a file that cannot be used raises an error that says why."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def _check_pictures(probed: ProbeResult, head: bytes, path: Path, need_video: bo
 
 
 def _argv(ffprobe: Path, path: Path, options: Iterable[str]) -> list[str]:
-    """(ffprobe never applies QuickTime's clean aperture, so it needs no `-apply_cropping codec` as ffmpeg does.)"""
+    """Returns the command. ffprobe never applies QuickTime's clean aperture: it needs no `-apply_cropping codec`."""
     limits = ("-protocol_whitelist", "file", "-format_whitelist", FORMAT_WHITELIST)
     return [str(ffprobe), "-v", "error", *limits, *options, "-i", f"file:{path.absolute()}"]
 

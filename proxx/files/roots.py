@@ -106,7 +106,7 @@ class Roots:
         raise OutOfReach(f"{plain!r} is below none of the roots of this machine: {names}")
 
     def is_below_a_root(self, text: str) -> bool:
-        """Tells whether `text` is written as a name below one of these roots."""
+        """Returns whether `text` is written as a name below one of these roots."""
         return any(text.startswith(f"{root.name}:/") for root in self.roots)
 
 

@@ -37,10 +37,10 @@ def owner_of(claim: bytes) -> str:
 def in_claim_order(outputs: Sequence[str]) -> tuple[str, ...]:
     """Returns the outputs in the order of their claims' keys. Raises SpecInvalid if two would be the same file."""
     by_digest: dict[str, str] = {}
-    for place, output in enumerate(outputs):
+    for index, output in enumerate(outputs):
         twin = by_digest.setdefault(claim_digest(output), output)
         if twin is not output:
-            problem = Problem(f"outputs[{place}]", "SPEC_INVALID", f"{output} and {twin} would be the same file.")
+            problem = Problem(f"outputs[{index}]", "SPEC_INVALID", f"{output} and {twin} would be the same file.")
             raise SpecInvalid(message="two outputs of the job would be the same file", problems=(problem,))
     return tuple(by_digest[digest] for digest in sorted(by_digest))
 

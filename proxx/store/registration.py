@@ -145,11 +145,11 @@ def first_difference(one: Json, other: Json, path: str = "") -> str | None:
                 return difference
         return None
     if isinstance(one, list) and isinstance(other, list):
-        for place in range(max(len(one), len(other))):
-            below = f"{path}[{place}]"
-            if place >= min(len(one), len(other)):
+        for index in range(max(len(one), len(other))):
+            below = f"{path}[{index}]"
+            if index >= min(len(one), len(other)):
                 return below
-            if difference := first_difference(one[place], other[place], below):
+            if difference := first_difference(one[index], other[index], below):
                 return difference
         return None
     same = type(one) is type(other) and one == other  # True == 1 in Python, but not in a spec

@@ -43,7 +43,7 @@ def help_text(*args: str) -> str:
 
 
 def is_here(path: Path) -> bool:
-    """Whether a file exists, or is part of the scaling code in a checkout that lacks it."""
+    """Returns whether a file exists, or is part of the scaling code in a checkout that lacks it."""
     name = path.resolve().relative_to(REPO.resolve()).as_posix()
     without_scaling = not (REPO / "flows").exists() and f"{name}/".startswith(SCALING)
     return path.exists() or without_scaling

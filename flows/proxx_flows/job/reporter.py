@@ -30,7 +30,7 @@ from proxx_flows.job.registered_job import JobFacts
 
 
 class RunReporter:
-    """Receives the engine's steps and reports them as log lines, progress and assets; at the end table and report."""
+    """Receives the engine's steps and reports them as log lines, progress and assets; then a table and a report."""
 
     def __init__(self, job: JobFacts, worker: Worker) -> None:
         self._job, self._worker = job, worker
@@ -42,7 +42,7 @@ class RunReporter:
     @classmethod
     @contextmanager
     def of(cls, job: JobFacts, worker: Worker) -> Iterator[Self]:
-        """Gives a reporter, and ends its progress artifact when the block ends, in whatever way."""
+        """Yields a reporter, and ends its progress artifact when the block ends, also after an exception."""
         reporter = cls(job, worker)
         try:
             yield reporter
@@ -79,7 +79,7 @@ class RunReporter:
             emit_asset(step.result, self._job)
 
     def _begin(self) -> None:
-        """Called at the engine's first step: the engine holds the lock then."""
+        """Reports that the attempt began. Called at the engine's first step, when the engine holds the lock."""
         self._begun = True
         self._write(lock_line(self._job, self._worker))
         self._progress.start()

@@ -1,4 +1,4 @@
-"""The outcome of one attempt of a job, as the store recorded it; Prefect's words only if the store has no record."""
+"""The outcome of one attempt of a job, as the store recorded it, or as Prefect has it if the store has no record."""
 
 from __future__ import annotations
 

@@ -127,12 +127,12 @@ def make_store(url: str | None, resends: int | None = None) -> str:
     """
     chosen = open_shared_store(url)
     made = initialize_store(chosen, resends=RESENDS_OF_A_NEW_STORE if resends is None else resends)
-    other = (
+    note = (
         f" It existed already: its limit stays at {made.resends} resends."
         if resends not in (None, made.resends)
         else ""
     )
-    return f"{chosen.uri}: store {made.uuid}.{other}"
+    return f"{chosen.uri}: store {made.uuid}.{note}"
 
 
 def problem_lines(findings: tuple[Finding, ...]) -> str:
