@@ -245,7 +245,7 @@ def _excluded(facts: SourceFacts, sound: SoundDecision) -> tuple[Excluded, ...]:
 
 def _reason_to_exclude(stream: OtherStream) -> str:
     if stream.tagged("timecode") is not None:
-        return "timecode is read from it and written anew"
+        return "timecode is read from it and written anew"  # in specs, and so in fingerprints: not to be reworded
     return f"{stream.kind} is not carried over"
 
 

@@ -162,7 +162,8 @@ def _proxy(profile: ProfileSpec, source: Colour, frame: FirstFrame) -> Colour:
     ):
         if value not in known:
             other = "an H.264" if codec == "prores" and value in _TRANSFERS["h264"] else "another"
-            raise _refused(f"{codec} has no tag for its colour {tag}, {value}: choose {other} profile.")
+            name = {"prores": "ProRes", "dnxhd": "DNxHR", "h264": "H.264"}[codec]
+            raise _refused(f"{name} has no tag for its colour {tag}, {value}: choose {other} profile.")
     return _colour(source, matrix, source.primaries.value, curve)
 
 

@@ -135,8 +135,11 @@ class AudioCounter:
             self._gaps += self._expected is not None and abs(pts - self._expected) > 1
             self._expected = pts + packet.duration
         samples = packet_samples(self._stream, packet.duration, packet.size)
-        if samples is None:  # the count is unknown, the beginning of the sound is not
+        if samples is None:
             self._samples = None
+            if self._stream.codec != "aac":
+                return
+            # Low-delay AAC in Matroska: the count is unknown, the beginning of the sound is not.
             samples = int(packet.duration * self._stream.time_base * self._stream.rate)
         self._count_samples(packet, pts, samples)
 

@@ -104,11 +104,6 @@ def decoders(ffmpeg: Path) -> frozenset[str]:
     return frozenset(codecs)
 
 
-def undecodable(streams: Iterable[Stream], known: frozenset[str]) -> tuple[int, ...]:
-    """Returns the indexes of the picture and sound tracks with a codec that is not in `known`."""
-    return tuple(s.index for s in streams if isinstance(s, VideoStream | AudioStream) and s.codec not in known)
-
-
 # --- checking the file itself ----------------------------------------------------------------------------
 
 

@@ -1,6 +1,6 @@
 """Predicts what another toolchain, or another version of a profile, changes: each clip is made again and compared.
 
-A clip is decided anew from its source by the rules of job creation; its old spec is never changed. The proxy is made
+A clip is decided again from its source by the rules of job creation; its old spec is never changed. The proxy is made
 in a folder of its own: nothing is registered and nothing is published.
 """
 

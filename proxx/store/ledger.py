@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal, TypeVar
 
 from proxx.contracts.canonical import Json
+from proxx.contracts.error_bases import EnvironmentFailure
 from proxx.contracts.errors import LedgerFailed, LockLost, StoreDamaged, StoreRefused, StoreUnavailable
 from proxx.contracts.event import (
     TERMINAL,
@@ -89,7 +90,7 @@ class Ledger:
             self._sent.add(event.envelope.nonce)
             try:
                 existing = put_event(self.store, self.job_id, self.attempt, event)
-            except (StoreUnavailable, StoreRefused) as error:
+            except (StoreUnavailable, StoreRefused, EnvironmentFailure) as error:
                 self._failed = True
                 raise LedgerFailed(
                     message=f"the event {type_} could not be stored", detail=error.detail or error.message
@@ -123,7 +124,7 @@ class Ledger:
         """
         try:
             existing = self.store.read(event_key(self.job_id, self.attempt, self._number))
-        except (StoreUnavailable, StoreRefused) as error:
+        except (StoreUnavailable, StoreRefused, EnvironmentFailure) as error:
             self._failed = True
             raise LedgerFailed(
                 message=f"the store could not confirm before {action} that the attempt is open",
@@ -157,7 +158,7 @@ class Ledger:
     def _read_past(self, read: Callable[[Store, str], T]) -> T:
         try:
             return read(self.store, self.job_id)
-        except (StoreUnavailable, StoreRefused, StoreDamaged) as error:
+        except (StoreUnavailable, StoreRefused, StoreDamaged, EnvironmentFailure) as error:
             raise LedgerFailed(
                 message="the record of what was published could not be read", detail=error.detail or error.message
             ) from error

@@ -62,6 +62,11 @@ def test_modules_and_tests_that_a_document_names_exist(document: str) -> None:
         assert is_here(REPO / name), f"{document}: {name} does not exist"
 
 
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_no_placeholder_is_left(document: str) -> None:
+    assert not re.findall(r"\b(?:TIME_[A-Z]+|TODO|TBD|FIXME)\b", text_of(document))
+
+
 def test_the_readme_fits_three_screens() -> None:
     assert len(text_of("README.md").splitlines()) <= SCREENS
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from proxx.contracts.errors_by_code import ERROR_CLASSES
+from proxx.contracts.errors_by_code import remedy_of
 from proxx.store.registration import RefusalRecord
 from proxx.store.status import AttemptStatus, JobStatus, State
 from proxx_flows.audit.finding import AuditFinding, JobVerdict
@@ -25,8 +25,6 @@ AGREES: Final[dict[State, frozenset[str]]] = {
 """The Prefect states that do not contradict an attempt that ended in this state of the ledger."""
 STOPPED: Final = frozenset({"FAILED", "CANCELLED", "CRASHED"})
 """The same for an attempt that was stopped on request."""
-
-REMEDIES: Final = {code: kind.remedy for code, kind in ERROR_CLASSES.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,4 +294,5 @@ def _ended_as(attempt: AttemptStatus) -> str:
 
 
 def _remedy(code: str | None) -> str:
-    return f" {REMEDIES[code]}" if code in REMEDIES else ""
+    remedy = remedy_of(code) if code is not None else None
+    return f" {remedy}" if remedy else ""
