@@ -1,4 +1,4 @@
-"""What every test session does: count which clauses are shown, and search for examples the same way every time."""
+"""What every test session does: counts which clauses are shown, and searches for the same examples every time."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ClauseCount:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """The walk goes last; what a test names must be a clause."""
+        """Moves the check of all clauses to the end. Raises UsageError if a test names no clause."""
         items.sort(key=lambda item: item.nodeid == WALK)
         for item in items:
             for mark in item.iter_markers("clause"):
@@ -51,20 +51,20 @@ class ClauseCount:
                 item.user_properties.append(("how", how_of(getattr(item, "function", None), name)))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """With xdist too: what is known of a test travels in its report."""
-        told = report.user_properties
-        clauses = {str(value) for name, value in told if name == "clause"}
+        """Notes the outcome for each clause of the test, from the report: xdist passes reports to the controller."""
+        properties = report.user_properties
+        clauses = {str(value) for name, value in properties if name == "clause"}
         if report.when == "call" and report.outcome != "skipped":
             for clause in clauses:
                 self.ran[clause].add(report.nodeid)
         if report.when == "call" or report.outcome != "passed":
             outcome = "error" if report.when != "call" and report.outcome == "failed" else report.outcome
-            how = next((str(value) for name, value in told if name == "how"), "")
+            how = next((str(value) for name, value in properties if name == "how"), "")
             for clause in clauses:
-                self.shown[clause][report.nodeid] = Shown(report.nodeid, outcome, how, ("lead", clause) in told)
+                self.shown[clause][report.nodeid] = Shown(report.nodeid, outcome, how, ("lead", clause) in properties)
 
     def why_not_whole(self) -> str | None:
-        """Why this session cannot tell which clauses lack a test, or None where the whole suite runs in it."""
+        """Returns why this session cannot tell which clauses lack a test, or None if it runs the whole suite."""
         option = self.config.option
         narrowed = [f"--{name}" for name in NARROWING if getattr(option, name, None)]
         if option.markexpr not in WHOLE:
@@ -72,28 +72,31 @@ class ClauseCount:
         given = {(self.config.invocation_params.dir / arg).resolve() for arg in self.config.args}
         if given - {self.config.rootpath, self.config.rootpath / "tests"}:
             narrowed.append("some paths")
-        return f"only a part of the suite was asked for ({', '.join(narrowed)})" if narrowed else None
+        return f"only a part of the suite was selected ({', '.join(narrowed)})" if narrowed else None
 
     def verdict(self) -> Verdict:
         return judge(self.clauses, self.ran)
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """With xdist no worker sees the whole session: the controller judges, and writes the record."""
+        """Writes the record and judges the clauses. With xdist the controller does: no worker sees all tests."""
         file = self.config.option.clauses_record
         if file is not None and not hasattr(self.config, "workerinput"):
-            write(self.config.invocation_params.dir / file, {one: self.shown[one].values() for one in self.shown})
+            write(
+                self.config.invocation_params.dir / file,
+                {clause: shown.values() for clause, shown in self.shown.items()},
+            )
         if getattr(self.config.option, "numprocesses", None) and not self.why_not_whole() and self.verdict().missing:
             session.exitstatus = exitstatus or pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if why := self.why_not_whole():
-            terminalreporter.write_line(f"Clauses not judged: {why}.")
+        if reason := self.why_not_whole():
+            terminalreporter.write_line(f"Clauses not judged: {reason}.")
             return
         verdict = self.verdict()
         for title, lines in (("CLAUSES WITHOUT A TEST", verdict.missing), ("CLAUSES LEFT FOR LATER", verdict.later)):
             if lines:
-                of = f"{len(lines)} of {len(self.clauses.texts)}"
-                terminalreporter.section(f"{title}: {of}", bold=True, yellow=True)
+                count = f"{len(lines)} of {len(self.clauses.texts)}"
+                terminalreporter.section(f"{title}: {count}", bold=True, yellow=True)
                 for line in lines:
                     terminalreporter.write_line(line)
 
@@ -122,7 +125,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def clause_count(pytestconfig: pytest.Config) -> ClauseCount:
-    """What has run so far in this session."""
+    """The count of this session, of the tests that have run so far."""
     count = pytestconfig.pluginmanager.get_plugin("clause-count")
     assert isinstance(count, ClauseCount)
     return count

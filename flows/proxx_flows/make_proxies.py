@@ -1,4 +1,4 @@
-"""The flow `make-proxies`, for pipelines: creates jobs from sources, runs each as `proxy-job`, and sums up."""
+"""The flow `make-proxies`, for pipelines: creates jobs from sources, runs each as `proxy-job`, returns a summary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from proxx.contracts.error_bases import Problem, ProxxError
 from proxx.contracts.errors import PreflightRefused
 from proxx.contracts.event import this_worker
 from proxx.contracts.job import JobSpec, spec_bytes
-from proxx.contracts.naming import DEFAULT_TEMPLATE
+from proxx.contracts.output_names import DEFAULT_TEMPLATE
 from proxx.contracts.profile import find_profile
 from proxx.contracts.uri import without_secrets
 from proxx.create.jobs import Created, ExamineProgress, create_jobs
@@ -147,8 +147,8 @@ def _create_jobs(request: CreateRequest, installed: InstalledToolchain) -> Creat
     created = create_jobs(
         request, ffprobe=installed.ffprobe, decoders=decoders(installed.ffmpeg), on_progress=log_progress
     )
-    for one in created.notices:
-        logger.info("%s: %s", safe(one.path), safe(one.text))
+    for notice in created.notices:
+        logger.info("%s: %s", safe(notice.path), safe(notice.text))
     for problem in created.left_out:
         logger.warning("left out: %s", safe(problem))
     return created

@@ -24,8 +24,8 @@ from proxx_flows.job.cancellation import cancellable_execution
 from proxx_flows.job.duplicate_run import is_own, started_again_after_end
 from proxx_flows.job.final_state import FinalState, final_state_of, refused_state, repeat_final_state
 from proxx_flows.job.inline_spec import InlineSpec, register_inline
+from proxx_flows.job.page_texts import refused_line
 from proxx_flows.job.registered_job import load_registered_job
-from proxx_flows.job.report import refused_line
 from proxx_flows.job.reporter import RunReporter
 from proxx_flows.job.run_name import current_run_name, tag_current_run
 

@@ -11,7 +11,7 @@ import click
 from proxx.console.output import out, out_json
 from proxx.console.settings import current_settings, json_option, places_from_options, roots_option
 from proxx.console.wording import last_part, plural, safe, size
-from proxx.contracts.naming import DEFAULT_TEMPLATE
+from proxx.contracts.output_names import DEFAULT_TEMPLATE
 
 if TYPE_CHECKING:
     from proxx.contracts.canonical import Json

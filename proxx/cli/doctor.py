@@ -9,6 +9,7 @@ import click
 from proxx.console.exit_status import ENVIRONMENT
 from proxx.console.output import err, out, out_json
 from proxx.console.settings import (
+    MAX_RESENDS,
     current_settings,
     json_option,
     places_from_options,
@@ -36,7 +37,7 @@ from proxx.console.wording import safe
 @click.option("--make-store", is_flag=True, help="Create the store if it does not exist yet.")
 @click.option(
     "--resends",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=0, max=MAX_RESENDS),
     metavar="N",
     help="With --make-store: how often a failed request to object storage may be sent again, 0 for never. "
     "It cannot be changed later.",

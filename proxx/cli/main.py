@@ -68,7 +68,7 @@ def _open_closed_standard_streams() -> None:
 
 
 def main() -> None:
-    """The console script."""
+    """Runs the command of this process and exits with its status."""
     _open_closed_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):

@@ -188,8 +188,8 @@ def _encode(job: JobSpec, sample: Fraction, folder: Path) -> tuple[ReencodedClip
         )
         differing = recorded_differently(job, expected, recorded)
         settled = {clip.index for clip in differing}
-        rest = {index: sha256 for index, sha256 in expected.items() if index not in settled}
-        return tuple(sorted((*differing, *encode_again(job, rest, site)), key=lambda clip: clip.index))
+        remaining = {index: sha256 for index, sha256 in expected.items() if index not in settled}
+        return tuple(sorted((*differing, *encode_again(job, remaining, site)), key=lambda clip: clip.index))
 
 
 def _watch(job: JobSpec, chosen: tuple[int, ...]) -> AbstractContextManager[Watch]:

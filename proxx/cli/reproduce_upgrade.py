@@ -1,4 +1,4 @@
-"""`proxx reproduce --with-profile`, `--with-toolchain`: what would change, and would edits still relink?"""
+"""`proxx reproduce --with-profile`, `--with-toolchain`: reports what would change and whether edits still relink."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def upgrade_report(
             out(f"Deciding and encoding again with {_change_text(change)}. Nothing is published.")
         try:
             for item in items:
-                prediction = with_bar(lambda sampled, where: predict_clip(sampled, change, where), item, session)
+                prediction = with_bar(lambda sampled, active: predict_clip(sampled, change, active), item, session)
                 totals.add(prediction)
                 if stream is not None:
                     stream.row(_data(prediction))

@@ -1,4 +1,4 @@
-"""`proxx retire`: end a job permanently and free its outputs for another job."""
+"""`proxx retire`: ends a job permanently and frees its outputs for another job."""
 
 from __future__ import annotations
 

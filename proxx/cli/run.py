@@ -161,9 +161,9 @@ def print_summary(result: ExecutionResult, spec: Path) -> None:
         out(f"  The job stopped: {result.stopped.code}: {safe(result.stopped.message)}")
         if not interrupted:
             out(f"    {safe(result.stopped.remedy)}")
-    rest = sum(clip.status == "NOT_RUN" for clip in result.clips)
-    if rest:
-        out(f"  {plural(rest, 'clip')} not started.")
+    not_run = sum(clip.status == "NOT_RUN" for clip in result.clips)
+    if not_run:
+        out(f"  {plural(not_run, 'clip')} not started.")
     if needs_new_job(result):
         return
     begin = Interrupted.remedy.rstrip(".") if interrupted else "Next attempt"

@@ -1,4 +1,4 @@
-"""Where spec files are written: all of them or none, and never over an existing file."""
+"""Writes spec files: all of them or none, and never over an existing file."""
 
 from __future__ import annotations
 

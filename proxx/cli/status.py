@@ -39,11 +39,11 @@ def status(job: str | None, since: date | None) -> int:
 
     store = store_from_options()
     if job is not None:
-        one = job_status(store, resolve_job_id(job, store))
+        shown = job_status(store, resolve_job_id(job, store))
         if current_settings().json:
-            out_json(one.to_json())
+            out_json(shown.to_json())
         else:
-            _show_job(one)
+            _show_job(shown)
         return 0
     jobs = tuple(list_jobs(store, since))
     if current_settings().json:

@@ -1,4 +1,4 @@
-"""Signals that ask a verb to stop, as a flag the engine reads: it ends ffmpeg, records that and releases the lock."""
+"""Turns stop signals into a flag for the engine, which then ends ffmpeg, records the stop and releases the lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`proxx unlock`: close an attempt whose worker is dead. Only a person can know that."""
+"""`proxx unlock`: closes an attempt whose worker is dead, which only a person can know."""
 
 from __future__ import annotations
 

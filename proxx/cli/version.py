@@ -19,15 +19,15 @@ def print_version(*, as_json: bool) -> None:
     from proxx.ffmpeg.toolchain import this_platform
 
     try:
-        own = version("proxx")
+        proxx_version = version("proxx")
     except PackageNotFoundError:  # run from a folder with the source
-        own = "not installed"
+        proxx_version = "not installed"
     platform = this_platform()
     toolchains = [_toolchain(name) for name in TOOLCHAIN_NAMES]
     if as_json:
-        out_json({"proxx": own, "platform": platform, "toolchains": [dict(each) for each in toolchains]})
+        out_json({"proxx": proxx_version, "platform": platform, "toolchains": [dict(each) for each in toolchains]})
         return
-    out(f"proxx {own}")
+    out(f"proxx {proxx_version}")
     for each in toolchains:
         programs = f"ffmpeg {each['ffmpeg_version']}, ffprobe {each['ffprobe_version']}, {platform}"
         out(safe(f"toolchain {each['name']}: {each['problem'] or programs}"))

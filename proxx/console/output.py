@@ -1,4 +1,4 @@
-"""Writing to standard output and standard error: lines, tables, JSON.
+"""Writes lines, tables and JSON to standard output and standard error.
 
 No function here raises when a stream is closed or full: a job must not fail because nobody reads its output.
 """

@@ -1,4 +1,4 @@
-"""Running one command line: every exception becomes a message and an exit status."""
+"""Runs one command line: every exception becomes a message and an exit status."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run_another_verb(args: Sequence[str]) -> int:
 
 
 def _require_utf8() -> None:
-    """In another encoding the same file would have another name in the spec, and the job another id."""
+    """Raises LocaleUnusable unless file names are UTF-8: else a file would have another name in the spec."""
     encoding = sys.getfilesystemencoding()
     if encoding.lower() != "utf-8":
         from proxx.contracts.errors import LocaleUnusable

@@ -19,6 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_STORE: Final = "~/.proxx/store"
 STORE_VARIABLE: Final = "PROXX_STORE"
 ROOTS_VARIABLE: Final = "PROXX_ROOTS"
+MAX_RESENDS: Final = 1000  # of one request: with the pauses between them more than an hour
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Whether a progress bar can be drawn."""
+"""Tells whether a progress bar can be drawn."""
 
 from __future__ import annotations
 

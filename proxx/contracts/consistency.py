@@ -1,7 +1,7 @@
 """Checks that the decisions about a clip fit each other and their profile, so that a command can be built. Pure.
 
-Whether a decision gives the right picture is for verification to find. Here are the contradictions that allow no
-command, that would leave a choice to ffmpeg, or that would get around the profile.
+Whether a decision gives the right picture is left to verification. This module finds the contradictions that allow no
+command, leave a choice to ffmpeg, or get around the profile.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _sound(profile: ProfileSpec, recipe: Recipe, output: Output) -> Iterator[tup
             yield f"{field}.codec", f"profile {profile.name} has {rule.codec} of {rule.bits} bits"
         streams = {(pick.file, pick.stream) for pick in track.map}
         if len(streams) != 1:
-            yield f"{field}.map", "this version makes a track of one source stream"
+            yield f"{field}.map", "this version makes a track from one source stream only"
         if not streams <= set(decoded):
             yield f"{field}.map", "recipe.audio_decoders has no decoder for its stream"
     if len(set(output.tracks)) != len(output.tracks):

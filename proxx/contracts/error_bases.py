@@ -17,8 +17,8 @@ _NO_REMEDY: Final = "Please report this: the error has no class of its own."
 class ProxxError(Exception):
     """The base of all domain failures. Any other exception is a bug.
 
-    code: stable, tested, never reused. status: the command's exit status. remedy: what a person can do; the class's
-    sentence unless one is given. clip: index of the clip in the job, from 0. stage: the step of the job.
+    code: stable, tested, never reused. status: the command's exit status. remedy: what a person can do; by default
+    the class's sentence. clip: index of the clip in the job, from 0. stage: the step of the job.
     exit: exit status of the process that failed (negative: ended by that signal). log: the log's key in the store.
     """
 
@@ -39,7 +39,7 @@ class ProxxError(Exception):
             self.remedy = type(self).remedy
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies and pickles by fields: Exception's own way calls the class without its keyword arguments."""
+        """Copies and pickles by fields, because Exception's own method calls the class without keyword arguments."""
         return _without_fields, (type(self),), dict(vars(self))
 
     def __str__(self) -> str:

@@ -110,13 +110,13 @@ class LockLost(JobStopped):
     code = "LOCK_LOST"
     remedy = (
         "An operator unlocked this attempt while it ran. At most one output, announced before, can have appeared "
-        "since, complete and verified. See `proxx history`, then run the next attempt."
+        "since; it is complete and verified. See `proxx history`, then run the next attempt."
     )
 
 
 class LedgerFailed(JobStopped):
     code = "LEDGER_FAILED"
-    remedy = "The step whose record the store did not take was not done. Fix the store, then see `proxx status`."
+    remedy = "The store did not record a step, so that step was not done. Fix the store, then see `proxx status`."
 
 
 class Interrupted(JobStopped):
@@ -193,7 +193,7 @@ class OutputClaimed(Refusal):
 
 @dataclass(kw_only=True, eq=False)
 class Locked(Refusal):
-    """Another run holds the lock. run_id: that run, so that a run sent twice recognises itself. since: its time."""
+    """Another run holds the lock, taken at `since`. run_id: that run, so that a run sent twice recognises itself."""
 
     code = "LOCKED"
     status: ClassVar[int] = 4

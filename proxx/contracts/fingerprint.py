@@ -1,4 +1,4 @@
-"""Fingerprints and digests. Every fingerprint is made here: sha256 over canonical JSON, the record type in front.
+"""Fingerprints and digests. Every fingerprint is made here: sha256 over the record type and canonical JSON.
 
 The preimage of a record is its type (`proxx.job/1`), a newline, and the RFC 8785 bytes of its content, so that
 two kinds of record can never share a fingerprint. Never part of any content: mtime, host, user, absolute work

@@ -16,7 +16,7 @@ from proxx.contracts.error_bases import Problem
 from proxx.contracts.errors import SpecAltered, SpecInvalid
 from proxx.contracts.fingerprint import fingerprint
 from proxx.contracts.model import Contract, Digest, Hex64, Name, load_contract
-from proxx.contracts.naming import colliding_uris, normalized_name
+from proxx.contracts.output_names import colliding_uris, normalized_name
 from proxx.contracts.profile import ProfileSpec
 from proxx.contracts.recipe import Expect, Output, Recipe, Source
 
@@ -63,7 +63,7 @@ class Clip(Contract):
             if any(track not in range(tracks) for track in output.tracks):
                 raise ValueError("outputs name a track that recipe.audio does not have")
         if len(self.outputs) != 1:
-            raise ValueError("outputs: this version makes one file a clip")
+            raise ValueError("outputs: this version makes one file per clip")
         if self.recipe.video.file >= len(self.source.files):
             raise ValueError("recipe.video.file is not one of source.files")
         return self

@@ -1,4 +1,4 @@
-"""Rates, sizes and timecode as values. Integers and fractions only, never floats.
+"""Rates, sizes and timecode as values made of integers and fractions, never of floats.
 
 Timecode arithmetic is that of the `timecode` library (SMPTE ST 12-1). Whether a label is legal is checked here,
 because ffmpeg drops or repairs illegal labels and still exits with 0 (measured, 8.1.2).

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from proxx.contracts.measures import DROP_FRAME_RATES, Rate, Ratio, Size
 from proxx.contracts.model import Contract, Digest
-from proxx.contracts.naming import uri_problem
+from proxx.contracts.output_names import uri_problem
 from proxx.contracts.profile import Threads
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_.+-]+$", max_length=80)]
@@ -217,7 +217,7 @@ class Names(Contract):
 
 
 class Lut(Contract):
-    """A look-up table: its index in source.files, and its digest. This version runs none."""
+    """A look-up table: its index in source.files, and its digest. This version applies none."""
 
     file: int = Field(ge=0)
     digest: Digest
@@ -262,7 +262,7 @@ class Recipe(Contract):
         if (self.scan == "interlaced") != (self.field_order is not None):
             raise ValueError("field_order goes with interlaced scan, and only with it")
         if self.luts:
-            raise ValueError("luts do not run in this version")
+            raise ValueError("luts are not supported in this version")
         return self
 
 

@@ -23,7 +23,7 @@ from natsort import natsort_keygen, ns
 
 from proxx.contracts.error_bases import Problem
 from proxx.contracts.errors import PlaceUnreachable, SourceMissing, SourceUnreadable, SourceUnsupported
-from proxx.contracts.naming import uri_problem
+from proxx.contracts.output_names import uri_problem
 from proxx.contracts.uri import InvalidFileUri, file_path, is_file_uri, without_secrets
 from proxx.create.filenames import existing_proxy_reason, proxy_folder_reason, skip_reason, stem_key
 from proxx.files.places import Places
@@ -199,14 +199,14 @@ class _Walk:
         )
 
     def _is_output(self, spot: InBucket, source: InBucket) -> bool:
-        """Whether an object is in the output folder, if that is inside the source and not the same or above it."""
+        """Returns whether an object is in the output folder, if that is inside the source and not equal to it."""
         output = self.keep_out
         if not isinstance(output, InBucket) or output.bucket != source.bucket or output.prefix == source.prefix:
             return False
         return output.prefix.startswith(source.prefix) and spot.key.startswith(output.prefix)
 
     def _accept_key(self, source: InBucket, name: str, given: str) -> bool:
-        """Whether an object below a source can be a candidate by its folders; records the reason if not."""
+        """Returns whether an object below a source can be a candidate by its folders; records the reason if not."""
         spot = InBucket(source.bucket, f"{source.prefix}{name}")
         reason = _OUTPUT if self._is_output(spot, source) else None
         parts = name.split("/")
@@ -275,7 +275,7 @@ class _Walk:
             self.candidates.append(candidate)
 
     def _refuse_undecodable(self, given: str) -> bool:
-        """Whether a name is not UTF-8, which a spec cannot hold because it is JSON; records the problem if so."""
+        """Returns whether a name is not UTF-8, so that no spec can hold it, and records that problem."""
         try:
             given.encode()
         except UnicodeEncodeError:

@@ -25,7 +25,7 @@ _NO_DECODER: Final = frozenset({"av1", "exr", "png", "apng"})
 """Codecs that the `full` toolchain's ffmpeg decodes and the ffprobe of both toolchains does not (no zlib, dav1d)."""
 
 _RGB: Final = frozenset({"exr", "png", "apng"})
-"""Codecs that only a decoder could give the pixel format of; they are full-range RGB."""
+"""Codecs whose pixel format only a decoder could report; they are full-range RGB."""
 
 _DECODE_SECONDS: Final = 86_400  # decoding a whole long clip on a slow machine takes less than a day
 
@@ -59,7 +59,7 @@ def refuse_on_unexpected_error() -> Iterator[None]:
 
 
 def _unexpected(error: Exception) -> UnexpectedFileError:
-    """detail: the error's own text and the line that raised it, for a report."""
+    """Returns the failure for the error. Its detail has the error's own text and the line that raised it."""
     kind = type(error).__qualname__
     if type(error).__module__ != "builtins":
         kind = f"{type(error).__module__}.{kind}"

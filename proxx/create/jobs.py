@@ -1,4 +1,4 @@
-"""Creates jobs: finds the clips, examines each, decides, refuses everything that is wrong at once, seals the specs.
+"""Creates jobs: finds the clips, examines and decides each, reports all problems at once, seals the specs.
 
 A source is examined once: probed, hashed to its end, its packets counted. Nothing is written.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from proxx.contracts.error_bases import ClipFailure, Problem
 from proxx.contracts.errors import OutputClaimed, PreflightRefused, StorageRefused
 from proxx.contracts.job import JobContent, JobSpec, LeftOut, seal
-from proxx.contracts.naming import normalized_name
+from proxx.contracts.output_names import normalized_name
 from proxx.contracts.uri import without_secrets
 from proxx.create.discover import Candidate, Discovery, PassedOver, discover
 from proxx.create.examine import examine_source, refuse_on_unexpected_error
@@ -232,7 +232,7 @@ def _examine(
 
 
 def _output_clashes(request: CreateRequest, accepted: Sequence[_Accepted]) -> list[Problem]:
-    """Returns a problem for each output that is another's, across all jobs, or would replace a source."""
+    """Returns a problem for each output that equals another, in any of the jobs, or would replace a source."""
     problems = []
     sources = {normalized_name(source.uri): source.candidate.given for source in accepted}
     owners: dict[str, _Accepted] = {}

@@ -1,4 +1,4 @@
-"""How the refusal of a source reads at creation: what is wrong, and what to do before a job exists."""
+"""Words the refusal of a source at creation: what is wrong, and what to do before a job exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of `create`: checked before any file is examined; they give the sources and the proxies their names."""
+"""The options of `create`: checks them before any file is examined, and derives the names of sources and proxies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from proxx.contracts.error_bases import Problem
 from proxx.contracts.errors import OutputUnwritable, PreflightRefused, SourceUnreadable
 from proxx.contracts.job import Toolchain
-from proxx.contracts.naming import BadTemplate, check_template, expand_template, uri_problem
+from proxx.contracts.output_names import BadTemplate, check_template, expand_template, uri_problem
 from proxx.contracts.profile import ProfileSpec
 from proxx.create.discover import Candidate, locate_argument
 from proxx.create.refusals import CORRECT_THE_COMMAND
@@ -92,7 +92,7 @@ def base_name(request: CreateRequest) -> str:
 
 
 def matches_name(candidate: Candidate, name: str) -> bool:
-    """Whether an option means this candidate: by its path as given, its absolute path or its file name."""
+    """Returns whether an option means this candidate: by its path as given, its absolute path or its file name."""
     return name in (candidate.given, str(candidate.path), candidate.path.name)
 
 

@@ -245,12 +245,15 @@ def _excluded(facts: SourceFacts, sound: SoundDecision) -> tuple[Excluded, ...]:
 
 def _reason_to_exclude(stream: OtherStream) -> str:
     if stream.tagged("timecode") is not None:
-        return "timecode is read from it and written anew"
+        return "timecode is read from it and written anew"  # in specs, and so in fingerprints: not to be reworded
     return f"{stream.kind} is not carried over"
 
 
 def _note_of_damage(facts: SourceFacts, rate: RateDecision) -> Note:
-    """Lost frames do not shorten the clip: the rule for uneven frames repeats the frame before."""
+    """Returns the note that damage was accepted.
+
+    Lost frames do not shorten the clip: the rule for uneven frames repeats the frame before.
+    """
     counts = f"{facts.pictures.packets} packets give {facts.pictures.frames} frames, of which the proxy makes"
     text = f"damage accepted: decoded by one thread, {counts} {rate.output_frames} at {rate.conform.rate} a second"
     return Note(NoteKind.DAMAGE_ACCEPTED, text)
@@ -266,7 +269,7 @@ def _notes_of_excluded(profile: ProfileSpec, facts: SourceFacts, excluded: tuple
 
 
 def _is_worth_a_note(profile: ProfileSpec, stream: Stream) -> bool:
-    """Whether people want to know that the stream is not in the proxy: the spec lists all that are not."""
+    """Returns whether people want to know that the stream is left out. The spec lists every stream left out."""
     match stream:
         case VideoStream():
             return not stream.is_picture_of_cover

@@ -108,14 +108,17 @@ def _source(stream: VideoStream, frame: FirstFrame) -> Colour:
 
 
 def _range(stream: VideoStream, frame: FirstFrame) -> ColourValue:
-    """Full-range H.264 and MJPEG decode to yuvj formats, whatever the container declares (a GoPro MAX: limited)."""
+    """Returns the range: full if the picture decodes to a yuvj format, else as tagged, else assumed.
+
+    Full-range H.264 and MJPEG decode to yuvj formats, also if the container declares limited range (a GoPro MAX).
+    """
     if (frame.pixel_format or "").startswith("yuvj"):
         return ColourValue(value="pc", origin="tagged")
     return _value(_first(frame.colour.range, stream.colour.range), "pc" if is_rgb(frame) else "tv")
 
 
 def _assumed(matrix: str | None, primaries: str | None, size: Size) -> tuple[str, str, str]:
-    """Returns matrix, primaries and transfer for what is not tagged: to match what is, else by the number of lines.
+    """Returns matrix, primaries and transfer for what is not tagged: to match the tags, else by the number of lines.
 
     From 720 lines or 1280 columns: BT.709. 487 to 719 lines: BT.601 with 625 lines. Up to 486: BT.601 with 525.
     """
@@ -159,7 +162,8 @@ def _proxy(profile: ProfileSpec, source: Colour, frame: FirstFrame) -> Colour:
     ):
         if value not in known:
             other = "an H.264" if codec == "prores" and value in _TRANSFERS["h264"] else "another"
-            raise _refused(f"{codec} has no tag for its colour {tag}, {value}: choose {other} profile.")
+            name = {"prores": "ProRes", "dnxhd": "DNxHR", "h264": "H.264"}[codec]
+            raise _refused(f"{name} has no tag for its colour {tag}, {value}: choose {other} profile.")
     return _colour(source, matrix, source.primaries.value, curve)
 
 

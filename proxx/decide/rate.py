@@ -1,4 +1,4 @@
-"""Decides the proxy's frame rate and exact number of frames from the source's packet table. Pure, integers only.
+"""Decides the proxy's frame rate and exact number of frames from the source's packet table. Pure.
 
 The rate is always one that an editing timeline can have (`measures.STANDARD_RATES`). If every time stamp lies within
 half a frame of that rate's grid, each frame is kept and put on the grid. If not, the clip is conformed: frames are
@@ -72,7 +72,7 @@ def conformed_frames(table: VideoPackets, rate: Rate) -> int:
 
 
 def _steady_rate(stream: VideoStream, table: VideoPackets) -> Rate | None:
-    """Returns the standard rate on whose grid all frames lie, each in a place of its own, or None.
+    """Returns the standard rate on whose grid all frames lie, each in its own place, or None.
 
     Tries in this order: the rate that the file declares, its average, the rate of its time stamps. Field-coded
     streams declare the rate of their fields (Sony AVCHD: 50 for 25), so the first one may not fit.
@@ -96,7 +96,7 @@ def _nominal_rate(profile: ProfileSpec, stream: VideoStream, table: VideoPackets
 
     It is the declared rate if that is a standard rate no more than twice the median rate of the frames. Otherwise it
     is the standard rate (of those the profile writes) nearest in ratio to the median distance between frames, the
-    lower one of two: phones and screen recorders declare time bases of 600 or 57600, which mean nothing.
+    lower of two equally near: phones and screen recorders declare time bases of 600 or 57600, which mean nothing.
     """
     median = _median_rate(table)
     named = nearest_standard_rate(stream.nominal_rate) if stream.nominal_rate is not None else None

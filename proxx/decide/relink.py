@@ -56,9 +56,9 @@ def links(clip: Clip) -> Mapping[str, str]:
         "reel": _word(expect.reel),
         "audio.tracks": str(len(tracks)),
     }
-    for place, index in enumerate(tracks):
-        facts[f"audio.{place}.channels"] = str(len(clip.recipe.audio[index].map))
-        facts[f"audio.{place}.samples"] = str(expect.samples[index])
+    for position, index in enumerate(tracks):
+        facts[f"audio.{position}.channels"] = str(len(clip.recipe.audio[index].map))
+        facts[f"audio.{position}.samples"] = str(expect.samples[index])
     return facts
 
 
@@ -76,8 +76,8 @@ def looks(clip: Clip) -> Mapping[str, str]:
         "conform": recipe.conform.mode,
         "decoder": recipe.video.decoder,
     }
-    for place, index in enumerate(clip.outputs[0].tracks):
-        facts |= {f"audio.{place}.{name}": value for name, value in _sound(recipe.audio[index]).items()}
+    for position, index in enumerate(clip.outputs[0].tracks):
+        facts |= {f"audio.{position}.{name}": value for name, value in _sound(recipe.audio[index]).items()}
     return facts
 
 

@@ -51,7 +51,7 @@ class PictureSpan:
     rate: Rate
 
     def samples(self, rate: int) -> int:
-        """Returns the samples a channel that last as long, halves upward, as ffmpeg's MXF writer rounds."""
+        """Returns how many samples per channel last as long, halves upward, as ffmpeg's MXF writer rounds."""
         return nearest_integer(Fraction(self.frames * rate) / self.rate.fraction)
 
 
@@ -94,7 +94,7 @@ def decide_sound(
 
 
 def _notes(index: int, offset: Fraction, table: AudioPackets, span: PictureSpan) -> Iterator[Note]:
-    """Notes gaps, and silence under more than one frame of the picture."""
+    """Yields a note for gaps in the sound, and for silence under more than one frame of the picture."""
     if table.gaps:
         text = f"sound of stream {index}: {table.gaps} gaps in its time stamps are closed up"
         yield Note(NoteKind.SOUND_GAPS_CLOSED, text)

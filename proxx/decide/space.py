@@ -19,7 +19,7 @@ _MEASURED_AT: Final = 1920 * 1080 * 25  # pixels a second of `profile.measured`
 _HEADERS: Final = 64 << 10  # bytes: file headers, or the header and footer of an OP1a MXF
 _MOV_SAMPLE: Final = 24  # bytes of index for each frame: sizes, offsets, times (ISO/IEC 14496-12 stsz, co64, stts)
 _MXF_GRID: Final = 512  # bytes: ffmpeg's MXF writer pads each element to a multiple of this
-_AAC_FRAME: Final = (6144, 1024)  # (most bits a channel, samples that they are for) (ISO/IEC 14496-3)
+_AAC_FRAME: Final = (6144, 1024)  # (the most bits per channel, for this many samples) (ISO/IEC 14496-3)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from proxx.contracts.error_bases import ProxxError
 
 @dataclass(frozen=True)
 class Finding:
-    """One checked thing. sentence: what was found. remedy: what to do; if `ok`, optional advice."""
+    """The outcome of one check. sentence: what was found. remedy: what to do; if `ok`, optional advice."""
 
     area: str
     ok: bool

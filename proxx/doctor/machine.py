@@ -154,11 +154,11 @@ def check_work_folder(parent: Path | None = None) -> Iterator[Finding]:
         return
     remedy = "" if free >= ROOM else "Free space there, or name another folder with --work."
     yield Finding("work", free >= ROOM, f"{folder} is writable and has {size_words(free)} free.", remedy)
-    for left in workdir.abandoned_directories(folder):
+    for leftover in workdir.abandoned_directories(folder):
         yield Finding(
             "leftovers",
             True,
-            f"{left.path} was left by a killed worker "
-            f"(job {left.job}…, attempt {left.attempt}, {size_words(left.size)}).",
+            f"{leftover.path} was left by a killed worker "
+            f"(job {leftover.job}…, attempt {leftover.attempt}, {size_words(leftover.size)}).",
             "Nothing uses it any more: remove it.",
         )

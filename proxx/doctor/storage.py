@@ -67,12 +67,12 @@ def _check_output_bucket(spot: InBucket, places: Places) -> Iterator[Finding]:
             for trial in objects:
                 sentence = f"{bucket.place(trial.key)}: a test object of a job that was killed or is just starting."
                 yield Finding("leftovers", True, sentence, "Delete it when no job is starting there.")
-        for left in unfinished(bucket, spot.prefix):
+        for upload in unfinished(bucket, spot.prefix):
             yield Finding(
                 "leftovers",
                 True,
-                f"{bucket.place(left.key)}: an upload begun {left.begun} is unfinished; its worker was killed or is "
-                f"still uploading (upload {left.upload_id}).",
+                f"{bucket.place(upload.key)}: an upload begun {upload.begun} is unfinished; its worker was killed or "
+                f"is still uploading (upload {upload.upload_id}).",
                 "The job's next attempt aborts it. Otherwise abort it when no job is publishing there.",
             )
     except StorageFault as fault:
@@ -109,11 +109,11 @@ def check_output_folder(folder: Path) -> Iterator[Finding]:
         yield Finding("output", False, f"{folder} lets a file be replaced.", "Publish on another file system.")
         return
     yield Finding("output", True, f"{folder}: proxies can be published, {size_words(free)} are free.")
-    for left in publish.abandoned_stages(folder):
+    for leftover in publish.abandoned_stages(folder):
         yield Finding(
             "leftovers",
             True,
-            f"{left} was left by a killed worker, or is being published right now.",
+            f"{leftover} was left by a killed worker, or is being published right now.",
             "Remove it when no job is publishing to that folder.",
         )
 

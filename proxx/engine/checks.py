@@ -67,7 +67,7 @@ def _all(profile: ProfileSpec, clip: Clip, encoded: EncodeEvidence, actual: Prox
 
 
 def _decoding(clip: Clip, encoded: EncodeEvidence) -> Iterator[Comparison]:
-    """Any decode error is a difference, unless damage was accepted: then only the exact frame count is checked."""
+    """Yields the decode errors: none may occur. If damage was accepted, only the exact frame count is checked."""
     if clip.recipe.decode_errors == "refuse":
         yield "decode.errors", 0, sum(read.errors for read in encoded.read.values())
         yield "decode.corrupt_packets", 0, encoded.corrupt_packets
@@ -89,10 +89,10 @@ def _frames(clip: Clip, encoded: EncodeEvidence, actual: ProxyContents) -> Itera
 def _audio(profile: ProfileSpec, clip: Clip, encoded: EncodeEvidence, actual: ProxyContents) -> Iterator[Comparison]:
     tracks = clip.outputs[0].tracks
     yield "audio.tracks", len(tracks), len(actual.sound)
-    for place, index in enumerate(tracks):
-        track, written = clip.recipe.audio[index], encoded.written.get(place + 1)
-        sound = actual.sound[place] if place < len(actual.sound) else None
-        name, samples = f"audio.{place}", clip.expect.samples[index]
+    for position, index in enumerate(tracks):
+        track, written = clip.recipe.audio[index], encoded.written.get(position + 1)
+        sound = actual.sound[position] if position < len(actual.sound) else None
+        name, samples = f"audio.{position}", clip.expect.samples[index]
         yield f"{name}.samples_encoded", samples, _or_none(written.samples if written else None)
         yield f"{name}.samples", samples, _or_none(sound.samples if sound else None)
         yield f"{name}.codec", track.codec, _or_none(sound.codec if sound else None)
@@ -139,7 +139,7 @@ def _format(profile: ProfileSpec, clip: Clip, actual: ProxyContents) -> Iterator
 
 
 def _scan(profile: ProfileSpec, clip: Clip, picture: ProxyPicture) -> Iterator[Comparison]:
-    """Both the frame's own header and the container must have the expected field order."""
+    """Yields the field order in the header of the first frame and in the container."""
     expect = clip.expect
     if expect.scan == "interlaced":
         first = "top first" if expect.field_order == "tt" else "bottom first"

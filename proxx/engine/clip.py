@@ -21,11 +21,11 @@ from proxx.engine.steps import ClipProgress, ClipStage, Watcher
 from proxx.ffmpeg.command import CommandPlan, bind_paths, plan_command
 from proxx.ffmpeg.encode_log import EncodeEvidence, encode_failure, read_encode_log
 from proxx.ffmpeg.installed import InstalledToolchain
+from proxx.ffmpeg.mxf_umid import write_umids
 from proxx.ffmpeg.process import run_encoder
 from proxx.ffmpeg.progress import EncodeProgress
 from proxx.ffmpeg.proxy_probe import probe_proxy
 from proxx.ffmpeg.toolchain import require_unchanged
-from proxx.ffmpeg.umid import write_umids
 from proxx.files import publish, transfer
 from proxx.files.background import in_background
 from proxx.files.download import copy_name

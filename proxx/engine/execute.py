@@ -1,8 +1,8 @@
 """Runs one job on one machine, from its spec to its result.
 
 Check the spec and the toolchain → register → take the attempt → clip after clip → release with the result.
-A refusal before the lock uses up no attempt. The failure of a clip concerns that clip only; whatever would make every
-later clip wrong stops the job. Nothing here retries, chooses or looks anything up.
+A refusal before the lock uses up no attempt. The failure of a clip concerns that clip only; a failure that would make
+every later clip wrong stops the job. Nothing here retries, chooses or looks anything up.
 """
 
 from __future__ import annotations
@@ -90,10 +90,10 @@ def execute(data: bytes, environment: RunEnvironment) -> ExecutionResult:
 
 
 def begin(spec: JobSpec, data: bytes, environment: RunEnvironment) -> tuple[InstalledToolchain, Ledger, Places]:
-    """Makes every check that can refuse the job, then takes the attempt. Raises a Refusal or an EnvironmentFailure,
-    which is recorded.
+    """Makes every check that can refuse the job, then takes the attempt.
 
-    The places returned resend as often as the store allows.
+    The places returned resend as often as the store allows. Raises a Refusal or an EnvironmentFailure, which is
+    recorded.
     """
     store, worker, run_id = environment.store, environment.worker, environment.run_id
     try:

@@ -61,7 +61,7 @@ def envelope(worker: Worker, run_id: str, time: Stopwatch) -> Envelope:
 
 
 def as_stop(bug: BaseException) -> JobStopped:
-    """Returns how an exception that the engine does not expect is recorded; the exception itself is raised on."""
+    """Returns the record of an exception that the engine does not expect. The exception itself is still raised."""
     if isinstance(bug, KeyboardInterrupt | SystemExit):
         return Interrupted(message="The job was stopped.", stage="job")
     return EngineFault(message=f"The engine failed: {type(bug).__name__}.", stage="job")

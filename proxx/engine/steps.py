@@ -23,7 +23,7 @@ class ClipStarted:
 
 @dataclass(frozen=True)
 class ClipProgress:
-    """frame: frames written so far. fps_milli, speed_milli: in thousandths, None until ffmpeg reports them."""
+    """A clip advances. frame: frames so far. fps_milli, speed_milli: thousandths, None until ffmpeg reports them."""
 
     index: int
     frame: int
@@ -52,7 +52,7 @@ Watcher: TypeAlias = Callable[[Step], None]
 
 
 def silent(_: Step) -> None:
-    """A watcher that ignores every step."""
+    """Ignores the step: the watcher of a job that nobody watches."""
 
 
 class Stopwatch:

@@ -1,4 +1,4 @@
-"""Parses ffprobe's JSON into the types of `streams`. Pure: `unknown`, N/A, 0/0 and the like become None."""
+"""Parses ffprobe's JSON into the types of `streams`. Pure. `unknown`, N/A, 0/0 and the like become None."""
 
 from __future__ import annotations
 

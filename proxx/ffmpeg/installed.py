@@ -24,7 +24,7 @@ PUBLISHED: Final = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class InstalledToolchain:
-    """A toolchain installed on this machine. Start its programs with `ffmpeg_argv` and `ffprobe_argv`.
+    """A toolchain installed on this machine. Start its ffmpeg with `ffmpeg_argv`.
 
     launcher: for tests only, a program that runs the binaries on an emulated CPU (`/usr/bin/qemu-x86_64 -cpu
     Haswell`). It is not part of the identity, which is always that of the binaries themselves.
@@ -38,10 +38,6 @@ class InstalledToolchain:
     @property
     def ffmpeg_argv(self) -> tuple[str, ...]:
         return (*self.launcher, str(self.ffmpeg))
-
-    @property
-    def ffprobe_argv(self) -> tuple[str, ...]:
-        return (*self.launcher, str(self.ffprobe))
 
     @property
     def published(self) -> bool | None:

@@ -135,8 +135,11 @@ class AudioCounter:
             self._gaps += self._expected is not None and abs(pts - self._expected) > 1
             self._expected = pts + packet.duration
         samples = packet_samples(self._stream, packet.duration, packet.size)
-        if samples is None:  # the count is unknown, the beginning of the sound is not
+        if samples is None:
             self._samples = None
+            if self._stream.codec != "aac":
+                return
+            # Low-delay AAC in Matroska: the count is unknown, the beginning of the sound is not.
             samples = int(packet.duration * self._stream.time_base * self._stream.rate)
         self._count_samples(packet, pts, samples)
 
@@ -214,7 +217,8 @@ def missing_seconds(probed: ProbeResult, stream: StreamBase, table: PacketTable)
         match = re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d+)", stream.tagged("DURATION") or "")  # a tag of Matroska
         if match is None or table.start is None:
             return Fraction(0)
-        declared = int(match[1]) * 3600 + int(match[2]) * 60 + Fraction(match[3]) - table.start  # the tag is from 0
+        end = int(match[1]) * 3600 + int(match[2]) * 60 + Fraction(match[3])  # the tag counts from time 0
+        declared = end - table.start
     return min((declared - seconds for seconds in measured if declared is not None), key=abs, default=Fraction(0))
 
 

@@ -1,4 +1,4 @@
-"""Reads with ffprobe what a source file contains; a file that cannot be used raises one sentence that says why."""
+"""Reads with ffprobe what a source file contains; a file that cannot be used raises an error that says why."""
 
 from __future__ import annotations
 
@@ -104,11 +104,6 @@ def decoders(ffmpeg: Path) -> frozenset[str]:
     return frozenset(codecs)
 
 
-def undecodable(streams: Iterable[Stream], known: frozenset[str]) -> tuple[int, ...]:
-    """Returns the indexes of the picture and sound tracks with a codec that is not in `known`."""
-    return tuple(s.index for s in streams if isinstance(s, VideoStream | AudioStream) and s.codec not in known)
-
-
 # --- checking the file itself ----------------------------------------------------------------------------
 
 
@@ -179,7 +174,7 @@ def _camera_raw(raw: str, path: Path) -> SourceUnsupported:
 
 
 def _argv(ffprobe: Path, path: Path, options: Iterable[str]) -> list[str]:
-    """(ffprobe never applies QuickTime's clean aperture, so it needs no `-apply_cropping codec` as ffmpeg does.)"""
+    """Returns the command. ffprobe never applies QuickTime's clean aperture: it needs no `-apply_cropping codec`."""
     limits = ("-protocol_whitelist", "file", "-format_whitelist", FORMAT_WHITELIST)
     return [str(ffprobe), "-v", "error", *limits, *options, "-i", f"file:{path.absolute()}"]
 

@@ -1,4 +1,4 @@
-"""Reads with ffprobe what a made proxy contains: demuxes the whole file and decodes its first frame."""
+"""Reads with ffprobe what an encoded proxy contains: demuxes the whole file and decodes its first frame."""
 
 from __future__ import annotations
 

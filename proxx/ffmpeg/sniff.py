@@ -51,7 +51,7 @@ def camera_raw(name: str, head: bytes) -> str | None:
 
 
 def camera_raw_codec(tag: str | None, head: bytes) -> str | None:
-    """Returns the same for a picture track with a codec the toolchain does not know, or None.
+    """Returns which camera raw format a picture track of unknown codec is and how to convert it, or None.
 
     tag: the codec tag of the track; an MXF file is recognised by the company that wrote it.
     """
@@ -70,11 +70,11 @@ def camera_raw_codec(tag: str | None, head: bytes) -> str | None:
 
 
 def describe(head: bytes) -> str:
-    """Returns a noun phrase for what a file looks like that no demuxer accepts. head: its first bytes."""
+    """Returns a noun phrase for what a file that no demuxer accepts looks like. head: its first bytes."""
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    for magic, words in _MAGIC:
+    for magic, description in _MAGIC:
         if text.startswith(magic):
-            return words
+            return description
     if not head.strip(b"\0"):
         return "zeros only, as a failed copy or a card recovery leaves behind"
     if _is_plain(head):

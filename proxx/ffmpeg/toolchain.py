@@ -111,12 +111,12 @@ def require_toolchain(
     Raises ToolchainMismatch, which names every field that differs or every missing CPU feature, or ToolchainMissing.
     """
     installed = _installed_toolchain(expected.name, launcher)
-    wanted, actual = expected.to_json(), installed.identity.to_json()
-    differ = [field for field in wanted if wanted[field] != actual[field]]
+    required, actual = expected.to_json(), installed.identity.to_json()
+    differ = [field for field in required if required[field] != actual[field]]
     if differ:
         raise ToolchainMismatch(
             message="The installed toolchain differs from that of the spec, which has "
-            + ", ".join(f"{field} {_text(wanted[field])}" for field in differ)
+            + ", ".join(f"{field} {_text(required[field])}" for field in differ)
             + ".",
             detail="installed: " + ", ".join(f"{field} {_text(actual[field])}" for field in differ),
         )

@@ -32,7 +32,7 @@ class BackgroundWork(Generic[T]):
     def wait(self, seconds: float | None = None) -> bool:
         """Waits until the work has ended, for at most `seconds`, and returns whether it has.
 
-        Thread.join alone does not do: when interrupted, it takes a running thread for a finished one (Python 3.11).
+        Thread.join alone is not enough: when interrupted, it takes a running thread for a finished one (Python 3.11).
         """
         ended = self._ended.wait(seconds)
         if ended:

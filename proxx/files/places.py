@@ -48,7 +48,7 @@ class Places:
 
 
 def leads_out(spot: OnDisk) -> bool:
-    """Tells whether a symbolic link takes the path out of its root. The path need not exist yet."""
+    """Returns whether a symbolic link takes the path out of its root. The path need not exist yet."""
     return spot.within is not None and not _real(spot.path).is_relative_to(_real(spot.within))
 
 

@@ -1,4 +1,4 @@
-"""Checks a job's object storage before the job begins: can it read, can it write, does it never replace an object?
+"""Checks that a job's object storage can be read and written and never replaces an object, before the job begins.
 
 Problems that can be known before the first encode are reported before it, for all buckets at once. A trial object of
 one byte is created beside the outputs, the server must refuse a second one of the same name, and it is deleted again.

@@ -90,7 +90,7 @@ def stage_path(target: Path, nonce: str) -> Path:
 
 
 def content_of(made: Path) -> Content:
-    """Syncs `made` to disk and returns the content of it, read to its end. Raises WorkUnusable or DiskFull."""
+    """Syncs `made` to disk and returns its content, read to its end. Raises WorkUnusable or DiskFull."""
     try:
         with made.open("rb") as stream:
             os.fsync(stream.fileno())

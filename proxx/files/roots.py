@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 from proxx.contracts.error_bases import Problem
 from proxx.contracts.errors import PlaceUnreachable, RootsInvalid
 from proxx.contracts.job import JobSpec
-from proxx.contracts.naming import bucket_name_problem, normalized_name, uri_problem
+from proxx.contracts.output_names import bucket_name_problem, normalized_name, uri_problem
 from proxx.contracts.uri import without_secrets
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -106,7 +106,7 @@ class Roots:
         raise OutOfReach(f"{plain!r} is below none of the roots of this machine: {names}")
 
     def is_below_a_root(self, text: str) -> bool:
-        """Tells whether `text` is written as a name below one of these roots."""
+        """Returns whether `text` is written as a name below one of these roots."""
         return any(text.startswith(f"{root.name}:/") for root in self.roots)
 
     def lacking(self, text: str) -> str | None:

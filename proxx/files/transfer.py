@@ -1,4 +1,4 @@
-"""The two ends of a clip: provides its source to the encoder, and publishes its proxy.
+"""Provides the source of a clip to the encoder, and publishes its proxy.
 
 Both work the same on a file system and in object storage, with the same failures.
 """
@@ -101,7 +101,7 @@ def sending_output(
 
 
 def goes_up_in_parts(places: Places, uri: str, content: Content) -> bool:
-    """Tells whether the proxy is sent in parts. Not every server checks the condition when it completes them."""
+    """Returns whether the proxy is sent in parts. Not every server checks the condition when it completes them."""
     return isinstance(places.spot(uri), InBucket) and upload.needs_parts(places, content)
 
 

@@ -43,7 +43,7 @@ def existing_object(places: Places, spot: InBucket, should_stop: Stop = never) -
 
 
 def needs_parts(places: Places, content: Content) -> bool:
-    """Tells whether the file is larger than one request can carry."""
+    """Returns whether the file is larger than one request can carry."""
     return content.size > places.single
 
 

@@ -73,14 +73,14 @@ def default_parent() -> Path:
 
 def free_bytes(path: Path) -> int:
     """Returns the bytes this user can still write at `path`, or in its nearest folder that exists."""
-    place = path.absolute()
+    folder = path.absolute()
     while True:
         try:
-            status = os.statvfs(place)
+            status = os.statvfs(folder)
         except (FileNotFoundError, NotADirectoryError):
-            if place == place.parent:
+            if folder == folder.parent:
                 raise
-            place = place.parent
+            folder = folder.parent
         else:
             return status.f_bavail * status.f_frsize
 

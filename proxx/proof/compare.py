@@ -102,7 +102,10 @@ class ReencodeSession:
 
 
 def compare_clip(item: SampleItem, session: ReencodeSession) -> ComparedClip:
-    """Encodes one clip again and compares it with the record. Raises Interrupted and whatever else stops a job."""
+    """Encodes one clip again and compares it with the record.
+
+    Raises Interrupted and any other error that stops a job.
+    """
     if isinstance(item, UnreadableJob):
         return ComparedClip(of=item, verdict=Comparison.NOT_JUDGED, problem=item.problem)
     if item.differing:
@@ -116,15 +119,15 @@ def compare_clip(item: SampleItem, session: ReencodeSession) -> ComparedClip:
         problem = sampled_clip_problem(item, error.code, error.message)
         return ComparedClip(of=item, verdict=Comparison.NOT_JUDGED, problem=problem)
     with session.encode_site(item.spec, item.index, installed) as site:
-        (again,) = reproduce(item.spec, {item.index: item.expected}, site)
-        if again.problem is None:
-            return ComparedClip(of=item, verdict=Comparison.SAME, found=again.found)
+        (reencoded,) = reproduce(item.spec, {item.index: item.expected}, site)
+        if reencoded.problem is None:
+            return ComparedClip(of=item, verdict=Comparison.SAME, found=reencoded.found)
         return ComparedClip(
             of=item,
-            verdict=Comparison.DIFFERS if again.differs else Comparison.NOT_JUDGED,
-            found=again.found,
-            kept=session.keep(again.path) if again.path is not None else None,
-            problem=again.problem,
+            verdict=Comparison.DIFFERS if reencoded.differs else Comparison.NOT_JUDGED,
+            found=reencoded.found,
+            kept=session.keep(reencoded.path) if reencoded.path is not None else None,
+            problem=reencoded.problem,
         )
 
 

@@ -140,7 +140,7 @@ class EncodeSite:
 
 
 def reproduce(spec: JobSpec, expected: Mapping[int, str], site: EncodeSite) -> tuple[ReencodedClip, ...]:
-    """Encodes the clips of `expected` again, in order. Raises Interrupted and whatever else stops a job."""
+    """Encodes the clips of `expected` again, in order. Raises Interrupted and any other error that stops a job."""
     for folder in (site.proxies, site.work):
         folder.mkdir()
     return tuple(_encode_again(spec, index, expected[index], site) for index in sorted(expected))

@@ -82,7 +82,7 @@ class SampleTally:
 def sample(store: Store, scope: SampleScope, tally: SampleTally, should_stop: Stop = never) -> Iterator[SampleItem]:
     """Yields the clips of the sample, job after job by id, and counts into `tally`.
 
-    If the share comes to no clip, it yields the one with the lowest fingerprint. Raises StoreUnavailable if the store
+    If the share selects no clip, it yields the one with the lowest fingerprint. Raises StoreUnavailable if the store
     cannot be read, Interrupted if stopped.
     """
     lowest: _FinishedJob | None = None
@@ -103,7 +103,7 @@ def sample(store: Store, scope: SampleScope, tally: SampleTally, should_stop: St
 
 
 def is_sampled(fingerprint: str, share: Fraction) -> bool:
-    """Whether a clip with this fingerprint is in a sample of this share."""
+    """Returns whether a clip with this fingerprint is in a sample of this share."""
     return int(fingerprint, 16) * share.denominator < share.numerator << 256
 
 

@@ -1,6 +1,6 @@
 """Predicts what another toolchain, or another version of a profile, changes: each clip is made again and compared.
 
-A clip is decided anew from its source by the rules of job creation; its old spec is never changed. The proxy is made
+A clip is decided again from its source by the rules of job creation; its old spec is never changed. The proxy is made
 in a folder of its own: nothing is registered and nothing is published.
 """
 
@@ -24,7 +24,7 @@ from proxx.contracts.errors import (
 )
 from proxx.contracts.fingerprint import digest_stream
 from proxx.contracts.job import Clip, JobContent, JobSpec, seal
-from proxx.contracts.naming import normalized_name
+from proxx.contracts.output_names import normalized_name
 from proxx.contracts.profile import ProfileSpec
 from proxx.create.discover import Candidate
 from proxx.create.examine import examine_source, refuse_on_unexpected_error
@@ -77,7 +77,7 @@ class UpgradeChange:
     _decoders: dict[Path, frozenset[str]] = field(default_factory=dict)
 
     def decoders(self, ffmpeg: Path) -> frozenset[str]:
-        """Returns the codecs that this ffmpeg decodes; it is asked once."""
+        """Returns the codecs that this ffmpeg decodes. Each ffmpeg is run once for this."""
         if ffmpeg not in self._decoders:
             self._decoders[ffmpeg] = decoders(ffmpeg)
         return self._decoders[ffmpeg]
@@ -86,7 +86,7 @@ class UpgradeChange:
 def predict_clip(item: SampleItem, change: UpgradeChange, session: ReencodeSession) -> ClipPrediction:
     """Decides and makes one clip again with the change, and compares it with the job's.
 
-    Raises Interrupted and whatever else stops a job.
+    Raises Interrupted and any other error that stops a job.
     """
     if isinstance(item, UnreadableJob):
         return ClipPrediction(of=item, outlook=PredictedOutcome.NOT_JUDGED, problem=item.problem)
@@ -106,10 +106,10 @@ def predict_clip(item: SampleItem, change: UpgradeChange, session: ReencodeSessi
             if session.should_stop():  # a probe that was ended on request has not failed
                 raise Interrupted(message="The report was stopped while a clip was decided.", stage="job") from error
             return _no_proxy(item, error.code, error.message)
-        (again,) = reproduce(spec, {0: item.expected}, site)
-    if again.problem is not None and again.problem.code != BYTES_DIFFER:
-        return _no_proxy(item, again.problem.code, again.problem.message)
-    return _compare(item, profile, clip, again)
+        (reencoded,) = reproduce(spec, {0: item.expected}, site)
+    if reencoded.problem is not None and reencoded.problem.code != BYTES_DIFFER:
+        return _no_proxy(item, reencoded.problem.code, reencoded.problem.message)
+    return _compare(item, profile, clip, reencoded)
 
 
 def _require_toolchain(
@@ -161,7 +161,7 @@ def _decide_again(item: SampledClip, profile: ProfileSpec, change: UpgradeChange
             )
         except ClipFailure:
             with suppress(OSError):
-                _require_same_source(_digest(local), file.digest)  # another file explains whatever is wrong with it
+                _require_same_source(_digest(local), file.digest)  # a replaced file explains every other problem
             raise
     _require_same_source(facts.digest, file.digest)
     with refuse_on_unexpected_error():
@@ -214,19 +214,19 @@ def _no_proxy(item: SampledClip, code: str, message: str) -> ClipPrediction:
     return ClipPrediction(of=item, outlook=outlook, problem=sampled_clip_problem(item, code, message))
 
 
-def _compare(item: SampledClip, profile: ProfileSpec, clip: Clip, again: ReencodedClip) -> ClipPrediction:
+def _compare(item: SampledClip, profile: ProfileSpec, clip: Clip, reencoded: ReencodedClip) -> ClipPrediction:
     changes = (
         *differences(item.spec.clips[item.index], clip),
         *_encoding_differences(item.spec.profile, profile),
     )
     if not relinks(changes):
         outlook = PredictedOutcome.BREAKS
-    elif again.problem is None:
+    elif reencoded.problem is None:
         outlook = PredictedOutcome.SAME
     else:
         outlook = PredictedOutcome.RELINKS
     return ClipPrediction(
-        of=item, outlook=outlook, differences=changes, output=clip.outputs[0].uri, found=again.found
+        of=item, outlook=outlook, differences=changes, output=clip.outputs[0].uri, found=reencoded.found
     )
 
 

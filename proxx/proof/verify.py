@@ -217,7 +217,7 @@ class _ProxyCheck:
                     copy.unlink(missing_ok=True)
 
     def _require_space(self, spot: InBucket) -> int:
-        """Returns the object's size in bytes, or 0 if it does not exist, which `bring` reports.
+        """Returns the object's size in bytes, or 0 if it does not exist, which `copy_object` reports.
 
         Raises DiskFull if a copy would not fit.
         """

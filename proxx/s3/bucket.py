@@ -98,7 +98,7 @@ class Bucket:
         return completed is not None
 
     def touch(self, key: str) -> bool:
-        """Tells whether the object exists, by reading its first byte. A missing bucket or permission is a fault."""
+        """Returns whether the object exists, by reading its first byte. A missing bucket or permission is a fault."""
 
         async def do(client: Any, pulse: ActivityClock) -> bool:  # noqa: ANN401
             answer = await client.get_object(Bucket=self.name, Key=key, Range="bytes=0-0")
@@ -232,7 +232,9 @@ class UploadBody(io.FileIO):
         self._size = path.stat().st_size
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """The client reads the body twice: in its event loop to hash it for the signature, in a thread to send it.
+        """Returns the next bytes of the body.
+
+        The client reads the body twice: in its event loop to hash it for the signature, in a thread to send it.
 
         Only the second reading counts.
         """
@@ -255,7 +257,7 @@ class UploadBody(io.FileIO):
 
 
 def _in_client() -> bool:
-    """Tells whether the caller runs in an event loop."""
+    """Returns whether the caller runs in an event loop."""
     import asyncio
 
     try:

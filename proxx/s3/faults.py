@@ -139,7 +139,7 @@ _BY_STATUS: Final[Mapping[int, Cause]] = {
 }
 
 
-_NEVER_A_GATEWAYS: Final = frozenset({301, 302, 303, 307, 308, 401, 404, 405})
+_NOT_OF_A_GATEWAY: Final = frozenset({301, 302, 303, 307, 308, 401, 404, 405})
 
 
 class StorageFault(Exception):
@@ -222,7 +222,7 @@ def cause_of_error(error: BaseException) -> tuple[Cause, str, int] | None:
 
 
 def _is_web_page(error: Any) -> bool:  # noqa: ANN401  (botocore has no types)
-    """Tells whether the answer is a web page: HTML with no S3 error code.
+    """Returns whether the answer is a web page: HTML with no S3 error code.
 
     A gateway in front of a server that is down answers with a page too, and botocore reports a page of status 200 as
     a 500. A write, which may have happened, is therefore not classified by such an answer.
@@ -232,4 +232,4 @@ def _is_web_page(error: Any) -> bool:  # noqa: ANN401  (botocore has no types)
         return False
     kind, status = str(meta.get("HTTPHeaders", {}).get("content-type", "")), meta.get("HTTPStatusCode")
     reads = action.startswith(("Get", "List"))
-    return kind.startswith("text/html") and (status in _NEVER_A_GATEWAYS or (status == 500 and reads))
+    return kind.startswith("text/html") and (status in _NOT_OF_A_GATEWAY or (status == 500 and reads))

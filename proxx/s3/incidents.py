@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 LOG: Final = logging.getLogger("proxx.storage")
-KEPT: Final = 200  # incidents kept until the next event; of a storm of equal ones nobody reads more
+KEPT: Final = 200  # incidents kept until the next event; nobody reads more of a storm of equal ones
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,7 @@ Stop = Callable[[], bool]
 
 
 def never() -> bool:
-    """A stop check that never stops."""
+    """Returns False: a stop check for work that is never stopped."""
     return False
 
 

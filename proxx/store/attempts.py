@@ -97,7 +97,7 @@ def read_attempts(store: Store, job_id: str) -> tuple[Attempt, ...]:
 
 
 def _read_attempt(store: Store, job_id: str, attempt: int, listed: int) -> Attempt:
-    """Returns the attempt with every event up to `listed` and whatever follows it without a gap."""
+    """Returns the attempt with every event up to `listed`, and those that follow without a gap."""
     events: list[Event] = []
     problems: list[str] = []
     number = 0

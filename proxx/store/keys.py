@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from proxx.contracts.fingerprint import digest_bytes
-from proxx.contracts.naming import normalized_name
+from proxx.contracts.output_names import normalized_name
 
 Kind: TypeAlias = Literal[
     "store",
@@ -102,7 +102,7 @@ def parse(key: str) -> Parsed | None:
                 int(attempt or 0),
                 int(number or 0),
                 part.get("name") or "",
-                *(part.get(rest) or "" for rest in ("time", "outcome", "run")),
+                *(part.get(group) or "" for group in ("time", "outcome", "run")),
             )
     return None
 
@@ -158,7 +158,7 @@ def result_key(job_id: str, attempt: int) -> str:
 
 
 def storage_key(job_id: str, attempt: int) -> str:
-    """The key of the storage incidents that came too late for the attempt's last event."""
+    """Returns the key of the storage incidents that came too late for the attempt's last event."""
     return f"{_attempt(job_id, attempt)}storage.json"
 
 
@@ -175,22 +175,22 @@ def refusal_key(job_id: str, uuid: str) -> str:
 
 
 def index_begun_key(time: str, job_id: str) -> str:
-    """The key created before a registration is committed, so every registered job has one."""
+    """Returns the key created before a registration is committed, so every registered job has one."""
     return f"{_open(time, job_id)}begun.{_clock(time)}"
 
 
 def index_registered_key(time: str, job_id: str) -> str:
-    """The key created after a registration was committed; it can be missing."""
+    """Returns the key created after a registration was committed; it can be missing."""
     return f"{_open(time, job_id)}registered.{_clock(time)}"
 
 
 def index_taken_key(time: str, job_id: str, attempt: int) -> str:
-    """The key created before an attempt is taken, so every attempt has one."""
+    """Returns the key created before an attempt is taken, so every attempt has one."""
     return f"{_open(time, job_id)}{_number(attempt, 4)}.{_clock(time)}"
 
 
 def index_ended_key(time: str, job_id: str, attempt: int, outcome: str, run_id: str) -> str:
-    """The key created after an attempt was closed; it can be missing.
+    """Returns the key created after an attempt was closed; it can be missing.
 
     outcome: `completed`, `failed-<code>`, `unlocked` or `retired`.
     """

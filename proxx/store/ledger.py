@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal, TypeVar
 
 from proxx.contracts.canonical import Json
+from proxx.contracts.error_bases import EnvironmentFailure
 from proxx.contracts.errors import LedgerFailed, LockLost, StoreDamaged, StoreRefused, StoreUnavailable
 from proxx.contracts.event import (
     TERMINAL,
@@ -39,7 +40,7 @@ def put_event(store: Store, job_id: str, attempt: int, event: Event) -> bytes | 
     """
     data = event_bytes(event)
     existing = store.create(event_key(job_id, attempt, event.number), data)
-    return None if existing == data else existing  # the nonce makes equal bytes our own
+    return None if existing == data else existing  # equal bytes have our nonce, so the event is ours
 
 
 class Ledger:
@@ -56,7 +57,7 @@ class Ledger:
         clock: Clock = utc_now,
         journals: tuple[IncidentJournal, ...] = (),
     ) -> None:
-        """journals: besides the store's own, the journals whose incidents go into the envelopes of events."""
+        """journals: those whose incidents go into the envelopes of events, besides the store's own journal."""
         self.store, self.job_id, self.attempt = store, job_id, attempt
         self._journals = (store.journal, *(journal for journal in journals if journal is not store.journal))
         self.worker, self.run_id = worker, run_id
@@ -82,26 +83,28 @@ class Ledger:
         if self._failed and type_ not in TERMINAL:
             raise LedgerFailed(message=f"the store failed earlier, so the event {type_} was not tried")
         while True:
-            around = self._with_incidents(notes)
-            event = make_event(self._number, type_, data, stamp(self.worker, self.run_id, around, self._clock))
+            envelope_notes = self._with_incidents(notes)
+            event = make_event(
+                self._number, type_, data, stamp(self.worker, self.run_id, envelope_notes, self._clock)
+            )
             self._sent.add(event.envelope.nonce)
             try:
                 existing = put_event(self.store, self.job_id, self.attempt, event)
-            except (StoreUnavailable, StoreRefused) as error:
+            except (StoreUnavailable, StoreRefused, EnvironmentFailure) as error:
                 self._failed = True
                 raise LedgerFailed(
                     message=f"the event {type_} could not be stored", detail=error.detail or error.message
                 ) from error
-            landed = event if existing is None else self._own_event(existing)
-            if landed is None:
+            stored = event if existing is None else self._own_event(existing)
+            if stored is None:
                 self._ended = "lost"
                 raise self._lock_lost(type_)
             self._number += 1
             self._sent.clear()
-            if landed.type in TERMINAL:
+            if stored.type in TERMINAL:
                 self._ended = "closed"
-                return landed
-            if landed is event:
+                return stored
+            if stored is event:
                 if self._announced is not None:
                     self._announced = with_announcement(self._announced, event)
                 return event
@@ -121,7 +124,7 @@ class Ledger:
         """
         try:
             existing = self.store.read(event_key(self.job_id, self.attempt, self._number))
-        except (StoreUnavailable, StoreRefused) as error:
+        except (StoreUnavailable, StoreRefused, EnvironmentFailure) as error:
             self._failed = True
             raise LedgerFailed(
                 message=f"the store could not confirm before {action} that the attempt is open",
@@ -155,7 +158,7 @@ class Ledger:
     def _read_past(self, read: Callable[[Store, str], T]) -> T:
         try:
             return read(self.store, self.job_id)
-        except (StoreUnavailable, StoreRefused, StoreDamaged) as error:
+        except (StoreUnavailable, StoreRefused, StoreDamaged, EnvironmentFailure) as error:
             raise LedgerFailed(
                 message="the record of what was published could not be read", detail=error.detail or error.message
             ) from error

@@ -63,12 +63,12 @@ def list_jobs(store: Store, since: date | None = None) -> Iterator[JobStatus]:
     first_day = min(begin[:10], _day_before(since))
     ended = _ended(store, first_day)
     opened = _opened(store, first_day)
-    wanted = {job_id for job_id, listed in opened.items() if listed.latest >= day}
-    wanted |= {job_id for job_id, ends in ended.items() if any(end.name >= day for end in ends.values())}
-    late = {job_id for job_id, listed in opened.items() if listed.latest_taken >= begin} - wanted
-    for job_id in sorted(wanted | late):
+    changed = {job_id for job_id, listed in opened.items() if listed.latest >= day}
+    changed |= {job_id for job_id, ends in ended.items() if any(end.name >= day for end in ends.values())}
+    perhaps_changed = {job_id for job_id, listed in opened.items() if listed.latest_taken >= begin} - changed
+    for job_id in sorted(changed | perhaps_changed):
         brief = _from_index(job_id, opened.get(job_id, _ListedJob()), ended.get(job_id, {}))
-        if job_id in wanted:
+        if job_id in changed:
             yield from _brief_or_read(store, job_id, brief)
         elif brief is None:  # else all its attempts ended before the day
             yield from (status for status in _brief_or_read(store, job_id, None) if _happened(status, day))
@@ -108,7 +108,7 @@ def _brief_or_read(store: Store, job_id: str, brief: JobStatus | None) -> Iterat
 def _from_listing(job_id: str, listed: _ListedJob, ended: dict[int, Parsed]) -> JobStatus | None:
     """Returns the job's status, or None if the listing is not enough.
 
-    It is not for an attempt that is open or not in the index, a gap, an operator's reason, or a refusal.
+    It is not enough for an attempt that is open or not in the index, a gap, an operator's reason, or a refusal.
     """
     attempts = sorted(listed.events)
     if listed.refused or not listed.spec or listed.registered is None:

@@ -53,7 +53,7 @@ def acquire(
     clock: Clock = utc_now,
     journals: tuple[IncidentJournal, ...] = (),
 ) -> Ledger:
-    """Takes the attempt and returns its ledger; whoever has the ledger holds the lock, and nobody else does.
+    """Takes the attempt and returns its ledger. The holder of the ledger is the only holder of the lock.
 
     Raises only refusals: those of `refusal_for_attempt`, StoreUnavailable, StoreDamaged.
     """

@@ -10,7 +10,7 @@ from typing import Final
 
 from proxx.contracts.canonical import Json, canonical_bytes
 from proxx.contracts.errors import StoreDamaged, StoreMismatch, StoreRefused
-from proxx.contracts.naming import bucket_name_problem
+from proxx.contracts.output_names import bucket_name_problem
 from proxx.contracts.uri import InvalidFileUri, file_path, without_secrets
 from proxx.s3.transport import RESENDS, Transport
 from proxx.store.base import MemoryStore, Store
@@ -61,7 +61,7 @@ def _expand_home(path: str) -> Path:
 
 
 def _in_bucket(url: str, wire: Transport | None) -> Store:
-    """Raises StoreRefused, without the URL, which may hold a password."""
+    """Returns the store in a bucket. Raises StoreRefused, without the URL, which may hold a password."""
     bucket, _, prefix = url[len("s3://") :].partition("/")
     prefix = prefix.rstrip("/")
     if not url.startswith("s3://") or bucket_name_problem(bucket) or (prefix and not is_key(prefix)):
@@ -96,7 +96,7 @@ def initialize_store(store: Store, *, resends: int = RESENDS) -> StoreIdentity:
     resends: for a new store only, how often a request may be sent again; 0 is allowed. The record of an existing
     store never changes. Raises StoreDamaged if there are jobs but no store.json.
     """
-    # List before reading store.json: whoever registered a job had created store.json before.
+    # List before reading store.json: it is created before any job is registered.
     inhabited = {"jobs", "claims", "index"} & set(store.children(""))
     if known := store_identity(store):
         return known

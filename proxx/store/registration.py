@@ -18,9 +18,7 @@ from proxx.contracts.canonical import Json, NotCanonical, canonical_bytes, read_
 from proxx.contracts.error_bases import InvalidInput, Problem, ProxxError
 from proxx.contracts.errors import (
     JobRetired,
-    OutputClaimed,
     SpecAltered,
-    SpecInvalid,
     StoreRefused,
     StoreUnavailable,
 )
@@ -28,10 +26,8 @@ from proxx.contracts.event import Stamp
 from proxx.contracts.model import Contract
 from proxx.store.attempts import is_retired
 from proxx.store.base import Store
-from proxx.store.claims import claim_bytes, owner_of
+from proxx.store.claims import claim_output, in_claim_order
 from proxx.store.keys import (
-    claim_digest,
-    claim_key,
     index_begun_key,
     index_registered_key,
     is_job_id,
@@ -76,15 +72,15 @@ def register(store: Store, spec_bytes: bytes, job_id: str, outputs: Sequence[str
             return
     if is_retired(store, job_id):
         raise JobRetired(message="the job was retired before its registration was complete")
-    claims = _in_claim_order(outputs)
+    claims = in_claim_order(outputs)
     retired: set[str] = set()
     for output in claims:
-        _claim(store, job_id, output, retired, take=False)
+        claim_output(store, job_id, output, retired, take=False)
     existing = store.create(spec_key(job_id), spec_bytes)
     if existing is not None:
         _require_same_spec(existing, spec_bytes)
     for output in claims:
-        _claim(store, job_id, output, retired, take=True)
+        claim_output(store, job_id, output, retired, take=True)
     store.create(index_begun_key(registrar.time, job_id), b"")
     record = Registration(schema_="proxx.registered/1", job_id=job_id, outputs=tuple(outputs), envelope=registrar)
     store.create(registered_key(job_id), canonical_bytes(record.to_json()))
@@ -126,39 +122,6 @@ def _first_problems(error: ProxxError) -> str | None:
     return "\n".join([*map(str, error.problems[:PROBLEMS]), *([f"and {more} more"] if more > 0 else [])])
 
 
-def _in_claim_order(outputs: Sequence[str]) -> tuple[str, ...]:
-    """Returns the outputs in the order of their claims' keys. Raises SpecInvalid if two would be the same file."""
-    by_digest: dict[str, str] = {}
-    for place, output in enumerate(outputs):
-        twin = by_digest.setdefault(claim_digest(output), output)
-        if twin is not output:
-            problem = Problem(f"outputs[{place}]", "SPEC_INVALID", f"{output} and {twin} would be the same file.")
-            raise SpecInvalid(message="two outputs of the job would be the same file", problems=(problem,))
-    return tuple(by_digest[digest] for digest in sorted(by_digest))
-
-
-def _claim(store: Store, job_id: str, output: str, retired: set[str], *, take: bool) -> None:
-    """Claims `output`, or with take=False only checks that it can be claimed. Raises OutputClaimed.
-
-    retired: owners known to be retired, which they stay; this adds to it.
-    """
-    record = claim_bytes(job_id, output)
-    generation = 0
-    while True:
-        generation += 1
-        key = claim_key(output, generation)
-        existing = store.create(key, record) if take else store.read(key)
-        if existing is None:
-            return
-        owner = owner_of(existing)
-        if owner == job_id:
-            return
-        if owner not in retired:
-            if not is_retired(store, owner):
-                raise OutputClaimed(message=f"{output} belongs to job {owner}", owner=owner, output=output)
-            retired.add(owner)
-
-
 def _require_same_spec(registered: bytes, given: bytes) -> None:
     """Raises SpecAltered, with the path of the first difference, if the two specs differ in any byte."""
     if registered == given:
@@ -182,11 +145,11 @@ def first_difference(one: Json, other: Json, path: str = "") -> str | None:
                 return difference
         return None
     if isinstance(one, list) and isinstance(other, list):
-        for place in range(max(len(one), len(other))):
-            below = f"{path}[{place}]"
-            if place >= min(len(one), len(other)):
+        for index in range(max(len(one), len(other))):
+            below = f"{path}[{index}]"
+            if index >= min(len(one), len(other)):
                 return below
-            if difference := first_difference(one[place], other[place], below):
+            if difference := first_difference(one[index], other[index], below):
                 return difference
         return None
     same = type(one) is type(other) and one == other  # True == 1 in Python, but not in a spec

@@ -159,7 +159,7 @@ def timeline(jobs: Iterable[JobStory], since: str = "") -> tuple[TimelineEntry, 
 
 def outputs(jobs: Sequence[JobStory]) -> tuple[OutputStory, ...]:
     """Returns every output that an event names, by name: its owner, and the bytes announced for it."""
-    places: dict[str, list[Publication]] = {}
+    published: dict[str, list[Publication]] = {}
     named_by: dict[str, dict[str, bool]] = {}  # claim digest to the jobs that named it, and whether each is retired
     for job in jobs:
         retired = any(entry.type == "retired" for entry in job.entries)
@@ -167,11 +167,11 @@ def outputs(jobs: Sequence[JobStory]) -> tuple[OutputStory, ...]:
             clips = attempt.result.clips if attempt.result else ()
             for output in (*(clip.output for clip in attempt.clips), *(clip.output for clip in clips)):
                 if output is not None:
-                    places.setdefault(output, [])
+                    published.setdefault(output, [])
                     named_by.setdefault(claim_digest(output), {})[job.job_id] = retired
             for publication in _publications(job.job_id, attempt):
-                places[publication[0]].append(publication[1])
-    return tuple(_output(output, named_by[claim_digest(output)], places[output]) for output in sorted(places))
+                published[publication[0]].append(publication[1])
+    return tuple(_output(output, named_by[claim_digest(output)], published[output]) for output in sorted(published))
 
 
 def _output(output: str, named_by: Mapping[str, bool], published: list[Publication]) -> OutputStory:

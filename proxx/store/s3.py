@@ -62,7 +62,7 @@ class S3Store:
         existing = self._create(key, data)
         self._apply_resends(data if existing is None else existing)
         if existing is None:
-            self._require_exclusive()  # whoever initializes a store learns at once if the server cannot hold one
+            self._require_exclusive()  # refuses an unsuitable server when the store is initialized
         return existing
 
     def read(self, key: str) -> bytes | None:
@@ -169,7 +169,7 @@ class S3Store:
                 case _:
                     pass
         except NotCanonical:
-            pass  # whoever needs the record reports that it is damaged
+            pass  # the code that needs the record reports that it is damaged
 
 
 def _store_error(problem: str, fault: StorageFault) -> StoreUnavailable | StoreRefused:

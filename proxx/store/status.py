@@ -102,7 +102,7 @@ def job_status(store: Store, job_id: str) -> JobStatus:
 
 
 def job_history(store: Store, job_id: str) -> History:
-    """Returns the history of the job, from its events alone. Raises JobUnknown if the store has nothing of it."""
+    """Returns the history of the job, from its events alone. Raises JobUnknown if the store has no object of it."""
     attempts = read_attempts(store, job_id) if is_job_id(job_id) else ()
     if not attempts:
         job_status(store, job_id)  # raises JobUnknown

@@ -71,7 +71,9 @@ def session(folder: Path, body: str, *arguments: str) -> tuple[int, str]:
     """Runs pytest in a small project with this check. Returns its exit status and output."""
     tests = folder / "tests"
     (tests / "clauses").mkdir(parents=True)
-    for name in ("__init__.py", "conftest.py", *(f"clauses/{name}" for name in MODULES)):
+    (tests / "support").mkdir()
+    support = ("support/__init__.py", "support/session.py")
+    for name in ("__init__.py", "conftest.py", *support, *(f"clauses/{name}" for name in MODULES)):
         shutil.copy(TESTS / name, tests / name)
     (tests / "clauses.toml").write_text(LIST)
     (tests / "test_shown.py").write_text(SHOWN.format(body=body))
@@ -115,7 +117,7 @@ def test_a_skipped_test_shows_nothing(body: str, tmp_path: Path) -> None:
 def test_a_part_of_the_suite_is_not_judged(arguments: tuple[str, ...], tmp_path: Path) -> None:
     status, output = session(tmp_path, "pass", *arguments)
     assert status == 0, output
-    assert re.search(r"Clauses not judged: only a part of the suite was asked for \(.+\)", output), output
+    assert re.search(r"Clauses not judged: only a part of the suite was selected \(.+\)", output), output
 
 
 def test_a_mark_with_an_unknown_clause_is_an_error(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def check_untouched(share: Share, card: Card, reference: Mapping[str, JobOutcome
 
 
 def was_hit(attempt: Attempt, blows: Sequence[Hit]) -> bool:
-    """Whether a blow hit the attempt's host, or all hosts, while it ran or shortly before."""
+    """Returns whether a blow hit the attempt's host, or all hosts, while it ran or shortly before."""
     times = [datetime.fromisoformat(event.envelope.time) for event in attempt.events]
     host = attempt.events[0].envelope.worker.host
     end = times[-1] if isinstance(attempt.state, Closed) else datetime.now(UTC)

@@ -188,7 +188,7 @@ class Storm:
             assert attempt, (name, job.job_id)
 
     def _all_ended(self) -> bool:
-        """Whether no job is RUNNING or WAITING. A dead run is RUNNING until its heartbeats are missed."""
+        """Returns whether no job is RUNNING or WAITING. A dead run is RUNNING until its heartbeats are missed."""
         self._forget_stuck()
         return not {finding["verdict"] for finding in self.share.audit()["jobs"]} & {"RUNNING", "WAITING"}
 
@@ -211,7 +211,7 @@ class Storm:
         return acted
 
     def _lives(self, runs: Sequence[str]) -> bool:
-        """Whether a process of one of the runs lives on any host."""
+        """Returns whether a process of one of the runs lives on any host."""
         for host in self.hosts:
             for engine in host.engines():
                 with suppress(psutil.Error):

@@ -56,7 +56,7 @@ def test_a_seed_gives_one_plan() -> None:
 @pytest.mark.clause("V2")
 @pytest.mark.clause("V3", lead=True)
 def test_every_job_survives_a_storm(stormy: Fleet, tmp_path: Path) -> None:
-    """Runs, workers, hosts, storage and API killed, cables cut, clocks put wrong; then the accounting."""
+    """Runs, workers, hosts, storage and API are killed, cables cut, clocks set wrong: every job is accounted for."""
     card = make_card(tmp_path / "card", FEW_PROFILES, copies=2, long=True)
     reference = unscaled(card, card.jobs)
     card.upload(stormy.bucket)

@@ -35,7 +35,11 @@ def reported(*changes: tuple[str, object]) -> str:
     [
         (f"{AUDIO}.codec", "zzz", f"{AUDIO}.codec: SPEC_INVALID: profile sample has pcm_s24le of 24 bits"),
         (f"{AUDIO}.bits", 16, f"{AUDIO}.codec: SPEC_INVALID: profile sample has pcm_s24le of 24 bits"),
-        (f"{AUDIO}.map[1].stream", 2, f"{AUDIO}.map: SPEC_INVALID: this version makes a track of one source stream"),
+        (
+            f"{AUDIO}.map[1].stream",
+            2,
+            f"{AUDIO}.map: SPEC_INVALID: this version makes a track from one source stream",
+        ),
         (f"{AUDIO}.title", "a\0b", f"{AUDIO}.title: SPEC_INVALID: a NUL character cannot be passed to a program"),
         (f"{AUDIO}.language", "\0", f"{AUDIO}.language: SPEC_INVALID: a NUL character"),
         ("clips[1].expect.reel", "A\0", "clips[1].expect.reel: SPEC_INVALID: a NUL character"),
@@ -87,7 +91,7 @@ def test_a_profile_without_sound_allows_no_tracks() -> None:
 
 def test_two_outputs_of_a_clip_are_refused() -> None:
     other = PLAIN["clips"][1]["outputs"][0] | {"uri": "/proxies/second.mov"}
-    with pytest.raises(ValidationError, match="outputs: this version makes one file a clip"):
+    with pytest.raises(ValidationError, match="outputs: this version makes one file per clip"):
         reported(("clips[1].outputs[1]", other))
 
 

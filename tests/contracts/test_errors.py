@@ -25,7 +25,6 @@ from proxx.contracts.error_bases import (
     Refusal,
     WithProblems,
 )
-from proxx.contracts.error_codes import ERROR_CLASSES
 from proxx.contracts.errors import (
     DecodeFailed,
     PreflightRefused,
@@ -37,6 +36,7 @@ from proxx.contracts.errors import (
     VerifyMismatch,
     WouldNotRelink,
 )
+from proxx.contracts.errors_by_code import ERROR_CLASSES
 
 OF_THE_ISSUE = """
 SOURCE_MISSING SOURCE_CHANGED SOURCE_UNREADABLE SOURCE_UNSUPPORTED NO_VIDEO DECODE_FAILED ENCODE_FAILED

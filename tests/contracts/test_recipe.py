@@ -59,7 +59,7 @@ def messages(path: str, value: object) -> str:
         (
             "recipe.luts",
             [{"file": 0, "digest": SOUND["digest"], "interpolation": "trilinear", "position": "before_scale"}],
-            "recipe: luts do not run",
+            "recipe: luts are not supported",
         ),
         ("recipe.timecode.start_frame", None, "recipe.timecode: a timecode is present with all its parts"),
         ("recipe.timecode.state", "absent", "recipe.timecode: a timecode is present with all its parts"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxx.contracts.errors import PreflightRefused, RootsInvalid, StoreRefused
-from proxx.contracts.naming import uri_problem
+from proxx.contracts.output_names import uri_problem
 from proxx.contracts.uri import InvalidFileUri, file_path, is_file_uri, without_secrets
 from proxx.create.discover import discover, locate_argument
 from proxx.create.request import require_valid_request

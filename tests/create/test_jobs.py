@@ -16,7 +16,7 @@ from proxx.contracts.error_bases import Problem
 from proxx.contracts.errors import PreflightRefused
 from proxx.contracts.fingerprint import digest_bytes
 from proxx.contracts.job import read_spec, spec_bytes
-from proxx.contracts.naming import DEFAULT_TEMPLATE
+from proxx.contracts.output_names import DEFAULT_TEMPLATE
 from proxx.contracts.profile import find_profile
 from proxx.create import examine
 from proxx.create.jobs import Created, ExamineProgress, create_jobs

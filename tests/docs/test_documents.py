@@ -43,7 +43,7 @@ def help_text(*args: str) -> str:
 
 
 def is_here(path: Path) -> bool:
-    """Whether a file exists, or is part of the scaling code in a checkout that lacks it."""
+    """Returns whether a file exists, or is part of the scaling code in a checkout that lacks it."""
     name = path.resolve().relative_to(REPO.resolve()).as_posix()
     without_scaling = not (REPO / "flows").exists() and f"{name}/".startswith(SCALING)
     return path.exists() or without_scaling
@@ -60,6 +60,11 @@ def test_links_lead_to_files(document: str) -> None:
 def test_modules_and_tests_that_a_document_names_exist(document: str) -> None:
     for name in re.findall(r"`((?:proxx|flows|tests)/[\w/]+\.(?:py|json|toml))`", text_of(document)):
         assert is_here(REPO / name), f"{document}: {name} does not exist"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_no_placeholder_is_left(document: str) -> None:
+    assert not re.findall(r"\b(?:TIME_[A-Z]+|TODO|TBD|FIXME)\b", text_of(document))
 
 
 def test_the_readme_fits_three_screens() -> None:

@@ -29,7 +29,7 @@ def unequal(results: list[GoldenResult]) -> list[GoldenResult]:
 
 @pytest.mark.clause("V4", lead=True)
 def test_the_golden_file_is_what_this_version_writes(tmp_path: Path) -> None:
-    """A clip of each profile of the catalogue, made today, has the bytes that were kept."""
+    """A clip of each profile of the catalogue has the bytes of the golden file."""
     kept = resources.files("proxx.doctor").joinpath("golden.json").read_text("utf-8")
     remade = tmp_path / "golden.json"
     remake(remade)

@@ -93,7 +93,7 @@ def test_a_job_is_made_clip_after_clip(ground: Ground, store: Store, job: JobSpe
 @pytest.mark.clause("F4", lead=True)
 @pytest.mark.clause("V2")
 def test_the_same_attempt_is_never_run_again(ground: Ground, store: Store, job: JobSpec) -> None:
-    """An attempt that ended is refused with its result, and none is begun out of turn."""
+    """An ended attempt is refused with its result, and attempts begin in order only."""
     first = execute(spec_bytes(job), environment(store, ground))
     with pytest.raises(AttemptClosed) as caught:
         execute(spec_bytes(job), environment(store, ground))

@@ -94,7 +94,7 @@ def test_a_changed_source_is_refused_and_the_other_clip_is_made(ground: Ground) 
 @pytest.mark.clause("A4", lead=True)
 @pytest.mark.clause("T4", lead=True)
 def test_one_of_several_workers_is_killed_and_the_others_complete(ground: Ground, others: tuple[str, ...]) -> None:
-    """One of three workers is killed in mid-encode: the other two make the bytes they make alone."""
+    """One of three workers is killed during an encode: the other two make the same bytes as without it."""
     alone = stage_beside(ground, "alone")
     assert alone.run(1)[0] == 0
     hit, *rest = [stage_beside(ground, name) for name in ("hit", *others)]
@@ -111,7 +111,7 @@ def test_one_of_several_workers_is_killed_and_the_others_complete(ground: Ground
 @pytest.mark.clause("T3", lead=True)
 @pytest.mark.clause("A3")
 def test_a_run_writes_only_in_its_own_places(ground: Ground) -> None:
-    """By the kernel's word: every file opened for writing, made, renamed or removed, by proxx and by ffmpeg."""
+    """Traced in the kernel: every file that proxx and ffmpeg open for writing, create, rename or remove."""
     if shutil.which("strace") is None:
         assert "CI" not in os.environ, "strace is missing"
         pytest.skip("STRACE ABSENT: what a run writes was not traced")

@@ -115,7 +115,7 @@ def no_ffmpeg_works_in(folder: Path) -> bool:
 @pytest.mark.clause("N2")
 @pytest.mark.parametrize("fault", [*FAULTS, "progress"])
 def test_killed_at_each_step(tmp_path: Path, fault: str, reference: dict[str, str]) -> None:
-    """SIGKILL before and after each event and in mid-encode: the store tells the truth, the next attempt is right."""
+    """SIGKILL before and after each event and during the encode: the store shows it, the next attempt is right."""
     killed_and_run_again(staged(tmp_path), fault, reference)
 
 

@@ -25,7 +25,7 @@ REMAKE = "a changed command gives other bytes for the same job; if that is meant
 @pytest.mark.clause("F2", lead=True)
 @pytest.mark.parametrize("name", CASES)
 def test_the_whole_command_is_the_golden_one(name: str) -> None:
-    """The whole command of each kind of clip, made from its spec and nothing else, is the one that was kept."""
+    """The whole command of each kind of clip, made from its spec and nothing else, equals the golden one."""
     assert content(name) == (FOLDER / f"{name}.json").read_bytes(), REMAKE
 
 

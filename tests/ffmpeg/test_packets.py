@@ -262,17 +262,6 @@ def test_samples_of_opus_are_unknown_and_never_truncated() -> None:
     assert not is_truncated(MOV, opus, table)
 
 
-def test_sound_that_is_not_counted_still_begins_at_its_time() -> None:
-    opus = replace(AUDIO, codec="opus")
-    picture = video(packet(0, 3600, key=True))
-    late = audio(packet(24000, 960), packet(24960, 960), stream=opus)
-    assert late.samples is None
-    assert audio_offset(picture, late) == Fraction(24000)
-    primed = audio(packet(-312, 960, skip=312), packet(648, 960), stream=opus)
-    assert primed.samples is None
-    assert audio_offset(picture, primed) == Fraction(0)
-
-
 def test_the_audio_offset_is_exact() -> None:
     picture = video(packet(9009, 3003, key=True))
     sound = audio(packet(0, 1024))

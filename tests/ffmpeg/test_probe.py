@@ -15,7 +15,7 @@ import pytest
 from proxx.contracts import errors
 from proxx.contracts.error_bases import ClipFailure
 from proxx.ffmpeg.packets import audio_offset, is_truncated
-from proxx.ffmpeg.probe import decoders, first_frame, packet_tables, probe, undecodable
+from proxx.ffmpeg.probe import decoders, first_frame, packet_tables, probe
 from proxx.ffmpeg.streams import AudioPackets, AudioStream, PacketTable, ProbeResult, Stream, VideoPackets
 from tests.support.makemedia import FFMPEG, FFPROBE, camera_file, decoded, make, picture, sound
 
@@ -213,18 +213,6 @@ def test_late_sound_is_measured_in_samples() -> None:
     assert audio_offset(table, sound_table) == 4800
 
 
-def test_late_sound_that_is_not_counted_is_placed_all_the_same() -> None:
-    path = make(
-        "late.mkv", *picture(), "-itsoffset", "0.1", *sound(), *MPEG4, "-c:a", "dca", "-strict", "experimental"
-    )
-    found = probe(path, FFPROBE)
-    pictures, sounds = packet_tables(path, [*found.videos, *found.audios], FFPROBE)
-    assert isinstance(pictures, VideoPackets) and isinstance(sounds, AudioPackets)
-    assert sounds.samples is None
-    assert sounds.start == decoded(path, 1, sound=True)[1] == Fraction(1, 10)
-    assert audio_offset(pictures, sounds) == Fraction(4800)
-
-
 def test_rotation_is_read_in_degrees() -> None:
     turned = copy("turned.mp4", movie(), before=("-display_rotation", "90"))
     assert probe(turned, FFPROBE).videos[0].rotation == 270
@@ -359,5 +347,3 @@ def test_the_decoders_of_the_toolchain_are_listed() -> None:
     known = decoders(FFMPEG)
     assert {"h264", "hevc", "prores", "dnxhd", "aac", "pcm_s24le", "mpeg2video", "jpeg2000", "vp9"} <= known
     assert not {"av1", "png", "=", "braw"} & known
-    assert undecodable(probe(movie(), FFPROBE).streams, known) == ()
-    assert undecodable(probe(movie(), FFPROBE).streams, frozenset({"aac"})) == (0,)

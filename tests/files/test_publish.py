@@ -428,7 +428,7 @@ def test_a_disk_that_is_really_full(tmp_path: Path, small_disk: Path) -> None:
 
 @pytest.mark.clause("T6", lead=True)
 def test_a_disk_that_is_really_read_only(tmp_path: Path, small_disk: Path) -> None:
-    """On a disk that is really mounted read-only: OUTPUT_UNWRITABLE, with the reason."""
+    """On a disk that is mounted read-only: OUTPUT_UNWRITABLE, with the reason."""
     (small_disk / "out").mkdir()
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     for target in (small_disk / "out" / "A001.mov", small_disk / "other" / "A001.mov"):

@@ -320,19 +320,19 @@ def deployed(name: str) -> bool:
 
 
 def examples() -> list[str]:
-    """Returns the Python examples of the README's section for pipelines."""
-    section = (ROOT / "README.md").read_text("utf-8").split("\n## In your own pipelines\n")[1].split("\n## ")[0]
+    """Returns the Python examples of docs/embedding.md."""
+    section = (ROOT / "docs" / "embedding.md").read_text("utf-8")
     return re.findall(r"```python\n(.*?)```", section, re.DOTALL)
 
 
-def test_the_examples_of_the_readme(
+def test_the_examples_of_the_documentation(
     prefect: Server, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One runs a subflow, the other a deployment on a server whose workers take both flows."""
     monkeypatch.setenv("PROXX_STORE", str(tmp_path / "store"))
     as_subflow, by_deployment = examples()
     names: dict[str, Any] = {}
-    exec(compile(as_subflow, "README.md", "exec"), names)  # noqa: S102  (the project's own example)
+    exec(compile(as_subflow, "embedding.md", "exec"), names)  # noqa: S102  (the project's own example)
     assert names["ingest"](str(good), str(tmp_path / "one")) == [str(tmp_path / "one" / "a.mov")]
 
     example = by_deployment.replace("/proxx", "/served").replace("/cards/A001", str(good))
@@ -341,7 +341,7 @@ def test_the_examples_of_the_readme(
     with process(prefect, server_side, tmp_path):
         until(lambda: deployed("make-proxies/served") and deployed("proxy-job/served"), "both are served")
         namespace: dict[str, Any] = {}
-        exec(compile(example, "README.md", "exec"), namespace)  # noqa: S102
+        exec(compile(example, "embedding.md", "exec"), namespace)  # noqa: S102
     made = namespace["made"]
     assert (made.status, [proxy.output for proxy in made.outputs]) == ("COMPLETED", [str(tmp_path / "two" / "a.mov")])
     (run,) = runs_of(made)

@@ -135,7 +135,7 @@ def compare_both(pool: Pool, folder: Path, count: int) -> None:
 @pytest.mark.clause("I1", "I2", "I3", "I4", lead=True)
 @pytest.mark.clause("V1", "A4", "A7", "F4", "T1")
 def test_on_sqlite(pool: Pool, folder: Path) -> None:
-    """Many jobs, some that fail, by a pool's workers: bytes, logs, fingerprints and failures as by `proxx run`."""
+    """Many jobs, some failing, by the workers of a pool: bytes, logs, fingerprints, failures as with `proxx run`."""
     compare_both(pool, folder, JOBS)
 
 

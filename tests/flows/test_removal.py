@@ -87,7 +87,7 @@ def log_and_fingerprint(store: Store, job: JobSpec) -> tuple[tuple[dict[str, Jso
 
 @pytest.mark.clause("V6", lead=True)
 def test_the_same_job_gives_the_same(engine_alone: Path, prefect: Server, area: StorageArea, tmp_path: Path) -> None:
-    """One job as a flow run, and with flows removed and Prefect out of reach: the same bytes, log, fingerprint."""
+    """One job as a flow run, and without flows and Prefect: the same bytes, log and fingerprint."""
     from proxx_flows.proxy_job import proxy_job
 
     job = make_job(area.at("proxies"), "prores_proxy_half", clips=2)

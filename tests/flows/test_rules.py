@@ -59,7 +59,7 @@ def flow_options(module: str) -> Iterator[dict[str, object]]:
 @pytest.mark.clause("N2")
 @pytest.mark.parametrize("module", MODULES)
 def test_nothing_is_retried_skipped_or_limited(module: str) -> None:
-    """No module of the flows names anything of Prefect's that retries, caches, limits or reschedules."""
+    """No module of the flows uses anything of Prefect that retries, caches, limits or reschedules."""
     assert not set(FORBIDDEN) & set(names(module))
 
 

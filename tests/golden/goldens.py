@@ -15,7 +15,7 @@ from typing import Final
 
 from proxx.contracts.canonical import Json, canonical_bytes, pretty_bytes
 from proxx.contracts.error_bases import ProxxError
-from proxx.contracts.error_codes import ERROR_CLASSES
+from proxx.contracts.errors_by_code import ERROR_CLASSES
 from proxx.contracts.event import (
     EVENT_SCHEMA,
     Event,

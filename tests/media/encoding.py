@@ -17,10 +17,10 @@ from proxx.decide.clip import decide_clip
 from proxx.engine.checks import compare_with_expectation, failure_of_checks
 from proxx.ffmpeg.command import bind_paths, plan_command
 from proxx.ffmpeg.encode_log import EncodeEvidence, encode_failure, read_encode_log
+from proxx.ffmpeg.mxf_umid import write_umids
 from proxx.ffmpeg.probe import decoders
 from proxx.ffmpeg.process import ENVIRONMENT, run_encoder
 from proxx.ffmpeg.proxy_probe import ProxyContents, probe_proxy
-from proxx.ffmpeg.umid import write_umids
 from tests.support.makemedia import FFMPEG, FFPROBE
 
 

@@ -20,7 +20,7 @@ import pytest
 from proxx.contracts.errors import PreflightRefused
 from proxx.contracts.event import this_worker
 from proxx.contracts.job import JobSpec, spec_bytes
-from proxx.contracts.naming import DEFAULT_TEMPLATE
+from proxx.contracts.output_names import DEFAULT_TEMPLATE
 from proxx.contracts.profile import find_profile
 from proxx.contracts.result import ExecutionResult
 from proxx.create.jobs import create_jobs

@@ -24,8 +24,8 @@ import psutil
 import pytest
 
 from proxx.contracts.error_bases import Problem
-from proxx.contracts.error_codes import ERROR_CLASSES
 from proxx.contracts.errors import OutputClaimed, PreflightRefused, ToolchainMismatch
+from proxx.contracts.errors_by_code import ERROR_CLASSES
 from proxx.contracts.event import this_worker
 from proxx.contracts.job import Clip, JobContent, JobSpec, seal, spec_bytes
 from proxx.contracts.profile import find_profile, pinned_threads

@@ -113,7 +113,7 @@ class Ground:
         return [name for name in names if hidden or not name.rpartition("/")[2].startswith(".")]
 
     def untouched(self) -> bool:
-        """Tells whether the place of the outputs is empty: no file, no folder, no unfinished upload."""
+        """Returns whether the place of the outputs is empty: no file, no folder, no unfinished upload."""
         if self.bucket is not None:
             return not self.bucket.keys("proxies/") and not self.uploads()
         return not any((self.root / "proxies").iterdir())

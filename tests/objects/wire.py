@@ -40,7 +40,7 @@ class Head:
 
     @property
     def expects(self) -> bool:
-        """Tells whether the client waits for a 100 Continue before it sends the body."""
+        """Returns whether the client waits for a 100 Continue before it sends the body."""
         return self.headers.get("expect", "").lower() == "100-continue"
 
 
@@ -155,7 +155,7 @@ class Line:
 
     @property
     def gone(self) -> bool:
-        """Tells whether the other end has closed, even if bytes it sent before were not taken yet."""
+        """Returns whether the other end has closed, even if bytes it sent before were not taken yet."""
         poll = select.poll()
         poll.register(self.socket, select.POLLRDHUP)
         return bool(poll.poll(0))

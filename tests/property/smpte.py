@@ -11,7 +11,7 @@ def frame_of(hours: int, minutes: int, seconds: int, frames: int, nominal: int, 
 
 
 def exists(minutes: int, seconds: int, frames: int, nominal: int, drop: bool) -> bool:
-    """Whether this label exists."""
+    """Returns whether this label exists."""
     return frames < nominal and not (drop and minutes % 10 and seconds == 0 and frames < nominal // 15)
 
 

@@ -22,7 +22,7 @@ def refused(data: bytes) -> None:
 
 @pytest.mark.clause("F1", lead=True)
 def test_a_spec_with_any_byte_changed_is_refused() -> None:
-    """Each byte of a spec changed, by what is most likely to still fit (a digit, a letter, white space): refused."""
+    """A spec with any one byte changed to one that could still fit (a digit, a letter, white space) is refused."""
     for place, byte in enumerate(DATA):
         letter = chr(byte)
         put = (

@@ -7,7 +7,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxx.contracts.naming import normalized_name
+from proxx.contracts.output_names import normalized_name
 from proxx.store import keys
 
 job_ids = st.from_regex(r"[0-9a-z][0-9a-z-]{0,127}", fullmatch=True).filter(keys.is_job_id)

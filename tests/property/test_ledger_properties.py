@@ -22,7 +22,7 @@ from proxx.contracts.errors import (
     StoreUnavailable,
 )
 from proxx.contracts.event import Worker, stamp
-from proxx.contracts.naming import normalized_name
+from proxx.contracts.output_names import normalized_name
 from proxx.store.attempts import Closed, NotBegun, Open, read_attempts
 from proxx.store.base import MemoryStore
 from proxx.store.ledger import Ledger

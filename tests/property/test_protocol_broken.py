@@ -142,7 +142,7 @@ def test_claims_that_are_taken_over_from_a_living_job(media: Media, monkeypatch:
 
 @pytest.mark.clause("A2")
 def test_a_registration_without_claims(media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registration, "_claim", lambda *_, **__: None)
+    monkeypatch.setattr(registration, "claim_output", lambda *_, **__: None)
     assert broken_promise(media).startswith("two owners")
 
 

@@ -200,6 +200,6 @@ def test_damage_is_named_and_hides_no_other_job(
 
 
 def is_last(key: str, events: dict[str, bytes]) -> bool:
-    """Whether the job has no later event: a missing last event or last attempt cannot be noticed."""
+    """Returns whether the job has no later event: a missing last event or last attempt cannot be noticed."""
     folder = key.split("/attempts/")[0]
     return not any(other.startswith(folder) and other > key for other in events)

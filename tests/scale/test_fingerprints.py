@@ -206,7 +206,7 @@ def reference(place: Place) -> dict[str, RunFacts]:
 @pytest.mark.clause("A5", lead=True)
 @pytest.mark.clause("T1", lead=True)
 def test_the_reference_has_the_expected_outputs_failures_and_log(reference: dict[str, RunFacts]) -> None:
-    """Clips that are good, damaged, lost and changed: one worker, one after another, logged in order."""
+    """Good, damaged, missing and changed clips: one worker makes them one after another and logs them in order."""
     failing = reference["failing"]
     assert [(index, code) for index, code, _ in failing.failures] == [
         (1, "DECODE_FAILED"),
@@ -350,7 +350,7 @@ def test_another_order_across_jobs_changes_nothing(
 @pytest.mark.clause("A4")
 @pytest.mark.clause("F5")
 def test_workers_at_once_change_nothing(each_place: Place, reference: dict[str, RunFacts], tmp_path: Path) -> None:
-    """Three workers at once on one store, clips of the same names, one job with failures: all as by one alone."""
+    """Three workers at once on one store, clips with equal names, one failing job: all as by a single worker."""
     work = tmp_path / "work"
     made = each_place.at_once(tmp_path / "run", Surroundings(work=work))
     assert made == reference

@@ -10,7 +10,7 @@ import pytest
 
 from proxx.contracts.errors import DiskFull, PreflightRefused
 from proxx.contracts.job import JobSpec, spec_bytes
-from proxx.contracts.naming import DEFAULT_TEMPLATE
+from proxx.contracts.output_names import DEFAULT_TEMPLATE
 from proxx.contracts.profile import find_profile
 from proxx.create.discover import discover
 from proxx.create.jobs import Created, create_jobs

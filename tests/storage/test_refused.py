@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from proxx.contracts.job import JobSpec
-from proxx.contracts.naming import DEFAULT_TEMPLATE
+from proxx.contracts.output_names import DEFAULT_TEMPLATE
 from proxx.store.attempts import read_attempts
 from proxx.store.file import FileStore
 from proxx.store.opening import initialize_store

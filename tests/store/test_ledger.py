@@ -11,7 +11,14 @@ import pytest
 
 from proxx.contracts import event as events
 from proxx.contracts.canonical import NotCanonical
-from proxx.contracts.errors import LedgerFailed, LockLost, StoreDamaged, StoreRefused, StoreUnavailable
+from proxx.contracts.errors import (
+    LedgerFailed,
+    LockLost,
+    StoreDamaged,
+    StoreRefused,
+    StoreUnavailable,
+    ToolchainMissing,
+)
 from proxx.contracts.event import (
     Event,
     Worker,
@@ -382,3 +389,20 @@ def test_is_retired_reads_the_first_event_of_each_attempt(store: Store) -> None:
     assert not is_retired(store, JOB)
     new_ledger(store, 2).append("retired", {"reason": "x"})
     assert is_retired(store, JOB)
+
+
+def test_a_store_client_that_is_not_usable_any_more_fails_the_ledger(store: Store) -> None:
+    """A hook of the client's library can be found missing in the middle of an attempt."""
+
+    class Unusable(Around):
+        def create(self, key: str, data: bytes) -> bytes | None:
+            raise ToolchainMissing(message="a hook of the S3 client is missing", detail="s3fs 2030.1")
+
+    pen = new_ledger(store)
+    pen.append("lock.acquired", {})
+    pen.store = Unusable(store)
+    with pytest.raises(LedgerFailed) as caught:
+        pen.append("clip.started", {"clip": 0})
+    assert caught.value.detail == "s3fs 2030.1"
+    with pytest.raises(LedgerFailed, match="not tried"):
+        pen.append("clip.completed", {"clip": 0})

@@ -57,7 +57,7 @@ def take(store: Store, attempt: int = 1, run_id: str = "run-1") -> Ledger:
 
 @pytest.mark.clause("P4", lead=True)
 def test_acquire_and_release_are_logged(store: Store) -> None:
-    """The first event says who took the attempt, the last with which result it was given back."""
+    """The first event names the worker that took the attempt, the last one the result with which it was released."""
     ledger = take(store)
     ended = release(ledger, RESULT)
     (attempt,) = read_attempts(store, JOB)
@@ -118,7 +118,7 @@ def test_no_attempt_number_is_skipped(store: Store) -> None:
 
 @pytest.mark.clause("P6", lead=True)
 def test_a_job_that_is_not_registered_cannot_be_taken(store: Store, new_store: NewStore) -> None:
-    """Nothing can be taken that was not registered whole."""
+    """A job whose registration is incomplete cannot be locked."""
     for job_id in ("cd" * 32, "../x", ""):
         with pytest.raises(JobUnknown) as caught:
             acquire(store, job_id, 1, WORKER, "r")
@@ -383,7 +383,7 @@ for attempt in range(1, 31):
 @pytest.mark.clause("P3", "T1")
 @pytest.mark.clause("A6", "T7", lead=True)
 def test_of_processes_that_share_only_a_folder_one_holds_each_attempt(tmp_path: Path) -> None:
-    """Three processes that share only a folder take 30 attempts: each attempt is one's alone."""
+    """Three processes that share only a folder take 30 attempts: each attempt belongs to one process."""
     store = registered(FileStore(tmp_path))
     holders = [
         subprocess.Popen(

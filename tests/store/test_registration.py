@@ -268,7 +268,7 @@ def race(store: Store, jobs: dict[str, list[str]]) -> dict[str, str]:
 
 @pytest.mark.clause("A2", lead=True)
 def test_two_jobs_racing_for_the_same_outputs_in_other_spellings(kind: Kind) -> None:
-    """Two jobs race for the same outputs in other case and Unicode form: one has them all, the other nothing."""
+    """Two jobs race for the same outputs in other case and Unicode form: one gets them all, the other none."""
     mine = ["/p/Été.mov", "/p/b.mov"]
     theirs = ["/P/B.MOV", unicodedata.normalize("NFD", "/p/ÉTÉ.mov")]
     for _ in range(turns(kind, memory=100, file=15, server=3)):

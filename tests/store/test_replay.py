@@ -119,7 +119,7 @@ def begun(fleet: Fleet) -> list[str]:
 
 @pytest.mark.clause("V5", lead=True)
 def test_every_result_is_rebuilt_from_the_events_byte_for_byte(fleet: Fleet) -> None:
-    """Only the event objects of a store were copied: each result.json is rebuilt from them, FAILED ones too."""
+    """Only the event objects of a store are copied: each result.json is rebuilt from them, of failed jobs too."""
     kinds = {named.kind for key in fleet.bare.list("") if (named := parse(key))}
     assert kinds == {"event"}, "the copy holds more than events"
     rebuilt = {
@@ -204,7 +204,7 @@ def test_what_a_killed_worker_had_made(fleet: Fleet) -> None:
 @pytest.mark.clause("V5")
 @pytest.mark.clause("A7", lead=True)
 def test_the_timeline_of_all_jobs(fleet: Fleet) -> None:
-    """Every event of every job once, by time, with the worker who wrote it; the same from the events alone."""
+    """Every event of every job is listed once, by time, with its worker; events alone give the same list."""
     full = answer(fleet.full, "history", "--all")
     bare = answer(fleet.bare, "history", "--all")
     assert (full.pop("store"), bare.pop("store")) == (fleet.full.uri, fleet.bare.uri)

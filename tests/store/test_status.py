@@ -113,7 +113,7 @@ def only_refused(store: Store) -> None:
 def test_every_state(
     store: Store, story: Callable[[Store], object], state: str, code: str | None, attempts: int
 ) -> None:
-    """Each state is brought about, and read again from the store alone."""
+    """Each state is produced, and read back from the store alone."""
     story(store)
     before = store.list("")
     status = job_status(store, JOB)

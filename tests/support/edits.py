@@ -1,4 +1,4 @@
-"""One change to the plain JSON of a contract, for tests of how an edit is answered."""
+"""Makes one change to the plain JSON of a contract, for tests that an edit is detected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DROP: Final = "(drop)"  # removes the field
 
 
 def edited(plain: Plain, path: str, value: object) -> Plain:
-    """A copy of `plain` with `clips[0].recipe.rotation` set to `value`, or dropped, or with a new field."""
+    """Returns a copy of `plain` with `value` at the path (`clips[0].recipe.rotation`), or without that field."""
     result = copy.deepcopy(plain)
     *steps, last = [int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", path)]
     parent = result
@@ -29,7 +29,7 @@ def edited(plain: Plain, path: str, value: object) -> Plain:
 
 
 def paths_of(plain: Plain, prefix: str = "") -> list[str]:
-    """The path of every value in `plain` that is neither an object nor an array."""
+    """Returns the path of every value in `plain` that is neither an object nor an array."""
     if isinstance(plain, dict):
         return [path for key in plain for path in paths_of(plain[key], f"{prefix}.{key}" if prefix else key)]
     if isinstance(plain, list):

@@ -178,17 +178,17 @@ def probed(
 
 
 def facts(*streams: Stream, **changes: object) -> SourceFacts:
-    """Facts about a whole source, the first stream of which is its picture."""
-    found = probed(*(streams or (video(), audio())))
+    """Returns facts about an intact source whose first stream is its picture."""
+    probe_result = probed(*(streams or (video(), audio())))
     plain: dict[str, Any] = {
         "uri": "/media/A001.mov",
         "size": 1000,
         "digest": "sha256:" + "0" * 64,
-        "probed": found,
-        "stream": found.videos[0],
+        "probed": probe_result,
+        "stream": probe_result.videos[0],
         "frame": frame(),
         "pictures": pictures(),
-        "sounds": {stream.index: sounds(stream.index) for stream in found.audios},
+        "sounds": {stream.index: sounds(stream.index) for stream in probe_result.audios},
     }
     plain.update(changes)
     return SourceFacts(**plain)

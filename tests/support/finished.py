@@ -32,7 +32,7 @@ def run(store: Store, job: JobSpec, *, worker: Worker = HERE) -> None:
 
 
 def forged(store: Store, job: JobSpec, clip: int) -> MemoryStore:
-    """A copy of the store in which the job recorded another digest for one clip."""
+    """Returns a copy of the store in which the job recorded another digest for one clip."""
     copy, changed = MemoryStore(), 0
     for key in store.list(""):
         data, parsed = store.read(key) or b"", parse(key)

@@ -16,7 +16,7 @@ from tests.support.makemedia import make, picture, sound
 
 
 def half_second(name: str, timecode: str = "01:00:00:00", reel: str = "A001") -> Path:
-    """12 frames of 320×240 at 25 frames/s with a stereo track, a timecode and a reel."""
+    """Returns a clip of 12 frames of 320×240 at 25 frames/s with a stereo track, a timecode and a reel."""
     return make(
         name,
         *picture(size="320x240"),
@@ -27,7 +27,7 @@ def half_second(name: str, timecode: str = "01:00:00:00", reel: str = "A001") ->
 
 
 def make_job(output: Path | str, profile: str, clips: int = 1, *, name: str = "test") -> JobSpec:
-    """A job of `clips` half-second clips, all different, into `output`."""
+    """Returns a job of `clips` half-second clips, all different, into `output`."""
     sources = tuple(half_second(f"clip{index}.mov", f"01:00:0{index}:00") for index in range(clips))
     return create(sources, output, profile, name=name)
 
@@ -42,7 +42,7 @@ def create(
     places: Places | None = None,
     template: str = "{source_name}",
 ) -> JobSpec:
-    """One job of these sources, made by `create_jobs`."""
+    """Returns one job of these sources, made by `create_jobs`."""
     toolchain = find_toolchain(build)
     created = create_jobs(
         CreateRequest(

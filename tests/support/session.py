@@ -30,7 +30,7 @@ def close_session(folder: Path) -> None:
 
 
 def shared_folder() -> Path:
-    """Returns the folder of this session; outside pytest one is made that goes when the process ends."""
+    """Returns the folder of this session, or outside pytest one that is removed when the process ends."""
     if (folder := open_session()) is not None:
         atexit.register(close_session, folder)
     return Path(os.environ[_VARIABLE])

@@ -79,7 +79,7 @@ bounded = false
 
 
 def colour(origin: str = "tagged") -> Colour:
-    """BT.709, limited range."""
+    """Returns BT.709, limited range."""
 
     def value(name: str) -> ColourValue:
         return ColourValue.model_validate({"value": name, "origin": origin})

@@ -90,7 +90,7 @@ class Audit:
             yield self._unknown(job_id, foreign_to, runs) if older is None else self._finding(older, runs)
 
     def _finding(self, status: JobStatus, runs: tuple[SeenRun, ...]) -> AuditFinding:
-        """Returns the finding. A job that does not look well is read again, with all its runs, before that."""
+        """Returns the finding. A job that looks wrong is first read again, with all its runs."""
         finding = self._judge(status, runs)
         if finding.decide or finding.differs or self._out_of_sight(status, runs):
             runs = self._runs_now(status.job_id, runs, self._status(status.job_id) if status.brief else status)
@@ -104,7 +104,7 @@ class Audit:
         return None
 
     def _out_of_sight(self, status: JobStatus, runs: tuple[SeenRun, ...]) -> bool:
-        """Whether the run that took the latest attempt may be older than `since`."""
+        """Returns whether the run that took the latest attempt may be older than `since`."""
         latest = status.latest
         return self.since is not None and latest is not None and latest.run_id not in {run.id for run in runs}
 
@@ -121,7 +121,7 @@ class Audit:
             tally.elsewhere[named.store or UNNAMED] += 1
 
     def _is_ours(self, named: NamedAttempt) -> bool:
-        """Whether the run is for this store: by the uuid, else by the URI, else because the store has the job."""
+        """Returns whether the run is for this store: by uuid, else by URI, else because the store has the job."""
         if named.store_uuid is not None:
             return named.store_uuid == self.store_id.uuid
         if named.store is not None:
@@ -142,8 +142,8 @@ class Audit:
             for run in api.runs_tagged(f"job:{job_id[:SHORT]}")
             if attempt_of_run(run).job_id == job_id and self._is_ours(attempt_of_run(run))
         }
-        wanted = [run.id for run in known] + [attempt.run_id for attempt in status.attempts]
-        missing = {run_id for run_id in wanted if run_id and run_id not in runs}
+        expected = [run.id for run in known] + [attempt.run_id for attempt in status.attempts]
+        missing = {run_id for run_id in expected if run_id and run_id not in runs}
         runs |= {run.id: run for run in api.runs_by_ids(sorted(missing))}
         return tuple(sorted(map(describe_run, runs.values()), key=lambda run: (run.created, run.id)))
 

@@ -28,7 +28,7 @@ class Advice:
         return self.job_id[:SHORT]
 
     def submit(self, attempt: int, *, again: bool = False, then: bool = False, fix_first: bool = False) -> NextStep:
-        """The step that submits the attempt.
+        """Returns the step that submits the attempt.
 
         again: add `--again`, because `submit` alone would return the run that has ended. then: another step comes
         first. fix_first: the attempt would fail again unless the cause of the failure is fixed first.

@@ -68,7 +68,7 @@ class NamedAttempt:
 
 
 def attempt_of_run(run: PrefectRun) -> NamedAttempt:
-    """Returns what the run's parameters name. Raises nothing, whatever somebody typed there."""
+    """Returns what the run's parameters name. Raises nothing, also for parameters that are not valid."""
     reference, spec = _object(run.parameters.get("reference")), _object(run.parameters.get("spec"))
     job_id = _text(reference.get("job_id")) or _text(spec.get("job_id"))
     return NamedAttempt(
@@ -96,7 +96,7 @@ def describe_run(run: PrefectRun) -> SeenRun:
 
 
 def _object(value: object) -> Mapping[str, Any]:
-    """Returns the JSON object, also if it was given as text; an empty one if it is no object."""
+    """Returns the JSON object, also if `value` is its text; an empty one if `value` is neither."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -121,4 +121,4 @@ def _place(store: str | None) -> str | None:
         return open_store(store).uri
     except ProxxError:
         scheme, separator, rest = store.partition("://")
-        return f"{scheme}{separator}{rest.rpartition('@')[2]}"  # without a password that somebody typed there
+        return f"{scheme}{separator}{rest.rpartition('@')[2]}"  # without a password

@@ -1,4 +1,4 @@
-"""The flow runs by job, kept on disk during an audit: its memory grows neither with the runs nor with the jobs."""
+"""The flow runs by job, kept on disk during an audit, so that memory does not grow with them."""
 
 from __future__ import annotations
 

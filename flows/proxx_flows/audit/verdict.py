@@ -1,4 +1,4 @@
-"""The verdict on one job by its records in the store and its flow runs in Prefect, with the steps for it. Pure.
+"""The verdict on one job from its records in the store and its flow runs in Prefect, with the steps for it. Pure.
 
 The ledger decides what was made; Prefect shows which attempts are still requested. Where the two contradict each
 other, the finding reports it and follows the ledger.
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from proxx.contracts.error_codes import ERROR_CLASSES
+from proxx.contracts.errors_by_code import remedy_of
 from proxx.store.registration import RefusalRecord
 from proxx.store.status import AttemptStatus, JobStatus, State
 from proxx_flows.audit.finding import AuditFinding, JobVerdict
@@ -25,8 +25,6 @@ AGREES: Final[dict[State, frozenset[str]]] = {
 """The Prefect states that do not contradict an attempt that ended in this state of the ledger."""
 STOPPED: Final = frozenset({"FAILED", "CANCELLED", "CRASHED"})
 """The same for an attempt that was stopped on request."""
-
-REMEDIES: Final = {code: kind.remedy for code, kind in ERROR_CLASSES.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +47,7 @@ class _View:
         return tuple(run for run in self.runs if run.attempt == attempt)
 
     def run_of(self, attempt: AttemptStatus) -> SeenRun | None:
-        """The run that took the attempt, if Prefect has it."""
+        """Returns the run that took the attempt, or None if Prefect does not have it."""
         return next((run for run in self.runs if run.id == attempt.run_id), None)
 
 
@@ -132,12 +130,12 @@ def _next_requested(view: _View) -> AuditFinding | None:
 
 
 def _not_begun(view: _View) -> AuditFinding:
-    """The job is registered, has no attempt, and no live run for attempt 1."""
+    """Returns the finding about a registered job without an attempt and without a live run for attempt 1."""
     ended = view.of(1)
     if not ended:
         last = view.runs[-1] if view.runs else None
-        other = f" Run {last.id} is for attempt {last.attempt}." if last else ""
-        text = f"The job is registered and Prefect has no run for attempt 1: nothing will happen.{other}"
+        other_run = f" Run {last.id} is for attempt {last.attempt}." if last else ""
+        text = f"The job is registered and Prefect has no run for attempt 1: nothing will happen.{other_run}"
         steps = (view.advice.submit(1), view.advice.retire())
         return _finding(view, JobVerdict.UNKNOWN_TO_PREFECT, text, steps, decide=True)
     steps = (view.advice.submit(1, again=_is_submitted(ended)), view.advice.retire())
@@ -174,7 +172,7 @@ def _held(view: _View, latest: AttemptStatus) -> AuditFinding:
 
 
 def _ended(view: _View, latest: AttemptStatus) -> AuditFinding:
-    """The latest attempt is closed and no live run is for the next one."""
+    """Returns the finding about a job whose latest attempt is closed, without a live run for the next one."""
     text, differs = _outcome(view, latest)
     refused = view.of(view.next)
     if refused:
@@ -203,7 +201,7 @@ def _outcome(view: _View, latest: AttemptStatus) -> tuple[str, bool]:
 
 
 def _retired(view: _View) -> AuditFinding:
-    """The verdict on a retired job is COMPLETED if an attempt completed it before, else FAILED."""
+    """Returns the finding about a retired job: COMPLETED if an attempt completed it before, else FAILED."""
     latest = view.job.attempts[-1]
     completed = [attempt.attempt for attempt in view.job.attempts if attempt.state == State.COMPLETED]
     text = f"Retired by {latest.worker} at {latest.since}: {latest.reason or '-'}."
@@ -259,7 +257,7 @@ def _finding(
 
 
 def _will_be_refused(view: _View, run: SeenRun) -> bool:
-    """Whether the run is refused in any case: another run took its attempt, or its attempt has ended."""
+    """Returns whether the run is refused in any case: another run took its attempt, or its attempt has ended."""
     if view.job.state in (State.RETIRED, State.DAMAGED):
         return view.job.state == State.RETIRED
     if run.attempt > view.begun:
@@ -281,7 +279,7 @@ def _refused(refusal: RefusalRecord) -> str:
 
 
 def _is_submitted(runs: Sequence[SeenRun]) -> bool:
-    """Whether `submit` without `--again` would return one of these runs, which have ended."""
+    """Returns whether `submit` without `--again` would return one of these runs, which have ended."""
     return any(run.submitted for run in runs)
 
 
@@ -296,4 +294,5 @@ def _ended_as(attempt: AttemptStatus) -> str:
 
 
 def _remedy(code: str | None) -> str:
-    return f" {REMEDIES[code]}" if code in REMEDIES else ""
+    remedy = remedy_of(code) if code is not None else None
+    return f" {remedy}" if remedy else ""

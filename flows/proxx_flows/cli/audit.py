@@ -28,7 +28,7 @@ SHOWN_STATES: Final = (State.DAMAGED, State.UNLOCKED, State.RETIRED)
 
 @click.command()
 @since_option
-@click.option("--all", "everything", is_flag=True, help="Show all jobs, not only those that need something.")
+@click.option("--all", "everything", is_flag=True, help="Show all jobs, not only those that need attention.")
 @store_option
 @json_option
 def audit(since: date | None, everything: bool) -> int:
@@ -44,8 +44,8 @@ def audit(since: date | None, everything: bool) -> int:
 
     try:
         store = open_shared_store(current_settings().store)
-    except StoreNotShared as why:
-        why.add_note("`proxx status` shows the jobs of this user's own store; Prefect has no runs for them.")
+    except StoreNotShared as error:
+        error.add_note("`proxx status` shows the jobs of this user's own store; Prefect has no runs for them.")
         raise
     with prefect_quiet():
         from proxx_flows.audit.audit import AuditTally, audit_store

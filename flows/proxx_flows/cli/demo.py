@@ -1,4 +1,4 @@
-"""`proxx demo`: makes clips, creates jobs from them, and runs each job on a Prefect server of the demo's own."""
+"""`proxx demo`: makes clips, creates jobs from them, and runs each job on the demo's own Prefect server."""
 
 from __future__ import annotations
 
@@ -65,26 +65,26 @@ def run_demo(folder: Path) -> int:
 
     text = (
         "First, `create` reads the clips and decides everything. It writes a spec for each clip, so there are three "
+        "jobs. Nothing is encoded yet:"
     )
-    text += "jobs. Nothing is encoded yet:"
     args = ["create", str(card), "--profile", PROFILE, "--output", str(folder / "proxies")]
     status = show(text, [*args, "--clips-per-job", "1", "--spec", str(specs)])
     paths = sorted(specs.glob("*.json"))
     status = status or run_all(folder / "prefect", store, paths)
     if status:
         return stopped(status)
-    here, first = ["--store", store], str(paths[0])
+    with_store, first = ["--store", store], str(paths[0])
     for text, args in (
         (
             "`verify` checks that the published files are what the job made, and decodes them:",
-            [*here, "verify", first],
+            [*with_store, "verify", first],
         ),
         (
             "Without Prefect the bytes are the same. `reproduce` encodes the first job again, here, and compares:",
-            [*here, "reproduce", first],
+            [*with_store, "reproduce", first],
         ),
-        ("`status` lists all jobs, whoever ran them:", [*here, "status"]),
-        ("`history` lists every event of the first job:", [*here, "history", first]),
+        ("`status` lists all jobs, run by Prefect or not:", [*with_store, "status"]),
+        ("`history` lists every event of the first job:", [*with_store, "history", first]),
     ):
         if status := show(text, args):
             return stopped(status)
@@ -100,7 +100,7 @@ def run_all(home: Path, store: str, specs: list[Path]) -> int:
 
     out(
         "\nThen the jobs are executed. `proxx run` would do that in this terminal. Here each job becomes one flow\n"
-        "run on a Prefect server of the demo's own, which takes some seconds to start:\n"
+        "run on the demo's own Prefect server, which takes some seconds to start:\n"
     )
     with serving_prefect(home) as server:
         out(f"  its pages, while the demo runs: {server.runs_page}")
@@ -152,8 +152,8 @@ def show_pages(folder: Path) -> int:
     raise ServerNotStarted(message="Prefect's server ended by itself.", detail=str(home / "server.log"))
 
 
-def show(words: str, args: list[str]) -> int:
-    out(f"\n{words}\n$ proxx {safe(shlex.join(args))}\n")
+def show(text: str, args: list[str]) -> int:
+    out(f"\n{text}\n$ proxx {safe(shlex.join(args))}\n")
     return run_another_verb(args)
 
 
@@ -163,7 +163,7 @@ def stopped(status: int) -> int:
 
 
 def this_command() -> list[str]:
-    """Returns the words that start this program, for lines to paste: `proxx` if the shell finds it, else its path."""
+    """Returns the command of this program, for lines to paste: `proxx` if the shell finds it, else its path."""
     called = Path(sys.argv[0])
     on_path = shutil.which("proxx")
     if on_path is not None and called.name == "proxx" and Path(on_path).resolve() == called.resolve():
@@ -173,7 +173,7 @@ def this_command() -> list[str]:
 
 @contextmanager
 def ending_on_request() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as Ctrl-C does, so that its child processes are ended too."""
+    """Makes SIGTERM and SIGHUP end the block as Ctrl-C does, so that its child processes are ended too."""
 
     def stop(number: int, _: FrameType | None) -> None:
         raise KeyboardInterrupt(signal.Signals(number).name)

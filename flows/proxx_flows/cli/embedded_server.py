@@ -1,4 +1,4 @@
-"""A Prefect server of the demo's own: home, database and pages are in one folder, and it ends with its parent.
+"""The demo's own Prefect server: home, database and pages are in one folder, and it ends with its parent.
 
 Nothing of the user's own Prefect is used or changed: no PREFECT_ variable, no profile, no settings file of the
 current folder. It is a plain `prefect server start` on a loopback port.
@@ -173,9 +173,9 @@ def _answers(process: subprocess.Popen[bytes], port: int, home: Path) -> bool:
     raise ServerNotStarted(message=f"Prefect's server did not answer within {_BOOT_SECONDS} seconds.")
 
 
-def _free_port(wanted: int | None) -> int:
-    if wanted is not None and _free(wanted):
-        return wanted
+def _free_port(preferred: int | None) -> int:
+    if preferred is not None and _free(preferred):
+        return preferred
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

@@ -15,12 +15,12 @@ _REDRAW_NS: Final = 50_000_000  # between two redraws
 
 
 class ProgressView(Protocol):
-    """Shows the progress of one step after another. count: how many jobs are done, of `whole`."""
+    """Shows the progress of one step after another. count: how many jobs are done, of `whole`. current: a job."""
 
     def begin(self, label: str, whole: int) -> None: ...
-    def step(self, count: int, what: str) -> None: ...
+    def step(self, count: int, current: str) -> None: ...
     def line(self, text: str, *, bad: bool = False, dull: bool = False) -> None:
-        """bad: about a failure. dull: about one of many successes, for which a terminal has the bar."""
+        """Shows a line. bad: about a failure. dull: about one of many successes, which a bar shows without a line."""
 
     def warn(self, text: str) -> None: ...
 
@@ -31,7 +31,7 @@ class PlainProgress:
     def begin(self, label: str, whole: int) -> None:
         pass
 
-    def step(self, count: int, what: str) -> None:
+    def step(self, count: int, current: str) -> None:
         pass
 
     def line(self, text: str, *, bad: bool = False, dull: bool = False) -> None:
@@ -62,10 +62,10 @@ class BarProgress:
         with suppress(OSError, ValueError):  # the terminal was closed
             if self._task is not None:
                 self._progress.remove_task(self._task)
-            self._task = self._progress.add_task("", total=whole, label=label, what="", count="", left="")
+            self._task = self._progress.add_task("", total=whole, label=label, current="", count="", left="")
         self.step(0, "")
 
-    def step(self, count: int, what: str) -> None:
+    def step(self, count: int, current: str) -> None:
         now = time.monotonic_ns()
         if self._task is None or (now - self._drawn < _REDRAW_NS and count < self._whole):
             return
@@ -74,7 +74,7 @@ class BarProgress:
         left = f"{duration((self._whole - count) * spent // count)} left" if count and count < self._whole else ""
         with suppress(OSError, ValueError):
             counted = f"{count:,}/{self._whole:,}"
-            self._progress.update(self._task, completed=count, count=counted, left=left, what=safe(what))
+            self._progress.update(self._task, completed=count, count=counted, left=left, current=safe(current))
             self._progress.refresh()
 
     def line(self, text: str, *, bad: bool = False, dull: bool = False) -> None:
@@ -93,7 +93,7 @@ class BarProgress:
 
 @contextmanager
 def showing(*, as_json: bool) -> Iterator[ProgressView]:
-    """Yields a bar if standard error is a terminal and the answer is text."""
+    """Yields a view: a bar if standard error is a terminal, plain lines elsewhere, nothing with --json."""
     if as_json or not on_a_terminal():
         yield NoProgress() if as_json else PlainProgress()
         return
@@ -106,7 +106,7 @@ def showing(*, as_json: bool) -> Iterator[ProgressView]:
         BarColumn(bar_width=None),
         TextColumn("{task.fields[count]}", markup=False, justify="right"),
         TextColumn("{task.fields[left]}", markup=False, justify="right"),
-        TextColumn("{task.fields[what]}", markup=False, table_column=Column(no_wrap=True, max_width=32)),
+        TextColumn("{task.fields[current]}", markup=False, table_column=Column(no_wrap=True, max_width=32)),
         console=Console(stderr=True, markup=False, emoji=False, highlight=False),
         auto_refresh=False,
         redirect_stdout=False,

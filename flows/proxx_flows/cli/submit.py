@@ -108,7 +108,7 @@ def _check_usage(
         raise click.UsageError("--failed-with selects the jobs and attempts: leave out SPEC, --attempt and --again.")
     if since is None:
         raise click.UsageError("--failed-with needs --since DAY, so that no old job is submitted by mistake.")
-    from proxx.contracts.error_codes import ERROR_CLASSES
+    from proxx.contracts.errors_by_code import ERROR_CLASSES
 
     if failed_with not in ERROR_CLASSES:
         raise click.UsageError(f"There is no failure code {failed_with} (`proxx history JOB` shows a job's code).")

@@ -12,7 +12,7 @@ from proxx.console.output import err, out, out_json
 from proxx.console.wording import plural, safe, short_id
 from proxx.contracts.canonical import Json
 from proxx.contracts.error_bases import ProxxError
-from proxx.contracts.error_codes import ERROR_CLASSES
+from proxx.contracts.errors_by_code import ERROR_CLASSES
 from proxx_flows.cli.job_progress import ProgressView, showing
 from proxx_flows.common import connection
 from proxx_flows.submission.selection import SelectedJob
@@ -80,7 +80,10 @@ def gravest_status(statuses: Collection[int]) -> int:
 
 
 def submit_and_report(submitter: Submitter, selected: Sequence[SelectedJob], *, wait: bool, as_json: bool) -> int:
-    """Returns the exit status. Raises the error that stopped the submission, unless it is in the JSON document."""
+    """Submits, follows and reports; returns the exit status.
+
+    Raises the error that stopped the submission, unless it is in the JSON document.
+    """
     progress = SubmissionProgress(wanted=len(selected))
     with showing(as_json=as_json) as view, connection.connected():
         try:
@@ -168,24 +171,24 @@ def _summary(submitter: Submitter, progress: SubmissionProgress, wait: bool) -> 
     """Prints the counts and what to do next."""
     new = sum(job.created for job in progress.submitted)
     before, refused = len(progress.submitted) - new, len(progress.refused)
-    left = progress.wanted - len(progress.answers)
+    not_reached = progress.wanted - len(progress.answers)
     parts = [f"{new:,} submitted"] if new or not progress.answers else []
     parts += [f"{before:,} submitted before"] if before else []
     parts += [f"{refused:,} refused"] if refused else []
-    parts += [f"{left:,} not reached"] if left else []
+    parts += [f"{not_reached:,} not reached"] if not_reached else []
     out(f"{plural(progress.wanted, 'job')}: {', '.join(parts)}.")
     if progress.ends:
         words = Counter(end.word for end in progress.ends.values())
-        going = len({job.run_id for job in progress.submitted}) - len(progress.ends)
+        running = len({job.run_id for job in progress.submitted}) - len(progress.ends)
         counts = [f"{count:,} {word}" for word, count in sorted(words.items())]
-        out(f"Ended: {', '.join(counts)}" + (f"; {going:,} still running." if going else "."))
+        out(f"Ended: {', '.join(counts)}" + (f"; {running:,} still running." if running else "."))
     ended_badly = not progress.ends and any(job.state in BADLY for job in progress.submitted)
     if ended_badly or any(end.word != "COMPLETED" for end in progress.ends.values()):
         out("Next: `proxx audit` shows what each job that is not completed needs.")
     if progress.interrupted:
-        going_on = "The runs go on unwatched." if wait and not left else "Stopped: the submitted runs go on."
-        rest = " to submit the rest" if left else ""
-        err(f"proxx: {going_on} Repeat the command{rest}: no job is submitted twice.")
+        notice = "The runs go on unwatched." if wait and not not_reached else "Stopped: the submitted runs go on."
+        purpose = " to submit the rest" if not_reached else ""
+        err(f"proxx: {notice} Repeat the command{purpose}: no job is submitted twice.")
     elif not wait and not submitter.deployment.ready and any(job.state not in OVER for job in progress.submitted):
         pool = f" of work pool {safe(submitter.deployment.work_pool)}" if submitter.deployment.work_pool else ""
         out(f"No worker{pool} is online: the runs wait until one is.")
@@ -214,7 +217,7 @@ def _document(submitter: Submitter, progress: SubmissionProgress) -> dict[str, J
 
 
 def _as_data(job: Submitted | RefusedJob, ended: dict[str, EndedJob]) -> dict[str, Json]:
-    """outcome: with --wait, the outcome by the ledger. error: why the job was refused."""
+    """Returns one job. outcome: with --wait, the outcome by the ledger. error: why the job was refused."""
     data: dict[str, Json] = {
         "spec": str(job.selected.spec) if job.selected.spec is not None else None,
         "job_id": job.selected.job_id,

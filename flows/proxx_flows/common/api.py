@@ -137,21 +137,21 @@ def runs_tagged(tag: str) -> Iterator[PrefectRun]:
 def runs_of_flow(name: str = FLOW, *, since: date | None = None) -> Iterator[PrefectRun]:
     """Yields all runs of the flow scheduled for the day `since` (UTC) or later, oldest first.
 
-    Keeps one page in memory. A run that is rescheduled meanwhile may come twice. No run is left out, whatever is
-    created or deleted meanwhile.
+    Keeps one page in memory. A run that is rescheduled meanwhile may come twice. No run is left out, even if
+    others are created or deleted meanwhile.
     """
     yield from _walk(name, {}, None if since is None else datetime.combine(since, clock_time(), UTC))
 
 
-def _walk(flow: str, wanted: dict[str, Any], after: datetime | None) -> Iterator[PrefectRun]:
-    """Yields runs by scheduled time. Each page starts at the last time of the page before, without the runs given."""
-    given: set[uuid.UUID] = set()
+def _walk(flow: str, run_filters: dict[str, Any], after: datetime | None) -> Iterator[PrefectRun]:
+    """Yields runs by scheduled time. Each page starts at the last time of the page before, without its runs."""
+    seen: set[uuid.UUID] = set()
     while True:
-        filters = dict(wanted)
+        filters = dict(run_filters)
         if after is not None:
             filters["expected_start_time"] = FlowRunFilterExpectedStartTime(after_=after)
-        if given:
-            filters["id"] = FlowRunFilterId(not_any_=sorted(given))
+        if seen:
+            filters["id"] = FlowRunFilterId(not_any_=sorted(seen))
         with client() as prefect:
             page = prefect.read_flow_runs(
                 flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
@@ -165,15 +165,15 @@ def _walk(flow: str, wanted: dict[str, Any], after: datetime | None) -> Iterator
             return
         last = page[-1].expected_start_time
         if last is not None and last != after:
-            after, given = last, set()
-        given |= {flow_run.id for flow_run in page if flow_run.expected_start_time == last}
+            after, seen = last, set()
+        seen |= {flow_run.id for flow_run in page if flow_run.expected_start_time == last}
 
 
-def _read(wanted: FlowRunFilter, flow: str | None = None) -> list[PrefectRun]:
+def _read(run_filter: FlowRunFilter, flow: str | None = None) -> list[PrefectRun]:
     """Returns the runs that match, one page at most."""
     by_flow = FlowFilter(name=FlowFilterName(any_=[flow])) if flow else None
     with client() as prefect:
-        page = prefect.read_flow_runs(flow_filter=by_flow, flow_run_filter=wanted, limit=PAGE)
+        page = prefect.read_flow_runs(flow_filter=by_flow, flow_run_filter=run_filter, limit=PAGE)
     return [_run(flow_run) for flow_run in page]
 
 

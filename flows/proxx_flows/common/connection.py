@@ -46,7 +46,7 @@ def require_prefect() -> None:
 
 @contextmanager
 def client(httpx_settings: dict[str, Any] | None = None) -> Iterator[SyncPrefectClient]:
-    """Gives the client for one call. Keep other code out of the block: it turns every failure into our own error.
+    """Yields the client for one call. Keep other code out of the block: its failures would be reported as Prefect's.
 
     Raises PrefectUnreachable or RunRefused.
     """

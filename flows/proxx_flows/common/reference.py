@@ -32,7 +32,7 @@ class JobReference(BaseModel):
 
 
 def idempotency_key(reference: JobReference, dispatch: int) -> str:
-    """Returns `store:job_id:attempt:dispatch`. Prefect returns the same run for the same key, whenever it is asked.
+    """Returns `store:job_id:attempt:dispatch`. Prefect always returns the same run for the same key.
 
     The store is named by its uuid, so that one store with two URLs gives one key. Raises ValueError if the reference
     has no uuid.

@@ -19,7 +19,7 @@ T = TypeVar("T")
 def cancellable_execution(work: Callable[[Callable[[], bool]], T]) -> T:
     """Runs `work(should_stop)` to its end. Returns or raises what it did, or raises what interrupted the wait."""
     stop_requested, ended = threading.Event(), threading.Event()
-    begin = threading.Lock()  # taken once: by the work when it begins, or by whoever decides that it never will
+    begin = threading.Lock()  # taken once: by the work when it begins, or below so that it never begins
     returned: list[T] = []
     raised: list[BaseException] = []
 

@@ -14,15 +14,23 @@ from proxx.contracts.result import ExecutionResult
 from proxx.engine.steps import ClipEnded, Step
 from proxx.store.attempts import Closed, read_attempts
 from proxx.store.base import Store
-from proxx_flows.job.artifacts import FrameCount, ProgressArtifact, artifact_key
 from proxx_flows.job.events import emit_asset, emit_job
 from proxx_flows.job.final_state import recorded_result
+from proxx_flows.job.page_texts import (
+    LogLine,
+    clip_table,
+    ended_line,
+    headline,
+    lock_line,
+    markdown_report,
+    step_line,
+)
+from proxx_flows.job.progress_artifact import FrameCount, ProgressArtifact, artifact_key
 from proxx_flows.job.registered_job import JobFacts
-from proxx_flows.job.report import LogLine, clip_table, ended_line, headline, lock_line, markdown_report, step_line
 
 
 class RunReporter:
-    """Receives the engine's steps and reports them as log lines, progress and assets; at the end table and report."""
+    """Receives the engine's steps and reports them as log lines, progress and assets; then a table and a report."""
 
     def __init__(self, job: JobFacts, worker: Worker) -> None:
         self._job, self._worker = job, worker
@@ -34,7 +42,7 @@ class RunReporter:
     @classmethod
     @contextmanager
     def of(cls, job: JobFacts, worker: Worker) -> Iterator[Self]:
-        """Gives a reporter, and ends its progress artifact when the block ends, in whatever way."""
+        """Yields a reporter, and ends its progress artifact when the block ends, also after an exception."""
         reporter = cls(job, worker)
         try:
             yield reporter
@@ -71,7 +79,7 @@ class RunReporter:
             emit_asset(step.result, self._job)
 
     def _begin(self) -> None:
-        """Called at the engine's first step: the engine holds the lock then."""
+        """Reports that the attempt began. Called at the engine's first step, when the engine holds the lock."""
         self._begun = True
         self._write(lock_line(self._job, self._worker))
         self._progress.start()

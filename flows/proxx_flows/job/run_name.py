@@ -24,9 +24,7 @@ def current_run_name() -> str:
     """Returns the name of the current run. Prefect calls it before the flow begins."""
     try:
         return _name(runtime.flow_run.parameters)
-    except (
-        Exception
-    ):  # a missing name must not fail the run: the flow itself reports what is wrong with its parameters
+    except Exception:  # a missing name must not fail the run; the flow reports what is wrong with its parameters
         return UNNAMED
 
 

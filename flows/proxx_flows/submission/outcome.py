@@ -1,14 +1,14 @@
-"""The outcome of one attempt of a job, as the store recorded it; Prefect's words only if the store has no record."""
+"""The outcome of one attempt of a job, as the store recorded it, or as Prefect has it if the store has no record."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Final, Literal, Self
+from typing import Literal, Self
 
 from proxx.contracts.error_bases import ProxxError, Refusal
-from proxx.contracts.error_codes import ERROR_CLASSES
 from proxx.contracts.errors import AttemptClosed, JobRetired, StoreDamaged
+from proxx.contracts.errors_by_code import remedy_of
 from proxx.contracts.job import JobSpec
 from proxx.contracts.result import ExecutionResult
 from proxx.store.attempts import Closed, read_attempts
@@ -18,8 +18,6 @@ from proxx.store.status import job_status
 from proxx_flows.common.errors import RunLost
 from proxx_flows.common.reference import SHORT
 from proxx_flows.submission.summary import Fault, JobSummary, job_summary, without_result
-
-_REMEDIES: Final = {code: kind.remedy for code, kind in ERROR_CLASSES.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +120,7 @@ def _of_closed(closed: Closed, requested: RequestedAttempt, run_id: str | None) 
 
 def _fault(refusal: RefusalRecord) -> Fault:
     message = refusal.message if refusal.detail is None else f"{refusal.message} ({refusal.detail})"
-    remedy = _REMEDIES.get(refusal.code, Refusal.remedy)
+    remedy = remedy_of(refusal.code) or Refusal.remedy
     return Fault(clip=None, source=None, output=None, code=refusal.code, message=message, remedy=remedy)
 
 

@@ -111,7 +111,7 @@ def read_selection(
 
 
 def could_be_an_id(path: Path) -> bool:
-    """Whether the path looks like a job id or the beginning of one, and no file or folder has this name."""
+    """Returns whether the path looks like a job id or the beginning of one, and no file or folder has this name."""
     return re.fullmatch(r"[0-9a-f]{4,64}", str(path)) is not None and not path.exists()
 
 
@@ -143,7 +143,7 @@ def failed_with(store: Store, code: str, since: date) -> Iterator[FailedJob]:
 
 
 def _failures(result: dict[str, Json]) -> Iterator[dict[str, Json]]:
-    """Yields the failures of the clips, then what stopped the job unless a clip has it."""
+    """Yields the failures of the clips, then the one that stopped the job unless a clip has it."""
     clips = result.get("clips")
     of_clips = []
     for clip in clips if isinstance(clips, list) else ():

@@ -160,7 +160,7 @@ class Submitter:
         dispatch, run = max(self._runs(selected).items(), default=(1, answer.run))
         if not run.ended:
             return _submitted(selected, requested, dispatch, api.RequestedRun(run=run, created=False))
-        refusal = self._refusal(requested)  # asked again: the run may have begun and ended in the meantime
+        refusal = self._refusal(requested)  # checked again: the run may have begun and ended meanwhile
         if refusal is not None:
             return self._run_that_took(selected, requested, refusal)
         reason = f": {' '.join(run.message.split())[:200]}" if run.message else ""
@@ -176,7 +176,7 @@ class Submitter:
         dispatch, run = max(runs.items())
         if not run.ended:
             raise AgainRefused(message=f"run {run.id} for attempt {requested.attempt} is {run.state_name}")
-        refusal = self._refusal(requested)  # asked after the run was seen to have ended
+        refusal = self._refusal(requested)  # checked after the run was seen to have ended
         if refusal is not None:
             return self._run_that_took(selected, requested, refusal)
         return _submitted(selected, requested, dispatch + 1, self._create_run(requested, dispatch + 1))
@@ -234,8 +234,8 @@ def await_outcomes(
 def _without_result(refusal: AttemptClosed) -> AttemptClosed:
     """Returns the refusal with the status of the result only: a thousand refused jobs stay in memory."""
     status = refusal.result.get("status") if refusal.result else None
-    how = str(status) if status else "an operator closed it"
-    return AttemptClosed(message=f"{refusal.message}: {how}", detail=refusal.detail, run_id=refusal.run_id)
+    outcome = str(status) if status else "an operator closed it"
+    return AttemptClosed(message=f"{refusal.message}: {outcome}", detail=refusal.detail, run_id=refusal.run_id)
 
 
 def _submitted(

@@ -154,9 +154,9 @@ def nothing_made(error: ProxxError) -> Summary:
 
     Options of the command line that a message names become parameters of the flow.
     """
-    own = error.problems if isinstance(error, InvalidInput) else ()
-    problems = own or (Problem("(the request)", error.code, with_detail(error), error.remedy),)
-    is_alone = len(own) == 1 and not isinstance(error, PreflightRefused)  # then its message needs the error's
+    listed = error.problems if isinstance(error, InvalidInput) else ()
+    problems = listed or (Problem("(the request)", error.code, with_detail(error), error.remedy),)
+    is_alone = len(listed) == 1 and not isinstance(error, PreflightRefused)  # then its message needs the error's
     prefix = f"{error.message.rstrip('.')}: " if is_alone else ""
     return Summary(
         status="FAILED",
@@ -238,7 +238,7 @@ def without_result(
 
 
 def _faults(result: ExecutionResult) -> Iterator[Fault]:
-    """Yields the failure of each clip, then what stopped the job unless a clip has it."""
+    """Yields the failure of each clip, then the one that stopped the job unless a clip has it."""
     has_stop = result.stopped is None
     for clip in result.clips:
         if (failure := clip.failure) is not None:

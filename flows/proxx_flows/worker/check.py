@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import click
 
 from proxx.console.output import err, out
+from proxx.console.settings import MAX_RESENDS
 from proxx.console.wording import safe
 from proxx.contracts.error_bases import ProxxError
 from proxx.doctor import machine, storage
@@ -127,12 +128,12 @@ def make_store(url: str | None, resends: int | None = None) -> str:
     """
     chosen = open_shared_store(url)
     made = initialize_store(chosen, resends=RESENDS_OF_A_NEW_STORE if resends is None else resends)
-    other = (
+    note = (
         f" It existed already: its limit stays at {made.resends} resends."
         if resends not in (None, made.resends)
         else ""
     )
-    return f"{chosen.uri}: store {made.uuid}.{other}"
+    return f"{chosen.uri}: store {made.uuid}.{note}"
 
 
 def problem_lines(findings: tuple[Finding, ...]) -> str:
@@ -193,7 +194,7 @@ def _failed(area: str, error: ProxxError) -> Finding:
 @click.option("--make-store", "make", is_flag=True, help="Create the store if it does not exist yet.")
 @click.option(
     "--resends",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=0, max=MAX_RESENDS),
     metavar="N",
     help="With --make-store: how often one request to object storage may be sent again. A store's limit never "
     f"changes. Default: {RESENDS_OF_A_NEW_STORE}.",

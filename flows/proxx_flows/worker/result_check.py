@@ -1,6 +1,6 @@
 """Checks, before a worker takes a run, that Prefect can store the results of runs.
 
-If a result cannot be stored, Prefect only logs it, and whoever reads the result later finds nothing.
+If a result cannot be stored, Prefect only logs that, and the result is missing when it is read later.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def result_storage_problem() -> str | None:
     if secrets := sorted(SECRETS & block.settings.keys()):
         return (
             f"results: the block {name} has {', '.join(secrets)} in its settings, which everybody can read in "
-            "Prefect. Create it again without: credentials come from the environment, a profile or a role."
+            "Prefect. Create it again without them: credentials come from the environment, a profile or a role."
         )
     try:
         spot = in_bucket(block.basepath)

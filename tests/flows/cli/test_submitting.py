@@ -11,7 +11,7 @@ from proxx_flows.common import errors as flow_errors
 
 from proxx.console.exit_status import BUG, ENVIRONMENT, INTERRUPTED
 from proxx.contracts.error_bases import ProxxError
-from proxx.contracts.error_codes import ERROR_CLASSES
+from proxx.contracts.errors_by_code import ERROR_CLASSES
 
 FLOW_ERRORS: Final = [
     kind for kind in vars(flow_errors).values() if isinstance(kind, type) and issubclass(kind, ProxxError)

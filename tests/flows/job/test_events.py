@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from proxx_flows.job.events import emit_job, job_payload, job_resource, proxy_asset, source_asset
 
-from tests.flows.job.test_report import example_facts
+from tests.flows.job.test_page_texts import example_facts
 from tests.flows.runs import events
 from tests.support.results import JOB, completed, failed, result
 

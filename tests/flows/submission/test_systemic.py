@@ -9,8 +9,8 @@ from proxx_flows.common.errors import ServerNotStarted
 from proxx_flows.submission.submit import SYSTEMIC
 
 from proxx.contracts.error_bases import ProxxError
-from proxx.contracts.error_codes import ERROR_CLASSES
 from proxx.contracts.errors import ReproduceIncomplete, StoreDamaged
+from proxx.contracts.errors_by_code import ERROR_CLASSES
 
 ENVIRONMENT: Final = 6
 NEVER: Final = {ReproduceIncomplete, ServerNotStarted}

@@ -59,7 +59,7 @@ def test_a_machine_with_everything_passes(store: FileStore, tmp_path: Path) -> N
     ],
 )
 def test_a_worker_with_a_missing_share_does_not_start(store: FileStore, arguments: list[str], sentence: str) -> None:
-    """A worker whose folders are not there does not start, and says which."""
+    """A worker whose folders do not exist does not start, and names them."""
     before = store.children("")
     ended = check("--store", store.uri, "--toolchain", "static", *arguments)
     assert ended.exit_code == 6

@@ -8,7 +8,14 @@ from pathlib import PurePosixPath
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxx.contracts.naming import TOKENS, BadTemplate, colliding_uris, expand_template, normalized_name, uri_problem
+from proxx.contracts.output_names import (
+    TOKENS,
+    BadTemplate,
+    colliding_uris,
+    expand_template,
+    normalized_name,
+    uri_problem,
+)
 
 names = st.text(st.characters(), max_size=20)
 anything = st.text(st.one_of(st.characters(), st.sampled_from("/.{}-:\\\0\ud800")), max_size=20)

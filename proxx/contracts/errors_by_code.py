@@ -17,3 +17,9 @@ ERROR_CLASSES: Final[Mapping[str, type[ProxxError]]] = MappingProxyType(
     }
 )
 """The class of each failure, by its stable code."""
+
+
+def remedy_of(code: str) -> str | None:
+    """Returns what a person can do about a failure with this code, or None for a code that is not the engine's."""
+    kind = ERROR_CLASSES.get(code)
+    return None if kind is None else kind.remedy

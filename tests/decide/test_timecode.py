@@ -1,4 +1,4 @@
-"""decide_names: the timecode and reel of the picked picture: exact, absent or refused."""
+"""decide_names and decide_timecode: the timecode and reel of the picked picture: exact, absent or refused."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from proxx.contracts.naming import (
+from proxx.contracts.output_names import (
     DEFAULT_TEMPLATE,
     LONGEST,
     TOKENS,

@@ -36,7 +36,7 @@ _UMID_TAGS: Final = {0x4401: "PackageUID", 0x1101: "SourcePackageID", 0x2701: "L
 _SYSTEM_SET: Final = bytes.fromhex("060e2b34024301010d01030104010201")
 _SYSTEM_UMID: Final = bytes.fromhex("830020")
 _KEY_START: Final = bytes.fromhex("060e2b34")
-_LARGEST_SET: Final = 1 << 20  # bytes; a header metadata set has some hundred
+_LARGEST_SET: Final = 1 << 20  # bytes; a header metadata set has a few hundred
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from proxx_flows.job.artifacts import (
+from proxx_flows.job.progress_artifact import (
     LAST_UPDATE_TIMEOUT,
     UPDATE_INTERVAL,
     FrameCount,
@@ -16,7 +16,7 @@ from proxx_flows.job.artifacts import (
 )
 
 from proxx.engine.steps import ClipEnded, ClipProgress, ClipStage, ClipStarted, Step
-from tests.flows.job.test_report import example_facts
+from tests.flows.job.test_page_texts import example_facts
 from tests.flows.server import free_port
 from tests.support.results import completed, failed
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxx.contracts.errors import FormatMismatch
-from proxx.ffmpeg.umid import CONSTANTS, LABEL, ROLES, SIZE, UmidPosition, find_umids, umids, write_umids
+from proxx.ffmpeg.mxf_umid import CONSTANTS, LABEL, ROLES, SIZE, UmidPosition, find_umids, umids, write_umids
 from tests.support.makemedia import FFPROBE, make, picture, sound
 
 SOURCE, PROFILE = "sha256:" + "a" * 64, "b" * 64

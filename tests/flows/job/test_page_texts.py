@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from proxx_flows.job.registered_job import ClipFacts, JobFacts
-from proxx_flows.job.report import (
+from proxx_flows.job.page_texts import (
     LogLine,
     clip_table,
     ended_line,
@@ -17,6 +16,7 @@ from proxx_flows.job.report import (
     refused_line,
     step_line,
 )
+from proxx_flows.job.registered_job import ClipFacts, JobFacts
 
 from proxx.contracts.errors import Locked
 from proxx.contracts.event import Worker
