@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -24,15 +26,9 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "history": ("proxx.cli.history:history", "Show every event of a job, or of all jobs."),
     "unlock": ("proxx.cli.unlock:unlock", "Close the attempt of a dead worker."),
     "retire": ("proxx.cli.retire:retire", "Retire a job, so that another can use its outputs."),
-    "demo": ("proxx.cli.demo:demo", "Make small clips and show the whole process on them, in under a minute."),
+    "demo": ("proxx.cli.demo:demo", "Make small clips and show the whole process on them."),
 }
 """For each verb its command and its line in `proxx --help`, in the order they are usually needed."""
-
-ADDED: Final[dict[str, str]] = {
-    "proxx_flows.cli.submit:submit": "Submit jobs to the workers of a Prefect server.",
-    "proxx_flows.cli.audit:audit": "Compare the store with Prefect; show jobs that need a decision.",
-}
-"""The lines of verbs that are added by known entry points: to import one for its help takes seconds."""
 
 GROUP: Final = "proxx.commands"
 REPLACEABLE: Final = frozenset({"demo"})
@@ -72,7 +68,7 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         lines = [(name, line) for name, (_, line) in VERBS.items()]
-        lines += [(name, ADDED.get(point.value, f"(from {_origin(point)})")) for name, point in _extra()]
+        lines += [(name, _first_line(point)) for name, point in _extra()]
         with formatter.section("Verbs"):
             formatter.write_dl(lines)
 
@@ -92,6 +88,21 @@ def _offered() -> dict[str, EntryPoint]:
 
 def _extra() -> Iterable[tuple[str, EntryPoint]]:
     return ((name, point) for name, point in sorted(_offered().items()) if name not in VERBS)
+
+
+def _first_line(point: EntryPoint) -> str:
+    """Returns the sentence in the first line of the verb's module, read without the import, which takes seconds."""
+    from importlib.util import find_spec
+
+    package = find_spec(_origin(point))  # of a top-level name it imports nothing
+    folders = package.submodule_search_locations if package is not None else None
+    try:
+        file = Path(next(iter(folders or ()))).joinpath(*point.module.split(".")[1:]).with_suffix(".py")
+        line = (ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "").partition("\n")[0]
+    except (StopIteration, OSError, ValueError, SyntaxError):
+        line = ""
+    sentence = line.rpartition("`: ")[2]
+    return sentence[:1].upper() + sentence[1:] or f"(from {_origin(point)})"
 
 
 def _origin(point: EntryPoint) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import click
 import pytest
 
-from proxx.cli.lazy import ADDED, VERBS
+from proxx.cli.lazy import VERBS
 from tests.cli.command import ROOT, Answer, call, environment, proxx
 
 HEAVY = (
@@ -226,16 +225,12 @@ def test_verbs_of_another_package_are_listed_and_run(tmp_path: Path) -> None:
 
 
 def test_the_verbs_of_the_prefect_layer_have_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    listed = call(capsys, "--help").out
-    assert "Submit jobs to the workers of a Prefect server." in listed
-    assert "(from " not in listed
+    if (ROOT / "flows").exists():  # not in a checkout without the scaling code (clause V6)
+        listed = call(capsys, "--help").out
+        assert "Submit jobs to the workers of a pool." in listed
+        assert "(from " not in listed
     _package(tmp_path, EXTRA_VERBS)
     assert "(from halfthere)" in _run_with_package(tmp_path, "--help").out
-
-
-def test_the_sentences_are_those_of_entry_points_that_exist() -> None:
-    offered = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]["proxx.commands"]
-    assert set(ADDED) <= set(offered.values())
 
 
 def test_an_unknown_verb_is_exit_status_2() -> None:

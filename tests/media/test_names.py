@@ -110,7 +110,7 @@ def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     source = Path(shutil.copy(half_second("clip.mov"), tmp_path / "card" / os.fsdecode(b"\xff.mov")))
     with pytest.raises(PreflightRefused) as caught:
         create((source,), tmp_path / "proxies", "prores_proxy_half")
-    assert "not UTF-8" in caught.value.problems[0].message
+    assert "not valid UTF-8" in caught.value.problems[0].message
     str(caught.value).encode()
 
 

@@ -16,7 +16,7 @@ from proxx.contracts.canonical import Json, pretty_bytes
 from proxx.contracts.event import Event, EventType, make_event, stamp
 from proxx.engine import execute
 from proxx.files import publish
-from proxx.store import ledger, lock, registration
+from proxx.store import claims, ledger, lock, registration
 from proxx.store.attempts import is_retired
 from proxx.store.base import MemoryStore, Store
 from proxx.store.keys import result_key
@@ -136,7 +136,7 @@ def test_claims_that_are_taken_over_from_a_living_job(media: Media, monkeypatch:
     def retired(store: Store, job_id: str) -> bool:
         return job_id != current_actor().job_id or is_retired(store, job_id)
 
-    monkeypatch.setattr(registration, "is_retired", retired)
+    monkeypatch.setattr(claims, "is_retired", retired)
     assert broken_promise(media).startswith("two owners: a claim was taken over")
 
 

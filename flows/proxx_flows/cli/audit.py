@@ -1,4 +1,4 @@
-"""`proxx audit`: compares the store with Prefect, and shows the jobs that need a decision."""
+"""`proxx audit`: compare the store with Prefect, and show the jobs that need a decision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`proxx submit`: submits jobs to a pool's workers; each attempt gets one run, however often it is submitted."""
+"""`proxx submit`: submit jobs to the workers of a pool.
+
+Each attempt gets one run, however often it is submitted.
+"""
 
 from __future__ import annotations
 
