@@ -277,8 +277,10 @@ def test_all_and_since_do_not_go_with_one_job(
 
 
 def test_a_store_without_events_has_an_empty_timeline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = open_store(str(tmp_path / "store"))
+    initialize_store(store)
     output = call(capsys, "history", "--all", "--store", tmp_path / "store")
-    assert (output.status, output.out) == (0, f"No events in {(tmp_path / 'store').as_uri()}\n")
+    assert (output.status, output.out) == (0, f"No events in {store.uri}\n")
     assert replay.rebuild({}) == ()
 
 
