@@ -20,7 +20,7 @@ from proxx.store.base import MemoryStore
 from proxx.store.file import FileStore
 from proxx.store.keys import claim_digest, event_key, parse, result_key
 from proxx.store.lock import acquire, release, retire, unlock
-from proxx.store.opening import initialize_store
+from proxx.store.opening import initialize_store, open_store
 from proxx.store.registration import register
 from proxx.store.status import State
 from tests.cli.command import Answer, call, proxx
