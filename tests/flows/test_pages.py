@@ -111,7 +111,14 @@ def test_the_pages_show_the_outcome_of_each_job(pages: Pages) -> None:
     )
     pages.see(
         f"/runs/flow-run/{pages.failed}",
-        *("A002 changed", "Failed", "clip.failed: 2 of 2, B002.mov", "SOURCE_CHANGED", "restore it", worker),
+        *(
+            "A002 changed",
+            "Failed",
+            "clip.failed: 2 of 2, B002.mov",
+            "SOURCE_CHANGED",
+            "restore the original",
+            worker,
+        ),
     )
     pages.see(f"/runs/flow-run/{pages.cancelled}", "A003 cancelled", "Cancelled")
 

@@ -102,7 +102,7 @@ def test_two_workers_and_a_bucket(site: PoolSite, tmp_path: Path) -> None:
     output = pool.command("proxx", "submit", str(tmp_path), "--wait", status=1)
     for number, job in enumerate(jobs):
         ended = next(
-            line for line in output.splitlines() if f"{job.name}: job" in line and "attempt 1: asked" not in line
+            line for line in output.splitlines() if f"{job.name}: job" in line and "attempt 1: submitted" not in line
         )
         assert ("FAILED" if number in MUST_FAIL else "COMPLETED") in ended, output
         assert pool.lock_count(job) == 1

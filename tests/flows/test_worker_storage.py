@@ -77,7 +77,7 @@ def test_a_machine_with_everything_passes(
     nothing = check("--store", store, "--must-exist", f"{bucket.url}/no", "--must-exist", "s3://x/y")
     assert wrong(nothing) == [
         f"NO  folder: {bucket.url}/no/: there is nothing below it. Check bucket and prefix.",
-        "NO  folder: 's3://x/y' names no bucket: a bucket name has 3 to 63 lowercase letters, digits, `-` "
+        "NO  folder: 's3://x/y' does not name a bucket: a bucket name has 3 to 63 lowercase letters, digits, `-` "
         "and `.`. Name a place that this machine has.",
     ]
     empty = check("--store", f"{bucket.url}/other")
