@@ -17,12 +17,13 @@ from urllib.parse import urlsplit
 
 import click
 
+from proxx.console.exit_status import ENVIRONMENT
 from proxx.console.output import err, out
 from proxx.console.settings import MAX_RESENDS
 from proxx.console.wording import safe
 from proxx.contracts.error_bases import ProxxError
 from proxx.doctor import machine, storage
-from proxx.doctor.finding import Finding
+from proxx.doctor.finding import Finding, failed_finding
 from proxx.ffmpeg.cpu import AVX2, require_cpu
 from proxx.ffmpeg.installed import TOOLCHAIN_NAMES, ToolchainName
 from proxx.ffmpeg.toolchain import find_toolchain
@@ -33,7 +34,6 @@ from proxx_flows.common.shared_store import open_shared_store
 from proxx_flows.worker.storage_check import RESENDS, check_storage
 
 C = TypeVar("C", bound=Callable[..., object])
-ENVIRONMENT: Final = 6
 PROGRAMS: Final = ("setsid", "python")  # the pool's job template starts runs with these
 
 
@@ -95,7 +95,7 @@ def check_encoder(name: ToolchainName) -> Finding:
         installed = find_toolchain(name)
         require_cpu(installed, AVX2)
     except ProxxError as error:
-        return _failed(area, error)
+        return failed_finding(area, error)
     return Finding(area, True, f"ffmpeg {installed.identity.ffmpeg_version}, {installed.identity.ffmpeg_sha256}.")
 
 
@@ -105,7 +105,7 @@ def check_job_store(url: str | None, wire: Transport, *, trial: bool) -> Iterato
         chosen = open_shared_store(url, wire)
         identity = store_identity(chosen)
     except ProxxError as error:
-        yield _failed("store", error)
+        yield failed_finding("store", error)
         return
     if identity is None:
         advice = "Check bucket and prefix" if chosen.uri.startswith("s3://") else "Mount the share it is on"
@@ -183,11 +183,6 @@ def _without_login(url: str) -> str:
     """Returns the URL without user and password."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-def _failed(area: str, error: ProxxError) -> Finding:
-    detail = f" ({error.detail})" if error.detail else ""
-    return Finding(area, False, f"{error.code}: {error.message}{detail}", error.remedy)
 
 
 @click.command()

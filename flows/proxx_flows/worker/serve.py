@@ -20,6 +20,7 @@ import anyio
 import click
 import httpx
 
+from proxx.console.exit_status import ENVIRONMENT
 from proxx.console.output import err
 from proxx.console.wording import safe
 from proxx.contracts.error_bases import Refusal
@@ -27,7 +28,6 @@ from proxx.doctor.machine import healthy
 from proxx.ffmpeg.installed import ToolchainName
 from proxx_flows.common.shared_store import open_shared_store
 from proxx_flows.worker.check import (
-    ENVIRONMENT,
     WorkerNeeds,
     examine_worker,
     needs_options,
